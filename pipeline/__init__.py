@@ -1,0 +1,1 @@
+"""A data-curation and dataset-quality pipeline for skin images: `ls pipeline/` is the DAG."""

@@ -1,0 +1,70 @@
+"""`python -m pipeline <stage> [instance]` runs a stage; `python -m pipeline <command> …` one of the commands around it."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import params
+from pipeline.core import lock
+from pipeline.core.errors import UserError
+from pipeline.core.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a stage or a command; return the exit status."""
+    try:
+        if arguments and arguments[0] in params.STAGES:
+            run_stage(Path.cwd(), *arguments)
+            return 0
+        status: int = import_module("pipeline.cli").main(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def run_stage(root: Path, stage: str, instance: str | None = None, *spare: str) -> None:
+    """Read params, take the instance's lock, run the stage, log its time and memory.
+
+    Raises:
+        UserError: the instance is not listed, the params are wrong, or another process runs it.
+
+    """
+    if spare:
+        raise UserError(f"{stage} takes one instance, not {' '.join(spare)} as well")
+    if "DVC_STAGE" in os.environ:
+        lock.die_with_parent()
+    name = f"{stage}@{instance}" if instance else stage
+    received = params.stage_params(params.read_tree(root / "params.yaml"), stage, instance)
+    started = time.monotonic()
+    with lock.only_writer(root / "data/.cache/locks", name):
+        store = Store(root)
+        run = import_module(f"pipeline.{stage}.stage").run
+        if instance is None:
+            run(store, received)
+        else:
+            run(store, received, instance)
+        store.sweep(name)
+        _log(root, name, time.monotonic() - started)
+
+
+def _log(root: Path, name: str, seconds: float) -> None:
+    """Append wall time and peak memory (of the largest single process) to a log that is no output of the stage."""
+    peak_kib = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    line = {"stage": name, "seconds": round(seconds, 2), "peak_mib": round(peak_kib / 1024), "ended": time.time()}
+    with (root / "data/.cache/runs.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""What every stage shares: tables, shards, locks, workers. Knows no stage and never imports torch."""

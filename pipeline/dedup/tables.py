@@ -1,0 +1,37 @@
+"""What `dedup` yields."""
+
+from __future__ import annotations
+
+from pipeline.core.table import Table, integer, number, text, texts, vector
+
+SPLITS = ("train", "validation", "test")
+
+
+class Duplicates(Table):
+    """Edges: two images that show the same photograph (`copy`) or the same lesion, each with its proof."""
+
+    key = ("a", "b")
+    columns = (
+        text("a", "image_id, smaller than b"),
+        text("b", "image_id"),
+        text("relation", "the same photograph, or another photograph of the same lesion", choices=("copy", "same_lesion")),
+        text("evidence", "what proves it: equal bytes, equal pixels, or geometry", choices=("bytes", "pixels", "geometry")),
+        texts("proposed_by", "bytes, pixels, phash, embedding, lesion"),
+        number("distance_bits", "smallest Hamming distance of the 256-bit pHashes over 8 orientations"),
+        number("overlap", "share of the smaller image's area that the transform maps into the other, 0 to 1"),
+        number("correlation", "of the grey values where the two overlap, -1 to 1"),
+        integer("inliers", "feature matches that agree with the transform"),
+        vector("transform", "2×3 affine matrix, row by row: pixels of a to pixels of b"),
+    )
+
+
+class Groups(Table):
+    """For every image, whose copy it is, what it must not be parted from, and its split."""
+
+    key = ("image_id",)
+    columns = (
+        text("image_id", "of Images"),
+        text("duplicate_of", "the kept image, with a direct `copy` edge", nullable=True),
+        text("group_id", "smallest image_id of the component over patient, lesion and verified edges"),
+        text("split", "one a group", choices=SPLITS),
+    )

@@ -1,0 +1,1 @@
+"""Stage 3: image embeddings by open_clip or timm."""

@@ -1,0 +1,27 @@
+"""What `fingerprint` yields."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from pipeline.core.table import Table, number, text, texts, vector
+
+FLAGS = ("blank", "dark", "bright", "blurred", "low_contrast", "small", "odd_aspect")
+
+
+class Fingerprints(Table):
+    """Hashes and quality of every image, from one decode."""
+
+    key = ("image_id",)
+    columns = (
+        text("image_id", "of Images"),
+        text("pixel_sha256", "of height, width and decoded RGB bytes: equal for re-wrapped files"),
+        number("mean", "of the luma, 0 to 1"),
+        number("std", "of the luma, 0 to 1"),
+        number("range", "of the luma between its 1st and 99th percentile, 0 to 1"),
+        number("sharpness", "variance of the Laplacian of the luma at a fixed working size, 0 to 255 scale"),
+        number("aspect", "longer side by shorter side"),
+        texts("flags", f"thresholds in params say which: {', '.join(FLAGS)}"),
+        vector("phash", "256-bit pHash over the 8 rotations and flips: 8 × 32 bytes, orientation by orientation", of=pa.uint8()),
+        vector("dhash", "256-bit dHash likewise", of=pa.uint8()),
+    )

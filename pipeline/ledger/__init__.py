@@ -1,0 +1,1 @@
+"""Not a stage: the stewards' decisions file: append, verify, merge, replay."""

@@ -1,0 +1,156 @@
+"""Composes params.yaml from the stages' own sections and hands each stage its part.
+
+One of the two files that no stage depends on (the other is `__main__.py`): a new knob of `train` does not re-run `ingest`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from pipeline.core.errors import UserError
+from pipeline.core.params import Section, StageParams
+
+STAGES = ("ingest", "fingerprint", "embed", "dedup", "label_noise", "rebalance", "train", "evaluate")
+INSTANCES = {
+    "ingest": ("batches",),
+    "fingerprint": ("batches",),
+    "embed": ("batches",),
+    "rebalance": ("arms",),
+    "train": ("members", "arms", "seeds"),
+}
+NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+
+
+def read_tree(path: Path) -> dict[str, Any]:
+    """Read params.yaml and check the whole of it.
+
+    Raises:
+        UserError: says which key is wrong and how.
+
+    """
+    try:
+        tree = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: run from the project's folder") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} is not a mapping: copy one of profiles/*.yaml over it")
+    check_tree(tree)
+    return tree
+
+
+def check_tree(tree: Mapping[str, Any]) -> None:
+    """Check every stage's part for every instance, and that no key of the tree is left over.
+
+    Raises:
+        UserError: says which key is wrong and how.
+
+    """
+    used: set[str] = set()
+    for name in ("batches", "arms", "members", "seeds"):
+        values = tree.get(name)
+        if not isinstance(values, list) or not values or len(set(map(str, values))) != len(values):
+            raise UserError(f"params.yaml: {name} must be a list of one or more distinct names")
+        bad = [v for v in values if not NAME.fullmatch(str(v))]
+        if bad:
+            raise UserError(f"params.yaml: {name} holds {bad}: use lower-case letters, digits and _")
+    for stage in STAGES:
+        for instance in instances(tree, stage):
+            stage_params(tree, stage, instance)
+            used.update(keys(stage, instance).values())
+    used.update({"arms", "members", "seeds"})
+    _check_spares(tree, used)
+
+
+def instances(tree: Mapping[str, Any], stage: str) -> list[str | None]:
+    """List the instances of a stage that params.yaml asks for; `[None]` where a stage has none."""
+    names: list[str | None] = [None]
+    for axis in INSTANCES.get(stage, ()):
+        names = [f"{name}-{value}" if name is not None else str(value) for name in names for value in tree[axis]]
+    return names
+
+
+def keys(stage: str, instance: str | None) -> dict[str, str]:
+    """Say where in params.yaml each field of a stage's params comes from, for one instance."""
+    parts = dict(zip((axis.rstrip("s") for axis in INSTANCES.get(stage, ())), (instance or "").split("-"), strict=False))
+    return {
+        field: key.format(instance=instance, **{"member": "", "arm": "", "seed": "", **parts})
+        for field, key in params_class(stage).keys.items()
+    }
+
+
+def params_class(stage: str) -> type[StageParams]:
+    """Return the params model that a stage declares."""
+    module = import_module(f"pipeline.{stage}.params")
+    name = "".join(word.capitalize() for word in stage.split("_")) + "Params"
+    found: type[StageParams] = getattr(module, name)
+    return found
+
+
+def stage_params(tree: Mapping[str, Any], stage: str, instance: str | None) -> StageParams:
+    """Build what one stage instance receives.
+
+    Raises:
+        UserError: a key is missing, unknown or of the wrong type, or the instance is not listed.
+
+    """
+    if instance not in instances(tree, stage):
+        listed = [name for name in instances(tree, stage) if name]
+        raise UserError(f"{stage} has no instance {instance}: params.yaml lists {listed or 'none'}")
+    where = keys(stage, instance)
+    try:
+        return params_class(stage).model_validate({field: _lookup(tree, key) for field, key in where.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field, *rest = (str(part) for part in first["loc"])
+        key = ".".join([where.get(field, field), *rest])
+        raise UserError(f"params.yaml: {key}: {first['msg']} (found {first['input']!r})") from None
+
+
+def _lookup(tree: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - YAML holds anything
+    value: Any = tree
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise UserError(f"params.yaml: {key} is missing: copy it from one of profiles/*.yaml")
+        value = value[part]
+    return value
+
+
+def _check_spares(tree: Mapping[str, Any], used: set[str]) -> None:
+    """Refuse keys that no stage reads; entries of dictionaries of batches, arms and members may wait unlisted."""
+    waiting = {"ingest.batches", "rebalance.arms", "train.members"}
+    for key in _leaves(tree):
+        if not any(key == u or key.startswith(f"{u}.") for u in used) and not any(key.startswith(f"{w}.") for w in waiting):
+            raise UserError(f"params.yaml: no stage reads {key}: remove it, or correct its name")
+    _check_waiting(tree)
+
+
+def _check_waiting(tree: Mapping[str, Any]) -> None:
+    from pipeline.ingest.params import Batch  # noqa: PLC0415 - composes the stages' sections
+    from pipeline.train.params import Member  # noqa: PLC0415
+
+    sections: dict[str, type[Section]] = {"ingest.batches": Batch, "train.members": Member}
+    for key, section in sections.items():
+        for name, entry in _lookup(tree, key).items():
+            try:
+                section.model_validate(entry)
+            except ValidationError as error:
+                first = error.errors()[0]
+                place = ".".join([key, name, *(str(part) for part in first["loc"])])
+                raise UserError(f"params.yaml: {place}: {first['msg']} (found {first['input']!r})") from None
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        found += _leaves(value, f"{key}.") if isinstance(value, Mapping) and value else [key]
+    return found

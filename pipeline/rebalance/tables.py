@@ -1,0 +1,33 @@
+"""What `rebalance` yields, for each arm."""
+
+from __future__ import annotations
+
+from pipeline.core.table import Table, number, text
+from pipeline.dedup.tables import SPLITS
+
+REASONS = ("out_of_scope", "duplicate", "off_topic", "label_policy", "steward", "random_control")
+
+
+class Selection(Table):
+    """The images of an arm; validation and test are those of the curated dataset in every arm."""
+
+    key = ("image_id",)
+    columns = (
+        text("image_id", "of Images"),
+        text("split", "one a group", choices=SPLITS),
+        text("group_id", "resampling unit of the bootstrap"),
+        text("given", "diagnosis as ingested"),
+        text("diagnosis", "after the stewards' decisions, where the arm applies them"),
+        number("weight", "of the image in the training loss: mean 1 over train; 1 in validation and test"),
+    )
+
+
+class Exclusions(Table):
+    """The images left out of an arm, with the reason."""
+
+    key = ("image_id",)
+    columns = (
+        text("image_id", "of Images"),
+        text("reason", "why", choices=REASONS),
+        text("detail", "whose copy, which score, whose decision"),
+    )

@@ -1,0 +1,1 @@
+"""Not a stage: the curated dataset in the FiftyOne App. Only this package imports fiftyone."""
