@@ -1,4 +1,4 @@
-"""`python -m pipeline <stage> [instance]` runs a stage; `python -m pipeline <command> …` one of the commands around it."""
+"""`python -m pipeline <stage> [instance]` runs a stage; `… <command>` one of the commands around it."""
 
 from __future__ import annotations
 

@@ -80,7 +80,9 @@ def instances(tree: Mapping[str, Any], stage: str) -> list[str | None]:
 
 def keys(stage: str, instance: str | None) -> dict[str, str]:
     """Say where in params.yaml each field of a stage's params comes from, for one instance."""
-    parts = dict(zip((axis.rstrip("s") for axis in INSTANCES.get(stage, ())), (instance or "").split("-"), strict=False))
+    parts = dict(
+        zip((axis.rstrip("s") for axis in INSTANCES.get(stage, ())), (instance or "").split("-"), strict=False)
+    )
     return {
         field: key.format(instance=instance, **{"member": "", "arm": "", "seed": "", **parts})
         for field, key in params_class(stage).keys.items()
@@ -128,7 +130,9 @@ def _check_spares(tree: Mapping[str, Any], used: set[str]) -> None:
     """Refuse keys that no stage reads; entries of dictionaries of batches, arms and members may wait unlisted."""
     waiting = {"ingest.batches", "rebalance.arms", "train.members"}
     for key in _leaves(tree):
-        if not any(key == u or key.startswith(f"{u}.") for u in used) and not any(key.startswith(f"{w}.") for w in waiting):
+        if not any(key == u or key.startswith(f"{u}.") for u in used) and not any(
+            key.startswith(f"{w}.") for w in waiting
+        ):
             raise UserError(f"params.yaml: no stage reads {key}: remove it, or correct its name")
     _check_waiting(tree)
 

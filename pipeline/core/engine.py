@@ -53,7 +53,7 @@ def map_shards(
     """
     done = {i: path for i in range(len(shards)) if scratch and (path := scratch / f"{label}-{i:06d}.pkl").exists()}
     missing = [i for i in range(len(shards)) if i not in done]
-    run = _run_ray if engine == "ray" else partial(_run_local, workers=workers or os.cpu_count() or 1)
+    run = _run_ray if engine == "ray" else partial(_run_local, label=label, workers=workers or os.cpu_count() or 1)
     fresh = run(function, [shards[i] for i in missing])
     for i in tqdm(range(len(shards)), desc=label, unit="shard", disable=None, mininterval=1.0):
         if i in done:
@@ -69,7 +69,7 @@ def map_shards(
 
 
 def _run_local(
-    function: Callable[[Shard], Result], shards: Sequence[Shard], *, workers: int
+    function: Callable[[Shard], Result], shards: Sequence[Shard], *, label: str, workers: int
 ) -> Iterator[Result]:
     if workers == 1 or len(shards) <= 1:
         yield from map(function, shards)
@@ -91,7 +91,7 @@ def _run_local(
             except BrokenProcessPool as error:
                 attempts[position] += 1
                 if attempts[position] >= ATTEMPTS:
-                    message = f"a worker died {ATTEMPTS} times on shard {position}: is there enough memory?"
+                    message = f"{label}: workers died {ATTEMPTS} times at shard {position}: is there enough memory?"
                     raise RuntimeError(message) from error
 
 

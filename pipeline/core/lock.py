@@ -1,8 +1,8 @@
 """One writer per stage instance, even after `kill -9` of dvc.
 
 DVC's own lock dies with DVC, but the stage it started lives on, and the next `dvc repro` would start a second writer
-beside it. So a stage run by DVC dies with its parent (`PR_SET_PDEATHSIG`), holds a file lock while it runs, and its worker
-processes hold a second, shared one: the next run starts when the last of them is gone.
+beside it. So a stage run by DVC dies with its parent (`PR_SET_PDEATHSIG`), holds a file lock while it runs, and its
+worker processes hold a second, shared one: the next run starts when the last of them is gone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Base of every stage's section of params.yaml: frozen, strict, without defaults (a value lives in params.yaml, once)."""
+"""Base of every stage's section of params.yaml: frozen, strict, and without defaults: a value lives there, once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Section(BaseModel):
 class StageParams(Section):
     """What one stage receives.
 
-    `keys` says where in params.yaml each field comes from, and is the only way in: a stage cannot read a knob that is not
-    listed here, and `tests/test_wiring.py` holds the list against dvc.yaml. `{instance}`, `{member}`, `{arm}` and `{seed}`
-    stand for parts of the instance's name.
+    `keys` says where in params.yaml each field comes from, and is the only way in: a stage cannot read a knob that is
+    not listed here, and `tests/test_wiring.py` holds the list against dvc.yaml. `{instance}`, `{member}`, `{arm}` and
+    `{seed}` stand for parts of the instance's name.
     """
 
     keys: ClassVar[dict[str, str]]

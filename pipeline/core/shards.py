@@ -30,7 +30,7 @@ class ShardWriter:
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._tar = tarfile.open(self._path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - closed by __exit__
+        self._tar = tarfile.open(self._path, "w", format=tarfile.USTAR_FORMAT)  # closed by __exit__
         return self
 
     def __exit__(

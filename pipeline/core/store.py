@@ -1,7 +1,7 @@
 """The only door to the data folder: tables are validated, written whole or not at all, and every access is recorded.
 
-`reads` and `writes` are what `tests/test_wiring.py` holds against dvc.yaml, so a stage cannot touch a file that DVC does
-not know of.
+`reads` and `writes` are what `tests/test_wiring.py` holds against dvc.yaml, so a stage cannot touch a file that DVC
+does not know of.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Store:
 
         Args:
             table: what to read.
-            instances: one instance, a list of them (rows are concatenated in that order), or None where the stage has none.
+            instances: one, a list (rows are concatenated in that order), or None where the stage has none.
 
         Raises:
             UserError: the file is missing or is not what the table says.
@@ -189,7 +189,7 @@ def _remedy(relative: str) -> str:
 
 
 def _fingerprint(path: Path) -> bytes:
-    """Digest of a small file's bytes; of a folder or a large file, of names, sizes and times (cheap, and enough here)."""
+    """Digest a small file's bytes; of a folder or a large file, names, sizes and times, which is cheap and enough."""
     if path.is_file() and path.stat().st_size < 1 << 28:
         return hashlib.sha256(path.read_bytes()).digest()
     digest = hashlib.sha256()

@@ -92,7 +92,8 @@ class Table:
     @classmethod
     def empty(cls) -> pd.DataFrame:
         """Return a frame without rows, with every scalar column."""
-        return _schema(cls).empty_table().to_pandas()
+        frame: pd.DataFrame = _schema(cls).empty_table().to_pandas()
+        return frame
 
 
 def to_arrow(table: type[Table], frame: pd.DataFrame, matrices: Mapping[str, np.ndarray[Any, Any]]) -> pa.Table:
@@ -109,19 +110,20 @@ def to_arrow(table: type[Table], frame: pd.DataFrame, matrices: Mapping[str, np.
     """
     _expect_names(table, "columns", {c.name for c in table.scalars()}, set(frame.columns))
     _expect_names(table, "matrices", {c.name for c in table.vectors()}, set(matrices))
-    order = np.lexsort([frame[name].astype(str).to_numpy(dtype=object).astype(str) for name in reversed(table.key)])
+    for name, values in matrices.items():
+        if values.ndim != 2 or len(values) != len(frame):  # noqa: PLR2004 - a matrix
+            raise TableError(f"{table.__name__}.{name} has shape {values.shape} for {len(frame)} rows")
+    order = np.lexsort([frame[name].to_numpy(dtype=object).astype(str) for name in reversed(table.key)])
     schema = _schema(table)
     try:
         arrow = pa.Table.from_pandas(frame.iloc[order][schema.names], schema=schema, preserve_index=False, safe=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (ValueError, TypeError) as error:  # Arrow's own errors are of these kinds
         raise TableError(f"{table.__name__}: {error}") from error
     arrow = arrow.replace_schema_metadata(None)
     for column in table.vectors():
-        matrix = np.ascontiguousarray(matrices[column.name][order], dtype=column.type.to_pandas_dtype())
-        if matrix.ndim != 2 or len(matrix) != len(frame):
-            raise TableError(f"{table.__name__}.{column.name} has shape {matrix.shape} for {len(frame)} rows")
-        values = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
-        arrow = arrow.append_column(pa.field(column.name, values.type, nullable=False), values)
+        sorted_rows = np.ascontiguousarray(matrices[column.name][order], dtype=column.type.to_pandas_dtype())
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(sorted_rows.reshape(-1)), sorted_rows.shape[1])
+        arrow = arrow.append_column(pa.field(column.name, lists.type, nullable=False), lists)
     check(table, arrow)
     return arrow
 

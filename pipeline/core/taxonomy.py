@@ -49,7 +49,7 @@ def canonical(raw: str, mapping: Mapping[str, str] | None) -> str | None:
 
 
 def normalise(raw: str) -> str:
-    """Fold case, spacing, underscores and Unicode forms, so that `Basal_Cell  Carcinoma` meets `basal cell carcinoma`."""
+    """Fold case, spacing, underscores and Unicode forms: `Basal_Cell  Carcinoma` meets `basal cell carcinoma`."""
     return " ".join(unicodedata.normalize("NFKC", raw).casefold().replace("_", " ").split())
 
 

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.errors import UserError
+from pipeline.core.lock import only_writer
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from pipeline.core import lock
+with lock.only_writer(Path(sys.argv[1]), "stage"):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from pipeline.core import lock
+lock.enter_worker(Path(sys.argv[1]) / "stage.workers")
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", '''
+import time
+from pipeline.core import lock
+lock.die_with_parent()
+print("alive", flush=True)
+time.sleep(60)
+'''], stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def start(code: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("code", [HOLD, WORKER], ids=["writer", "worker"])
+def test_the_next_run_waits_for_a_dying_one(tmp_path: Path, code: str) -> None:
+    process = start(code, str(tmp_path), "0.7")
+    assert first_line(process) == "held"
+    started = time.monotonic()
+    with only_writer(tmp_path, "stage", patience_s=20):
+        assert time.monotonic() - started > 0.3
+    process.communicate()
+
+
+@pytest.mark.parametrize("code", [HOLD, WORKER], ids=["writer", "worker"])
+def test_a_run_that_does_not_die_is_refused_in_one_sentence(tmp_path: Path, code: str) -> None:
+    process = start(code, str(tmp_path), "60")
+    assert first_line(process) == "held"
+    with (
+        pytest.raises(UserError, match=str(process.pid) if code is HOLD else "worker"),
+        only_writer(tmp_path, "stage", patience_s=0.2),
+    ):
+        pytest.fail("two writers")
+    end(process)
+
+
+def test_the_lock_of_a_killed_run_is_free(tmp_path: Path) -> None:
+    process = start(HOLD, str(tmp_path), "60")
+    assert first_line(process) == "held"
+    end(process)
+    with only_writer(tmp_path, "stage", patience_s=5):
+        pass
+
+
+def test_instances_do_not_block_each_other(tmp_path: Path) -> None:
+    with only_writer(tmp_path, "embed@one", patience_s=0), only_writer(tmp_path, "embed@two", patience_s=0):
+        pass
+
+
+def test_a_stage_dies_with_its_parent() -> None:
+    parent = start(PARENT)
+    child = Path("/proc") / first_line(parent)
+    assert child.exists()
+    end(parent)
+    deadline = time.monotonic() + 5
+    while child.exists() and "Z" not in _state(child) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not child.exists() or "Z" in _state(child)
+
+
+def test_a_worker_outside_a_stage_takes_no_lock() -> None:
+    # In a process of its own: entering a worker ties its life to this one's.
+    code = "from pipeline.core.lock import enter_worker; enter_worker(None); print('ok')"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "ok\n"
+
+
+def _state(process: Path) -> str:
+    try:
+        return (process / "stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"
