@@ -55,14 +55,21 @@ def run_stage(root: Path, stage: str, instance: str | None = None, *spare: str) 
         else:
             run(store, received, instance)
         store.sweep(name)
-        _log(root, name, time.monotonic() - started)
+        _log(store, name, time.monotonic() - started)
 
 
-def _log(root: Path, name: str, seconds: float) -> None:
-    """Append wall time and peak memory (of the largest single process) to a log that is no output of the stage."""
+def _log(store: Store, name: str, seconds: float) -> None:
+    """Append time, peak memory (of the largest single process) and files to a log that is no output of the stage."""
     peak_kib = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    line = {"stage": name, "seconds": round(seconds, 2), "peak_mib": round(peak_kib / 1024), "ended": time.time()}
-    with (root / "data/.cache/runs.jsonl").open("a", encoding="utf-8") as file:
+    line = {
+        "stage": name,
+        "ended": time.time(),
+        "seconds": round(seconds, 2),
+        "peak_mib": round(peak_kib / 1024),
+        "reads": sorted(store.reads),
+        "writes": sorted(store.writes),
+    }
+    with (store.root / "data/.cache/runs.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 

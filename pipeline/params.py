@@ -1,6 +1,7 @@
 """Composes params.yaml from the stages' own sections and hands each stage its part.
 
-One of the two files that no stage depends on (the other is `__main__.py`): a new knob of `train` does not re-run `ingest`.
+One of the two files that no stage depends on (the other is `__main__.py`): a new knob of `train` does not re-run
+`ingest`.
 """
 
 from __future__ import annotations
@@ -80,9 +81,8 @@ def instances(tree: Mapping[str, Any], stage: str) -> list[str | None]:
 
 def keys(stage: str, instance: str | None) -> dict[str, str]:
     """Say where in params.yaml each field of a stage's params comes from, for one instance."""
-    parts = dict(
-        zip((axis.rstrip("s") for axis in INSTANCES.get(stage, ())), (instance or "").split("-"), strict=False)
-    )
+    axes = [axis.removesuffix("s") for axis in INSTANCES.get(stage, ())]
+    parts = dict(zip(axes, (instance or "").split("-"), strict=False))
     return {
         field: key.format(instance=instance, **{"member": "", "arm": "", "seed": "", **parts})
         for field, key in params_class(stage).keys.items()
@@ -130,9 +130,8 @@ def _check_spares(tree: Mapping[str, Any], used: set[str]) -> None:
     """Refuse keys that no stage reads; entries of dictionaries of batches, arms and members may wait unlisted."""
     waiting = {"ingest.batches", "rebalance.arms", "train.members"}
     for key in _leaves(tree):
-        if not any(key == u or key.startswith(f"{u}.") for u in used) and not any(
-            key.startswith(f"{w}.") for w in waiting
-        ):
+        read = any(key == u or key.startswith(f"{u}.") for u in used)
+        if not read and not any(key.startswith(f"{w}.") for w in waiting):
             raise UserError(f"params.yaml: no stage reads {key}: remove it, or correct its name")
     _check_waiting(tree)
 
