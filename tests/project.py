@@ -1,0 +1,149 @@
+"""A tiny project in a folder of its own: the real dvc.yaml and code, few drawn images, networks with random weights."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+COPIED = (
+    "pipeline",
+    "taxonomies",
+    "profiles",
+    "dvc.yaml",
+    ".dvcignore",
+    ".gitignore",
+    ".gitattributes",
+    "data/.gitignore",
+    "data/review",
+)
+
+NETWORK = {
+    "backbone": "test_resnet.r160_in1k",
+    "weights": None,
+    "trainable": "all",
+    "side_pixels": 32,
+    "epochs": 2,
+    "patience_epochs": 2,
+    "batch_size": 16,
+    "learning_rate": 0.001,
+    "weight_decay": 0.01,
+    "label_smoothing": 0.0,
+    "warmup_epochs": 0,
+    "augmentation": "light",
+}
+
+
+@dataclass(frozen=True)
+class Project:
+    """A DVC project that tests may run, break and clone."""
+
+    root: Path
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project's folder; fail with its output."""
+        done = subprocess.run(command, cwd=self.root, env=environment(), capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def dvc(self, *arguments: str, check: bool = True) -> str:
+        """Run DVC; return what it printed."""
+        done = self.run(sys.executable, "-m", "dvc", *arguments, check=check)
+        return done.stdout + done.stderr
+
+    def pipeline(self, *arguments: str, check: bool = True) -> str:
+        """Run `python -m pipeline`; return what it printed."""
+        done = self.run(sys.executable, "-m", "pipeline", *arguments, check=check)
+        return done.stdout + done.stderr
+
+    def ran(self, output: str) -> list[str]:
+        """List the stages that a `dvc repro` ran, by what it printed."""
+        return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
+
+    def runs(self) -> str:
+        """Return the log of stages that ran, one JSON object a line."""
+        return (self.root / "data/.cache/runs.jsonl").read_text("utf-8")
+
+    def set_params(self, **changes: Any) -> None:
+        """Change params.yaml; `a__b=1` sets `a.b`, None as the value deletes nothing."""
+        path = self.root / "params.yaml"
+        tree = yaml.safe_load(path.read_text("utf-8"))
+        for name, value in changes.items():
+            *parents, last = name.split("__")
+            place = tree
+            for parent in parents:
+                place = place[parent]
+            place[last] = value
+        path.write_text(yaml.safe_dump(tree, sort_keys=False), "utf-8")
+
+    def commit(self, message: str) -> None:
+        """Commit everything that git does not ignore."""
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "--quiet", "--allow-empty", "-m", message)
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which `python` is this one, and git needs no configuration."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    identity = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in _PERSON.items()}
+    return {**os.environ, **identity, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+_PERSON = {"NAME": "A Steward", "EMAIL": "steward@example.org"}
+
+
+def create(root: Path, *, images: int) -> Project:
+    """Set up a project with one drawn batch, ready for `dvc repro`."""
+    for name in COPIED:
+        source, target = ROOT / name, root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    project = Project(root)
+    (root / "params.yaml").write_text(yaml.safe_dump(tiny_params(), sort_keys=False), "utf-8")
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    project.dvc("init", "--quiet")
+    project.dvc("config", "core.analytics", "false")
+    draw_weights(root)
+    project.dvc("add", "--quiet", "data/raw/weights")
+    project.pipeline("fetch", "demo", "--images", str(images))
+    project.commit("Start")
+    return project
+
+
+def tiny_params() -> dict[str, Any]:
+    """Return the demo's params with the smallest networks."""
+    tree: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
+    tree["members"] = ["one", "two"]
+    tree["train"]["members"] = {"one": NETWORK, "two": {**NETWORK, "trainable": "head", "augmentation": "none"}}
+    tree["embed"]["encoder"] = {
+        "library": "timm",
+        "model": "test_resnet.r160_in1k",
+        "weights": "tiny.safetensors",
+        "source": "file",
+    }
+    tree["evaluate"]["bootstrap"] = 50
+    tree["fingerprint"]["images_per_task"] = 16
+    tree["ingest"]["limits"]["images_per_shard"] = 32
+    return tree
+
+
+def draw_weights(root: Path) -> None:
+    """Write random weights of the tiny encoder, from a seed."""
+    folder = root / "data/raw/weights"
+    folder.mkdir(parents=True)
+    code = (
+        "import sys, timm, torch; from safetensors.torch import save_file; torch.manual_seed(0); "
+        "save_file(timm.create_model('test_resnet', num_classes=0).state_dict(), sys.argv[1])"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder / "tiny.safetensors")], check=True, env=environment())

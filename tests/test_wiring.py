@@ -1,0 +1,70 @@
+"""dvc.yaml is kept honest: each dep, param and out is there because the code needs it, and the other way round."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from pipeline import params
+from tests import wiring
+from tests.project import Project
+
+TREE = params.read_tree(wiring.ROOT / "params.yaml")
+DAG = wiring.read_dag()
+ALL = [(stage, instance) for stage in params.STAGES for instance in params.instances(TREE, stage)]
+NAMES = [f"{stage}@{instance}" if instance else stage for stage, instance in ALL]
+
+
+def without(found: dict[str, Any], kind: str, item: Any) -> dict[str, Any]:
+    broken = deepcopy(found)
+    broken[kind].remove(item)
+    return broken
+
+
+def test_dvc_yaml_lists_the_stages_in_their_order() -> None:
+    assert list(DAG) == list(params.STAGES)
+
+
+def test_packages_hold_no_code() -> None:
+    assert wiring.init_problems() == []
+
+
+@pytest.mark.parametrize(("stage", "instance"), ALL, ids=NAMES)
+def test_the_command_runs_the_stage(stage: str, instance: str | None) -> None:
+    command = wiring.entry(DAG, stage, instance)["cmd"]
+    assert command == " ".join(["python -m pipeline", stage, *([instance] if instance else [])])
+
+
+@pytest.mark.parametrize("stage", params.STAGES)
+def test_code_deps_are_the_import_closure(stage: str) -> None:
+    found = wiring.entry(DAG, stage, params.instances(TREE, stage)[0])
+    assert wiring.code_problems(stage, found) == []
+    for dep in [dep for dep in found["deps"] if dep.startswith("pipeline/")]:
+        assert wiring.code_problems(stage, without(found, "deps", dep)), f"nobody would miss {dep}"
+
+
+@pytest.mark.parametrize(("stage", "instance"), ALL, ids=NAMES)
+def test_params_are_what_the_stage_receives(stage: str, instance: str | None) -> None:
+    found = wiring.entry(DAG, stage, instance)
+    assert wiring.params_problems(TREE, stage, instance, found) == []
+    for key in found["params"]:
+        assert wiring.params_problems(TREE, stage, instance, without(found, "params", key)), f"nobody would miss {key}"
+
+
+@pytest.mark.pipeline
+def test_data_deps_and_outs_are_what_the_stage_touched(project: Project) -> None:
+    tree = params.read_tree(project.root / "params.yaml")
+    log = {line["stage"]: line for line in map(json.loads, project.runs().splitlines())}
+    for stage in params.STAGES:
+        for instance in params.instances(tree, stage):
+            found = wiring.entry(DAG, stage, instance)
+            line = log[f"{stage}@{instance}" if instance else stage]
+            assert wiring.data_problems(stage, found, line["reads"], line["writes"]) == []
+            for kind in ("deps", "outs", "metrics", "plots"):
+                for item in found.get(kind, []):
+                    if not str(item).startswith("pipeline/"):
+                        broken = without(found, kind, item)
+                        assert wiring.data_problems(stage, broken, line["reads"], line["writes"]), item

@@ -1,0 +1,119 @@
+"""Compare dvc.yaml with what the code imports, receives, reads and writes; every difference is a sentence."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import grimp
+import yaml
+
+from pipeline import params
+
+ROOT = Path(__file__).parent.parent
+
+
+def read_dag(path: Path = ROOT / "dvc.yaml") -> dict[str, Any]:
+    dag: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))["stages"]
+    return dag
+
+
+def entry(dag: Mapping[str, Any], stage: str, instance: str | None) -> dict[str, Any]:
+    """Resolve `foreach` and `matrix` for one instance."""
+    text = yaml.safe_dump(dag[stage].get("do", dag[stage]))
+    if instance:
+        axes = [axis.removesuffix("s") for axis in params.INSTANCES[stage]]
+        for axis, value in zip(axes, instance.split("-"), strict=True):
+            text = text.replace(f"${{item.{axis}}}", value)
+        text = text.replace("${item}", instance)
+    resolved: dict[str, Any] = yaml.safe_load(text)
+    return resolved
+
+
+def code_problems(stage: str, found: Mapping[str, Any]) -> list[str]:
+    """Say which modules a stage imports that no code dep covers, and which code deps nothing of it imports."""
+    deps = [dep for dep in found["deps"] if dep.startswith("pipeline/")]
+    imported = closure(stage)
+    covered = {file for dep in deps for file in _files(dep)}
+    problems = [f"{stage} imports {file}, which is not among its deps" for file in sorted(imported - covered)]
+    problems += [f"{stage} depends on {file}, which it does not import" for file in sorted(covered - imported)]
+    return problems
+
+
+def params_problems(tree: Mapping[str, Any], stage: str, instance: str | None, found: Mapping[str, Any]) -> list[str]:
+    """Say which knobs a stage receives that DVC does not track, and the other way round."""
+    received = {leaf for key in params.keys(stage, instance).values() for leaf in _leaves(tree, key)}
+    tracked = {leaf for key in found.get("params", []) for leaf in _leaves(tree, key)}
+    problems = [f"{stage} receives {key}, which is not among its params" for key in sorted(received - tracked)]
+    return problems + [f"{stage} lists {key}, which it does not receive" for key in sorted(tracked - received)]
+
+
+def data_problems(stage: str, found: Mapping[str, Any], reads: Iterable[str], writes: Iterable[str]) -> list[str]:
+    """Say which files a stage touched that dvc.yaml does not name, and what it names that was not touched."""
+    deps = [dep for dep in found["deps"] if not dep.startswith("pipeline/")]
+    outs = [path for kind in ("outs", "metrics", "plots") for path in _paths(found.get(kind, []))]
+    problems: list[str] = []
+    for done, touched, named in (("reads", reads, deps), ("writes", writes, outs)):
+        files = set(touched)
+        problems += [
+            f"{stage} {done} {file}, which dvc.yaml does not name" for file in sorted(files) if not _under(file, named)
+        ]
+        problems += [
+            f"{stage} names {name}, but never {done} it" for name in named if not any(_under(f, [name]) for f in files)
+        ]
+    return problems
+
+
+@cache
+def closure(stage: str) -> frozenset[str]:
+    """List the files of all modules that a stage's entry module imports, directly or not; empty packages left out."""
+    graph = _graph()
+    entry_module = f"pipeline.{stage}.stage"
+    modules = {entry_module, f"pipeline.{stage}.params", *graph.find_upstream_modules(entry_module)}
+    modules |= set(graph.find_upstream_modules(f"pipeline.{stage}.params"))
+    return frozenset(str(path.relative_to(ROOT)) for path in map(_file, modules) if path.name != "__init__.py")
+
+
+def init_problems() -> list[str]:
+    """Say which `__init__.py` holds more than a docstring: they are imported, but no dep names them."""
+    return [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "pipeline").rglob("__init__.py")
+        if any(not isinstance(node, ast.Expr) for node in ast.parse(path.read_text("utf-8")).body)
+    ]
+
+
+@cache
+def _graph() -> grimp.ImportGraph:
+    return grimp.build_graph("pipeline", cache_dir=None)
+
+
+def _file(module: str) -> Path:
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _files(dep: str) -> set[str]:
+    path = ROOT / dep
+    files = path.rglob("*.py") if path.is_dir() else [path]
+    return {str(file.relative_to(ROOT)) for file in files if file.name != "__init__.py"}
+
+
+def _leaves(tree: Mapping[str, Any], key: str) -> set[str]:
+    value: Any = tree
+    for part in key.split("."):
+        value = value[part]
+    if not isinstance(value, Mapping):
+        return {key}
+    return {leaf for name in value for leaf in _leaves(tree, f"{key}.{name}")}
+
+
+def _paths(items: Iterable[str | Mapping[str, Any]]) -> list[str]:
+    return [item if isinstance(item, str) else next(iter(item)) for item in items]
+
+
+def _under(file: str, folders: Iterable[str]) -> bool:
+    return any(file == folder or file.startswith(f"{folder}/") for folder in folders)
