@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -75,3 +77,13 @@ def test_finished_shards_survive_a_broken_run(tmp_path: Path) -> None:
     assert again == [0, 1, 2, 3, 4]
     seen = sorted(int(path.name.split("-")[0]) for path in calls.iterdir())
     assert seen == [0, 1, 2, 3, 4], "each shard was computed once"
+
+
+def test_ray_gives_the_same_results_as_local_processes() -> None:
+    pytest.importorskip("ray", reason="the optional extra `ray` is not installed")
+    code = (
+        "from pipeline.core.engine import map_shards; from tests.core.test_engine import square; "
+        "print(list(map_shards(square, range(10), label='t', engine='ray')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == str([n * n for n in range(10)])
