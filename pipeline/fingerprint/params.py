@@ -23,7 +23,11 @@ class QualityThresholds(Section):
 class FingerprintParams(StageParams):
     """Params of every batch."""
 
-    keys: ClassVar = {"engine": "engine", "images_per_task": "fingerprint.images_per_task", "quality": "fingerprint.quality"}
+    keys: ClassVar = {
+        "engine": "engine",
+        "images_per_task": "fingerprint.images_per_task",
+        "quality": "fingerprint.quality",
+    }
 
     engine: Engine
     images_per_task: int

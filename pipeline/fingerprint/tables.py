@@ -22,6 +22,10 @@ class Fingerprints(Table):
         number("sharpness", "variance of the Laplacian of the luma at a fixed working size, 0 to 255 scale"),
         number("aspect", "longer side by shorter side"),
         texts("flags", f"thresholds in params say which: {', '.join(FLAGS)}"),
-        vector("phash", "256-bit pHash over the 8 rotations and flips: 8 × 32 bytes, orientation by orientation", of=pa.uint8()),
+        vector(
+            "phash",
+            "256-bit pHash over the 8 rotations and flips: 8 by 32 bytes, orientation by orientation",
+            of=pa.uint8(),
+        ),
         vector("dhash", "256-bit dHash likewise", of=pa.uint8()),
     )
