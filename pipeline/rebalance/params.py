@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field, field_validator
+
 from pipeline.core.params import Section, StageParams
 from pipeline.core.taxonomy import Classes
-from pipeline.dedup.params import Split
 
 
 class Arm(Section):
@@ -29,16 +30,19 @@ class LabelPolicy(Section):
 
     exclude_min_error_probability: float
     downweight_min_error_probability: float
-    downweight_to: float
+    downweight_to: float = Field(gt=0, le=1)
     exclude_min_off_topic: float
 
 
 class Weights(Section):
-    """Class weights: `inverse` frequency, `effective_number` (Cui et al. 2019) with `beta`, or `none`; capped at `max_ratio`."""
+    """Class weights: `inverse` frequency, `effective_number` (Cui et al. 2019) with `beta`, or `none`.
+
+    max_ratio: bound of the largest to the smallest.
+    """
 
     scheme: Literal["none", "inverse", "effective_number"]
-    beta: float
-    max_ratio: float
+    beta: float = Field(gt=0, lt=1)
+    max_ratio: float = Field(ge=1)
 
 
 class RebalanceParams(StageParams):
@@ -47,7 +51,6 @@ class RebalanceParams(StageParams):
     keys: ClassVar = {
         "batches": "batches",
         "classes": "classes",
-        "split": "split",
         "arms": "rebalance.arms",
         "label_policy": "rebalance.label_policy",
         "weights": "rebalance.weights",
@@ -56,8 +59,20 @@ class RebalanceParams(StageParams):
 
     batches: list[str]
     classes: Classes
-    split: Split
     arms: dict[str, Arm]
     label_policy: LabelPolicy
     weights: Weights
     seed: int
+
+    @field_validator("arms")
+    @classmethod
+    def _controls_follow_real_arms(cls, arms: dict[str, Arm]) -> dict[str, Arm]:
+        for name, arm in arms.items():
+            if arm.random_removal_as is None:
+                continue
+            followed = arms.get(arm.random_removal_as)
+            if followed is None or followed.random_removal_as is not None:
+                raise ValueError(f"{name} follows {arm.random_removal_as}, which is no arm or a control itself")
+            if arm.drop_duplicates or arm.label_policy or arm.decisions:
+                raise ValueError(f"{name} takes images out at random, so its other switches must be false")
+        return arms
