@@ -63,15 +63,14 @@ def parse(content: bytes) -> list[Decision]:
         UserError: names the first broken line.
 
     """
-    header, *lines = content.split(b"\n")
+    header, *lines, rest = content.split(b"\n") if b"\n" in content else (content, b"")
     if header != HEADER.encode():
         raise _broken(1, "it is not the header")
-    if not lines or lines.pop() != b"":
-        raise _broken(len(lines) + 1, "it is cut off")
+    if rest:
+        raise _broken(len(lines) + 2, "it is cut off")
     decisions = []
     for number, (previous, line) in enumerate(zip([header, *lines], lines, strict=False), start=2):
-        fields = _fields(line, number)
-        seq, *values, previous_hash = fields
+        seq, *values, previous_hash = _fields(line, number)
         if seq != str(number - 1):
             raise _broken(number, f"its seq is {seq!r}, not {number - 1}")
         if previous_hash != _digest(previous):

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.errors import UserError
+from pipeline.ledger import file
+from pipeline.ledger.decisions import PATH
+from tests.ledger.made import decision, ledger
+
+
+def list_reader(root: Path, process: int, name: str | None = None) -> Path:
+    """Write DVC's lock file as if `process` read the ledger."""
+    path = root / ".dvc/tmp/rwlock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    entry = {"pid": process, "cmd": "dvc repro"}
+    path.write_text(json.dumps({"read": {name or str(root / PATH): [entry]}, "write": {}}), "utf-8")
+    return path
+
+
+def finished_process() -> int:
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
+def test_what_was_appended_is_read_back(tmp_path: Path) -> None:
+    path = ledger(tmp_path)
+    before = file.read(path)
+    file.append(tmp_path, [decision("b:1"), decision("b:2", "drop")])
+    after = file.read(path)
+    assert before.decisions == []
+    assert [d.image_id for d in after.decisions] == ["b:1", "b:2"]
+    assert before.digest != after.digest
+
+
+def test_nothing_is_appended_where_one_decision_makes_no_sense(tmp_path: Path) -> None:
+    path = ledger(tmp_path)
+    with pytest.raises(UserError, match="cannot be recorded"):
+        file.append(tmp_path, [decision(), decision(verdict="relabel", to="")])
+    assert file.read(path).decisions == []
+
+
+def test_nothing_is_appended_to_a_broken_file(tmp_path: Path) -> None:
+    path = ledger(tmp_path, b"no header\n")
+    with pytest.raises(UserError, match="line 1"):
+        file.append(tmp_path, [decision()])
+    assert path.read_bytes() == b"no header\n"
+
+
+def test_a_missing_file_is_an_error_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="git checkout"):
+        file.read(tmp_path / PATH)
+
+
+def test_no_append_of_many_writers_is_lost(tmp_path: Path) -> None:
+    path = ledger(tmp_path)
+    code = (
+        "import sys, pathlib; from pipeline.ledger import file; from tests.ledger.made import decision\n"
+        "for i in range(10): file.append(pathlib.Path(sys.argv[1]), [decision(f'{sys.argv[2]}:{i}')])"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name], cwd=Path(__file__).parents[2])
+        for name in ("one", "two", "three")
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    found = [d.image_id for d in file.read(path).decisions]
+    assert sorted(found) == sorted(f"{name}:{i}" for name in ("one", "two", "three") for i in range(10))
+
+
+@pytest.mark.parametrize("listed", [PATH, "data/review", "data"], ids=["the file", "its folder", "a folder above"])
+def test_an_appender_waits_while_dvc_lists_the_ledger(tmp_path: Path, listed: str) -> None:
+    path = ledger(tmp_path)
+    rwlock = list_reader(tmp_path, os.getpid(), str(tmp_path / listed))
+    appender = threading.Thread(target=file.append, args=(tmp_path, [decision()]))
+    appender.start()
+    time.sleep(0.3)
+    assert file.read(path).decisions == []
+    rwlock.write_text("{}", "utf-8")
+    appender.join(5)
+    assert len(file.read(path).decisions) == 1
+
+
+def test_a_waiting_appender_does_not_block_the_stage_that_it_waits_for(tmp_path: Path) -> None:
+    ledger(tmp_path)
+    rwlock = list_reader(tmp_path, os.getpid())
+    appender = threading.Thread(target=file.append, args=(tmp_path, [decision()]))
+    appender.start()
+    started = time.monotonic()
+    file.wait_for_appenders(tmp_path)
+    assert time.monotonic() - started < 1
+    rwlock.unlink()
+    appender.join(5)
+    assert not appender.is_alive()
+
+
+def test_an_appender_that_waits_too_long_says_for_whom(tmp_path: Path) -> None:
+    ledger(tmp_path)
+    list_reader(tmp_path, os.getpid())
+    with pytest.raises(UserError, match=rf"dvc \(process {os.getpid()}\) still reads"):
+        file.append(tmp_path, [decision()], patience_s=0.0)
+
+
+def test_the_lock_of_a_dead_dvc_is_ignored(tmp_path: Path) -> None:
+    path = ledger(tmp_path)
+    list_reader(tmp_path, finished_process())
+    file.append(tmp_path, [decision()], patience_s=0.0)
+    assert len(file.read(path).decisions) == 1
+
+
+def test_an_appender_does_not_wait_for_a_stage_that_reads_other_files(tmp_path: Path) -> None:
+    path = ledger(tmp_path)
+    list_reader(tmp_path, os.getpid(), str(tmp_path / "data/review/decisions.csv.old"))
+    file.append(tmp_path, [decision()], patience_s=0.0)
+    assert len(file.read(path).decisions) == 1
+
+
+def test_an_appender_reads_a_half_written_lock_file_again(tmp_path: Path) -> None:
+    path = ledger(tmp_path)
+    rwlock = list_reader(tmp_path, finished_process())
+    whole = rwlock.read_text("utf-8")
+    rwlock.write_text(whole[:20], "utf-8")
+    appender = threading.Thread(target=file.append, args=(tmp_path, [decision()]))
+    appender.start()
+    time.sleep(0.1)
+    rwlock.write_text(whole, "utf-8")
+    appender.join(5)
+    assert len(file.read(path).decisions) == 1
+
+
+def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
+    path = ledger(tmp_path)
+    digest = file.read(path).digest
+    file.require_unchanged(path, digest)
+    file.append(tmp_path, [decision()])
+    with pytest.raises(UserError, match="changed while it was applied: run `dvc repro` again"):
+        file.require_unchanged(path, digest)
+
+
+DVC_YAML = f"""
+stages:
+  slow:
+    cmd: {sys.executable} slow.py
+    deps: [{PATH}]
+    outs: [copy.csv]
+"""
+# Reads the ledger, then takes its time, as `rebalance` does.
+SLOW = f"""
+import pathlib, shutil, time
+from pipeline.ledger import file
+file.wait_for_appenders(pathlib.Path("."))
+shutil.copy("{PATH}", "copy.csv")
+pathlib.Path("read").touch()
+time.sleep(2)
+"""
+
+
+@pytest.mark.pipeline
+def test_dvc_never_records_a_decision_that_its_stage_did_not_read(tmp_path: Path) -> None:
+    """A decision taken in mid-run arrives after the real DVC has hashed the file, so the next `repro` applies it."""
+    path = ledger(tmp_path)
+    (tmp_path / "dvc.yaml").write_text(DVC_YAML, "utf-8")
+    (tmp_path / "slow.py").write_text(SLOW, "utf-8")
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "--no-scm", "--quiet"], cwd=tmp_path, env=environment, check=True)
+    run = subprocess.Popen([*dvc, "repro", "--quiet"], cwd=tmp_path, env=environment)
+    while run.poll() is None and not (tmp_path / "read").exists():
+        time.sleep(0.02)
+    file.append(tmp_path, [decision()])
+    assert run.wait(30) == 0
+    assert (tmp_path / "copy.csv").read_bytes() != path.read_bytes()
+    subprocess.run([*dvc, "repro", "--quiet"], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "copy.csv").read_bytes() == path.read_bytes()
