@@ -26,7 +26,7 @@ COPIED = (
 )
 
 NETWORK = {
-    "backbone": "test_resnet.r160_in1k",
+    "backbone": "test_resnet",
     "weights": None,
     "trainable": "all",
     "side_pixels": 32,
@@ -128,7 +128,7 @@ def tiny_params() -> dict[str, Any]:
     tree["train"]["members"] = {"one": NETWORK, "two": {**NETWORK, "trainable": "head", "augmentation": "none"}}
     tree["embed"]["encoder"] = {
         "library": "timm",
-        "model": "test_resnet.r160_in1k",
+        "model": "test_resnet",
         "weights": "tiny.safetensors",
         "source": "file",
     }
@@ -142,8 +142,14 @@ def draw_weights(root: Path) -> None:
     """Write random weights of the tiny encoder, from a seed."""
     folder = root / "data/raw/weights"
     folder.mkdir(parents=True)
-    code = (
-        "import sys, timm, torch; from safetensors.torch import save_file; torch.manual_seed(0); "
-        "save_file(timm.create_model('test_resnet', num_classes=0).state_dict(), sys.argv[1])"
-    )
-    subprocess.run([sys.executable, "-c", code, str(folder / "tiny.safetensors")], check=True, env=environment())
+    code = """
+import sys, timm, torch
+from pathlib import Path
+from pipeline.learn.weights import Card, save_weights, timm_preprocessing
+torch.manual_seed(0)
+network = timm.create_model("test_resnet", num_classes=0)
+tensors = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+save_weights(Path(sys.argv[1]), tensors, Card("timm/test_resnet", timm_preprocessing(network)))
+"""
+    command = [sys.executable, "-c", code, str(folder / "tiny.safetensors")]
+    subprocess.run(command, check=True, cwd=root, env=environment())
