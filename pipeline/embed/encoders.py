@@ -1,0 +1,139 @@
+"""Networks that turn pictures into vectors, with the preprocessing that their weights were trained with.
+
+An encoder never has random weights: it is filled from a file that says which network it belongs to, strictly.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import timm
+import torch
+from PIL import Image
+from torch import nn
+
+from pipeline.core.errors import UserError
+from pipeline.core.shards import Pixels
+from pipeline.learn.weights import head_names, load_weights, read_card
+
+Vectors = np.ndarray[Any, Any]
+Transform = Callable[[Image.Image], torch.Tensor]
+
+DECODING_THREADS = 4
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What an encoder is made of; small and picklable, so that each worker loads its own."""
+
+    library: str
+    model: str
+    weights: Path
+    precision: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A network in evaluation mode, and the transform of its input."""
+
+    network: nn.Module
+    transform: Transform
+    device: torch.device
+    dtype: torch.dtype
+
+
+def encode(pixels: Pixels, spec: Spec, *, batch_size: int) -> Vectors:
+    """Compute one unit vector an image: float32 array of shape (images, width).
+
+    Raises:
+        UserError: the encoder is unknown, its weights are missing or of another network.
+
+    """
+    encoder = load(spec)
+    with torch.inference_mode():
+        parts = [
+            encoder.network(batch.to(encoder.device, encoder.dtype)).float().cpu()
+            for batch in batches(pixels, encoder.transform, batch_size=batch_size)
+        ]
+        vectors: Vectors = nn.functional.normalize(torch.cat(parts), dim=1).numpy()
+    return vectors
+
+
+def batches(pixels: Pixels, transform: Transform, *, batch_size: int) -> Iterator[torch.Tensor]:
+    """Yield preprocessed batches of shape (images, 3, height, width); the next is prepared while one is in use."""
+
+    def prepare(position: int) -> torch.Tensor:
+        return transform(Image.fromarray(pixels[position]))
+
+    with ThreadPoolExecutor(DECODING_THREADS) as pool:
+        upcoming: list[Future[torch.Tensor]] = []
+        for start in range(0, len(pixels), batch_size):
+            positions = range(start, min(start + batch_size, len(pixels)))
+            current, upcoming = upcoming, [pool.submit(prepare, i) for i in positions]
+            if current:
+                yield torch.stack([future.result() for future in current])
+        if upcoming:
+            yield torch.stack([future.result() for future in upcoming])
+
+
+@lru_cache(maxsize=1)
+def load(spec: Spec) -> Encoder:
+    """Build a network and fill it with its weights; kept for the next call of this process.
+
+    Raises:
+        UserError: the encoder is unknown, or its weights are of another network.
+
+    """
+    device = resolve(spec.device)
+    dtype = PRECISIONS[spec.precision]
+    network, transform = LIBRARIES[spec.library](spec)
+    return Encoder(network.eval().requires_grad_(False).to(device, dtype), transform, device, dtype)
+
+
+def resolve(device: str) -> torch.device:
+    """Choose the device: `auto` is CUDA where there is one.
+
+    Raises:
+        UserError: CUDA is asked for and absent.
+
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("embed.device is cuda, but no CUDA device is available: set it to auto or cpu in params.yaml")
+    return torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
+
+
+def _open_clip(spec: Spec) -> tuple[nn.Module, Transform]:
+    if spec.model not in open_clip.list_models():
+        raise UserError(f"embed.encoder.model: open_clip knows no {spec.model}: choose one of open_clip.list_models()")
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # open_clip warns of random weights, which we replace below
+    try:
+        network = open_clip.create_model(spec.model, load_weights=False, pretrained_text=False).visual
+    finally:
+        root.setLevel(level)
+    load_weights(network, spec.weights, model=f"open_clip/{spec.model}")
+    preprocessing = open_clip.transform.PreprocessCfg(**read_card(spec.weights).preprocessing)
+    return network, open_clip.transform.image_transform_v2(preprocessing, is_train=False)
+
+
+def _timm(spec: Spec) -> tuple[nn.Module, Transform]:
+    try:
+        network = timm.create_model(spec.model, pretrained=False, num_classes=0)
+    except RuntimeError as error:
+        raise UserError(f"embed.encoder.model: timm knows no {spec.model}: choose one of timm.list_models()") from error
+    load_weights(network, spec.weights, model=f"timm/{spec.model}", without=head_names(network))
+    return network, timm.data.create_transform(**read_card(spec.weights).preprocessing)
+
+
+LIBRARIES: dict[str, Callable[[Spec], tuple[nn.Module, Transform]]] = {"open_clip": _open_clip, "timm": _timm}

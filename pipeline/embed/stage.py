@@ -1,0 +1,45 @@
+"""Give every image a vector, so that later stages can look for neighbours and judge labels."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+
+import numpy as np
+
+from pipeline.core.engine import map_shards
+from pipeline.core.store import Store
+from pipeline.embed.encoders import Spec, encode
+from pipeline.embed.params import EmbedParams
+from pipeline.embed.tables import Embeddings
+from pipeline.ingest.tables import Images
+
+BATCHES_PER_TASK = 4
+
+
+def run(store: Store, params: EmbedParams, instance: str) -> None:
+    """Read a batch's pixels, encode them in resumable pieces, write one vector an image."""
+    images = store.read(Images, instance)
+    pixels = store.pixels(images)
+    weights = store.input(f"data/raw/weights/{params.encoder.weights}")
+    spec = Spec(params.encoder.library, params.encoder.model, weights, params.precision, params.device)
+
+    step = BATCHES_PER_TASK * params.batch_size
+    vectors = map_shards(
+        partial(encode, spec=spec, batch_size=params.batch_size),
+        [pixels.take(np.arange(start, min(start + step, len(pixels)))) for start in range(0, len(pixels), step)],
+        label="embed",
+        engine=params.engine,
+        scratch=store.scratch(params, keep=f"embed@{instance}"),
+        workers=1,  # a network uses all cores by itself
+    )
+
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    encoder = f"{spec.library}/{spec.model}/{weights.stem}@{digest}/{spec.precision}"
+    store.write(
+        Embeddings,
+        images[["image_id"]].assign(encoder=encoder),
+        instance=instance,
+        vectors={"vector": np.concatenate(list(vectors))},
+    )
