@@ -1,0 +1,91 @@
+"""`python -m pipeline review`: open the curated dataset in the FiftyOne App, and record what stewards tag there.
+
+FiftyOne serves any file that this process can read to whoever reaches its port, so it listens on this machine alone;
+tunnel to it from elsewhere. One session a project: it owns the database.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from pipeline import params
+from pipeline.core import lock
+from pipeline.core.errors import UserError
+from pipeline.core.store import Store
+from pipeline.ledger import file
+from pipeline.ledger.decisions import PATH
+from pipeline.review.database import mongod
+from pipeline.review.samples import ARM, read_findings
+from pipeline.review.steward import steward_name
+
+CACHE = "data/.cache/review"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.description = __doc__
+    parser.add_argument("--save", action="store_true", help="record the tags of an earlier session, and end")
+    parser.add_argument("--steward", metavar="NAME", help="who decides (default: git's user.name)")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+    parser.add_argument("--port", type=int, default=5151, help="of the App (default: %(default)s)")
+    parser.add_argument("--address", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")
+
+
+def run(root: Path, options: Namespace) -> int:
+    """Open the App until Ctrl-C (or record the waiting tags, with --save); return the exit status.
+
+    Raises:
+        UserError: the DAG has not run, the address is not loopback, or another session is open.
+
+    """
+    if not _is_loopback(options.address):
+        raise UserError(
+            f"--address {options.address} is not loopback: FiftyOne would serve this machine's files to others"
+        )
+    steward = steward_name(root, options.steward)
+    findings = read_findings(Store(root), params.read_tree(root / "params.yaml")["batches"])
+    print(describe_waiting(root))
+    with lock.only_writer(root / "data/.cache/locks", "review", patience_s=2.0), mongod(root / CACHE / "db") as uri:
+        _configure(root, uri)
+        from pipeline.review import session  # noqa: PLC0415 - imports fiftyone: takes seconds, and needs its settings
+
+        dataset = session.prepare(root, findings, root / CACHE / "pictures")
+        if not options.save:
+            session.hold(dataset, address=options.address, port=options.port, browser=not options.no_browser)
+        problems = session.save(root, findings, dataset, steward=steward)
+        print(describe_waiting(root))
+    return 1 if problems else 0
+
+
+def describe_waiting(root: Path) -> str:
+    """Say how many decisions the curated dataset does not hold yet."""
+    ledger = file.read(root / PATH)
+    path = root / f"data/rebalance/{ARM}/ledger.json"
+    applied: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {"digest": "", "recorded": 0}
+    if applied["digest"] == ledger.digest:
+        return f"all {len(ledger.decisions)} decisions are in the curated dataset"
+    waiting = len(ledger.decisions) - applied["recorded"]
+    return f"{waiting} of {len(ledger.decisions)} decisions await application: run `dvc repro`"
+
+
+def _configure(root: Path, uri: str) -> None:
+    """Tell FiftyOne, before it is imported, to keep to this project and to this machine."""
+    os.environ |= {
+        "FIFTYONE_DATABASE_URI": uri,
+        "FIFTYONE_DEFAULT_DATASET_DIR": str(root / CACHE / "datasets"),
+        "FIFTYONE_DO_NOT_TRACK": "true",
+        "FIFTYONE_LOGGING_LEVEL": "ERROR",
+        "FIFTYONE_SHOW_PROGRESS_BARS": "false",
+    }
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return address == "localhost" or ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

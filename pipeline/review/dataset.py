@@ -1,0 +1,140 @@
+"""The curated dataset as FiftyOne shows it: the only module that imports fiftyone.
+
+The database is a view of the tables and is built anew when they change. The tags in it are the only thing of value:
+they move over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+import fiftyone.brain as fob
+import pandas as pd
+from fiftyone import ViewField
+
+from pipeline.ledger.replay import Verdicts
+from pipeline.review.samples import PROVENANCE, Findings, export
+from pipeline.review.tags import Tag
+
+NAME, BUILDING = "curated", "curated-building"
+FIELDS = (
+    "image_id",
+    "split",
+    "group_id",
+    "duplicate_of",
+    "copies",
+    "related",
+    "excluded",
+    "error_probability",
+    "suspect",
+    "reason",
+    "off_topic",
+    "ambiguous",
+    *PROVENANCE,
+)
+HOW_TO = (
+    "Tag a sample with a verdict: keep, drop, not_sure or relabel:<diagnosis>. About a pair, tag the copy with "
+    "not_a_duplicate or same_lesion, or any image with not_a_duplicate:<image_id> or same_lesion:<image_id>. "
+    "Verdicts are recorded when the session is closed."
+)
+
+Dataset = Any  # FiftyOne carries no types
+
+
+def open_dataset(findings: Findings, pictures: Path) -> Dataset:
+    """Open the dataset of these findings, or build it, moving the tags of the one before.
+
+    Args:
+        findings: what to show.
+        pictures: folder for the files that the App needs.
+
+    """
+    existing = next((name for name in (NAME, BUILDING) if fo.dataset_exists(name)), None)
+    before = fo.load_dataset(existing) if existing else None
+    if before is not None and existing == NAME and before.info.get("digest") == findings.digest:
+        return before
+    tags = read_tags(before) if before is not None else {}
+    if fo.dataset_exists(BUILDING):
+        fo.delete_dataset(BUILDING)
+    dataset = _build(findings, export(findings, pictures), tags)
+    if existing == NAME:
+        fo.delete_dataset(NAME)
+    dataset.name = NAME
+    return dataset
+
+
+def read_tags(dataset: Dataset) -> dict[str, list[str]]:
+    """Read all tags, by image_id."""
+    ids, tags = dataset.values(["image_id", "tags"])
+    return {image_id: found for image_id, found in zip(ids, tags, strict=True) if found}
+
+
+def remove_tags(dataset: Dataset, settled: Sequence[Tag]) -> None:
+    """Take away the tags that have become decisions."""
+    tags = read_tags(dataset)
+    for tag in settled:
+        tags[tag.image_id] = [text for text in tags[tag.image_id] if text != tag.text]
+    changed = {tag.image_id: tags[tag.image_id] for tag in settled}
+    if changed:
+        dataset.set_values("tags", changed, key_field="image_id")
+
+
+def show_decisions(dataset: Dataset, verdicts: Verdicts) -> None:
+    """Write into the field `decision` what is in force on every image."""
+    said = {image: f"{d.verdict} {d.to}".strip() + f" ({d.steward})" for image, d in verdicts.images.items()}
+    dataset.set_values("decision", [said.get(image) for image in dataset.values("image_id")])
+
+
+def launch(dataset: Dataset, *, address: str, port: int, browser: bool) -> Any:  # noqa: ANN401 - a fo.Session
+    """Start the App's server; return the session."""
+    return fo.launch_app(dataset, address=address, port=port, remote=not browser)
+
+
+def _build(findings: Findings, paths: Sequence[Path], tags: Mapping[str, list[str]]) -> Dataset:
+    dataset = fo.Dataset(BUILDING, persistent=True)
+    dataset.description = HOW_TO
+    for name in FIELDS:
+        dataset.add_sample_field(name, **_field(findings.rows[name]))
+    dataset.add_sample_field("decision", fo.StringField)
+    samples = []
+    for row, path in zip(findings.rows.to_dict("records"), paths, strict=True):
+        sample = fo.Sample(str(path), tags=tags.get(row["image_id"], []))
+        for name in FIELDS:
+            sample[name] = None if _missing(row[name]) else row[name]
+        sample["diagnosis"] = fo.Classification(label=row["diagnosis"])
+        if not _missing(row["suggested"]):
+            sample["suggested"] = fo.Classification(label=row["suggested"])
+        samples.append(sample)
+    dataset.add_samples(samples)
+    fob.compute_visualization(dataset, points=findings.positions, brain_key="embeddings", method="manual")
+    _save_views(dataset)
+    dataset.info["digest"] = findings.digest
+    dataset.save()
+    return dataset
+
+
+def _save_views(dataset: Dataset) -> None:
+    error, off_topic = ViewField("error_probability"), ViewField("off_topic")
+    sets = dataset.match(ViewField("copies") != None)  # noqa: E711 - a query, not a comparison
+    dataset.save_view("duplicates", sets.group_by("copies", order_by="image_id"))
+    dataset.save_view("duplicates side by side", sets.sort_by([("copies", 1), ("image_id", 1)]))
+    suspects = dataset.match(ViewField("suspect") == True)  # noqa: E712 - likewise
+    dataset.save_view("suspects", suspects.match(error >= 0).sort_by("error_probability", reverse=True))
+    dataset.save_view("off topic", dataset.match(off_topic >= 0).sort_by("off_topic", reverse=True))
+    decided = dataset.match(ViewField("decision") != None)  # noqa: E711 - likewise
+    dataset.save_view("decided", decided)
+
+
+def _field(values: pd.Series[Any]) -> dict[str, Any]:
+    """Choose the FiftyOne field of a column."""
+    if values.name == "related":
+        return {"ftype": fo.ListField, "subfield": fo.StringField}
+    kinds = {"f": fo.FloatField, "b": fo.BooleanField}
+    return {"ftype": kinds.get(values.dtype.kind, fo.StringField)}
+
+
+def _missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and value != value) or value is pd.NA  # noqa: PLR0124 - NaN

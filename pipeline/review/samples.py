@@ -1,0 +1,127 @@
+"""What the App shows of every image: the stages' findings, joined into one row."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from pipeline.core.shards import Pixels
+from pipeline.core.store import Store
+from pipeline.dedup.tables import Duplicates, Groups
+from pipeline.embed.tables import Embeddings
+from pipeline.ingest.tables import Images
+from pipeline.label_noise.tables import LabelScores
+from pipeline.rebalance.tables import Exclusions, Selection
+
+ARM = "curated"
+LAYOUT = "1"  # of the fields below: another number builds the App's dataset anew
+SCORES = ("suggested", "error_probability", "suspect", "reason", "off_topic", "ambiguous")
+PROVENANCE = ("lesion_id", "age", "sex", "site", "skin_tone", "label_evidence", "licence", "attribution", "page")
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """One row an image, their positions on a plane, their pixels, and a digest of all that they were made from."""
+
+    rows: pd.DataFrame
+    positions: Array
+    pixels: Pixels
+    digest: str
+
+
+def read_findings(store: Store, batches: list[str]) -> Findings:
+    """Read what the stages found about every image of the curated arm.
+
+    Raises:
+        UserError: a table is missing.
+
+    """
+    images = store.read(Images, batches)
+    rows = join_findings(
+        images,
+        store.read(Groups),
+        store.read(Duplicates),
+        store.read(LabelScores),
+        selection=store.read(Selection, ARM),
+        exclusions=store.read(Exclusions, ARM),
+    )
+    vectors = store.vectors(Embeddings, "vector", batches)
+    order = store.read(Embeddings, batches)["image_id"]
+    positions = pd.DataFrame(plane(vectors), index=order).loc[rows["image_id"]].to_numpy()
+    digest = hashlib.sha256(LAYOUT.encode())
+    for relative in sorted(store.reads):
+        digest.update((store.root / relative).read_bytes())
+    pixels = store.pixels(images.set_index("image_id").loc[rows["image_id"]].reset_index())
+    return Findings(rows, positions, pixels, digest.hexdigest())
+
+
+def join_findings(
+    images: pd.DataFrame,
+    groups: pd.DataFrame,
+    duplicates: pd.DataFrame,
+    scores: pd.DataFrame,
+    *,
+    selection: pd.DataFrame,
+    exclusions: pd.DataFrame,
+) -> pd.DataFrame:
+    """Join all tables by image, sorted by image_id; what an image lacks is missing.
+
+    Beyond the tables' own columns: `copies` names the kept image of a set of copies (on it and on its copies),
+    `related` lists the other ends of its edges with their relation, `excluded` says why it is out of the curated arm.
+    """
+    rows = images[["image_id", "sha256", "stored_sha256", "diagnosis", *PROVENANCE]]
+    rows = rows.merge(groups, on="image_id", validate="one_to_one")
+    rows = rows.merge(scores[["image_id", *SCORES]], on="image_id", how="left", validate="one_to_one")
+    rows["suspect"] = rows["suspect"].eq(True)  # missing where an image was not judged
+    kept = set(groups["duplicate_of"].dropna())
+    rows["copies"] = rows["duplicate_of"].where(~rows["image_id"].isin(kept), rows["image_id"])
+    ends = pd.concat([duplicates, duplicates.rename(columns={"a": "b", "b": "a"})])
+    related = (ends["relation"] + " of " + ends["b"]).groupby(ends["a"]).agg(sorted)
+    rows["related"] = [related.get(image, []) for image in rows["image_id"]]
+    final = selection.set_index("image_id")
+    for name in ("split", "group_id"):  # after the stewards' pair verdicts
+        rows[name] = rows["image_id"].map(final[name]).fillna(rows[name])
+    reasons = exclusions.set_index("image_id")
+    rows["excluded"] = rows["image_id"].map(reasons["reason"] + ": " + reasons["detail"])
+    return rows.sort_values("image_id").reset_index(drop=True)
+
+
+def plane(vectors: Array) -> Array:
+    """Project vectors on their first two principal components: (rows, 2), the same signs on every run."""
+    centred = vectors - vectors.mean(axis=0)
+    _, axes = np.linalg.eigh(centred.T @ centred)  # by rising variance
+    first = axes[:, [-1, -2]]
+    signs = np.sign(first[np.abs(first).argmax(axis=0), [0, 1]])
+    return np.asarray(centred @ (first * signs), dtype=np.float64)
+
+
+def export(findings: Findings, folder: Path) -> list[Path]:
+    """Write every image's stored bytes to a file of its own, which the App needs; return the paths in row order.
+
+    Files are named by content, so a new build writes only what is new; other files are deleted. The folder is for the
+    owner's eyes.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    present = {path.stem: path for path in folder.iterdir() if path.suffix != ".partial"}
+    paths = []
+    for i, digest in enumerate(findings.rows["stored_sha256"]):
+        if digest not in present:
+            content = findings.pixels.read(i)
+            with Image.open(io.BytesIO(content)) as image:  # the App goes by the extension
+                present[digest] = folder / f"{digest}.{str(image.format).lower()}"
+            temporary = folder / f"{digest}.partial"
+            temporary.write_bytes(content)
+            temporary.replace(present[digest])
+        paths.append(present[digest])
+    for other in set(folder.iterdir()) - set(paths):
+        other.unlink()
+    return paths

@@ -1,0 +1,53 @@
+"""A steward's session: what is shown is prepared, held open, and what was tagged is recorded."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+from pipeline.ledger import file
+from pipeline.ledger.decisions import PATH
+from pipeline.ledger.replay import replay
+from pipeline.review.dataset import Dataset, launch, open_dataset, read_tags, remove_tags, show_decisions
+from pipeline.review.samples import Findings
+from pipeline.review.steward import now
+from pipeline.review.tags import decide
+
+
+def prepare(root: Path, findings: Findings, pictures: Path) -> Dataset:
+    """Open the dataset with the decisions that are in force."""
+    dataset = open_dataset(findings, pictures)
+    show_decisions(dataset, replay(file.read(root / PATH).decisions, findings.rows))
+    return dataset
+
+
+def hold(dataset: Dataset, *, address: str, port: int, browser: bool) -> None:
+    """Keep the App open until Ctrl-C, or until the process is asked to end or its terminal is closed."""
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.default_int_handler)
+    session = launch(dataset, address=address, port=port, browser=browser)
+    try:
+        print(f"the App is at {session.url}: tag with verdicts, then press Ctrl-C here, which records them", flush=True)
+        session.wait(-1)
+    except KeyboardInterrupt:
+        print()
+    finally:
+        session.close()
+
+
+def save(root: Path, findings: Findings, dataset: Dataset, *, steward: str) -> list[str]:
+    """Append the decisions that the tags stand for, then take those tags away; return what could not be recorded."""
+    rows = findings.rows
+    verdicts = replay(file.read(root / PATH).decisions, rows)
+    outcome = decide(
+        rows, read_tags(dataset), verdicts, diagnoses=set(rows["diagnosis"]), steward=steward, decided_at=now()
+    )
+    if outcome.decisions:
+        file.append(root, outcome.decisions)
+    remove_tags(dataset, outcome.settled)
+    show_decisions(dataset, replay(file.read(root / PATH).decisions, rows))
+    print(f"recorded {len(outcome.decisions)} decisions of {steward} in {PATH}")
+    for problem in outcome.problems:
+        print(f"not recorded: {problem}", file=sys.stderr)
+    return outcome.problems

@@ -1,0 +1,138 @@
+"""From the tags that a steward set in the App to decisions for the ledger.
+
+A tag is a verdict: `keep`, `drop`, `not_sure`, `relabel:<diagnosis>`, and about a pair `same_lesion:<image_id>` or
+`not_a_duplicate:<image_id>`; on a copy the two may stand alone and then mean the image that it is a copy of. Other tags
+are the steward's own business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+
+import pandas as pd
+
+from pipeline.ledger.decisions import IMAGE_VERDICTS, LABEL_VERDICTS, PAIR_VERDICTS, RELABEL, Decision
+from pipeline.ledger.replay import Verdicts
+
+TOOL = "review"
+
+
+@dataclass(frozen=True)
+class Tag:
+    """One tag on one image."""
+
+    image_id: str
+    text: str
+
+    @property
+    def verdict(self) -> str:
+        """The verdict that it names."""
+        return self.text.partition(":")[0]
+
+    @property
+    def argument(self) -> str:
+        """What stands behind the colon."""
+        return self.text.partition(":")[2].strip()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What tags come to: new decisions in order, tags now settled, and a sentence for each tag that makes no sense."""
+
+    decisions: list[Decision]
+    settled: list[Tag]
+    problems: list[str]
+
+
+def decide(
+    facts: pd.DataFrame,
+    tags: Mapping[str, Collection[str]],
+    verdicts: Verdicts,
+    *,
+    diagnoses: Collection[str],
+    steward: str,
+    decided_at: str,
+) -> Outcome:
+    """Turn tags into decisions; what is already in force is settled without a new one, so saving twice changes nothing.
+
+    Args:
+        facts: image_id, sha256, diagnosis (as given), duplicate_of (or missing), suspect of every image.
+        tags: tags by image_id.
+        verdicts: what is in force.
+        diagnoses: those that a `relabel` may name.
+        steward: who decided.
+        decided_at: ISO 8601 with a time zone.
+
+    """
+    rows = {str(row.image_id): row for row in facts.itertuples(index=False)}
+    found: list[tuple[Tag, Decision]] = []
+    problems: list[str] = []
+    for tag in _verdict_tags(tags):
+        row = rows[tag.image_id]
+        label, copy_of = str(row.diagnosis), row.duplicate_of if isinstance(row.duplicate_of, str) else ""
+        other = (tag.argument or copy_of) if tag.verdict in PAIR_VERDICTS else ""
+        if problem := _find_problem(tag, label=label, other=other, known=rows, diagnoses=diagnoses):
+            problems.append(f"{tag.image_id}: {problem}")
+            continue
+        decision = Decision(
+            image_id=tag.image_id,
+            sha256=str(row.sha256),
+            other_image_id=other,
+            queue="duplicates" if other else "suspects" if row.suspect else "browsing",
+            verdict=tag.verdict,
+            given=label if tag.verdict in LABEL_VERDICTS else "",
+            to=tag.argument if tag.verdict == RELABEL else "",
+            steward=steward,
+            decided_at=decided_at,
+            reason="tagged in the App",
+            tool=TOOL,
+        )
+        found.append((tag, decision))
+    return _without_repeats(found, verdicts, problems)
+
+
+def _verdict_tags(tags: Mapping[str, Collection[str]]) -> Iterator[Tag]:
+    for image_id in sorted(tags):
+        for text in sorted(set(tags[image_id])):
+            tag = Tag(image_id, text)
+            if tag.verdict in IMAGE_VERDICTS + PAIR_VERDICTS:
+                yield tag
+
+
+def _find_problem(
+    tag: Tag, *, label: str, other: str, known: Collection[str], diagnoses: Collection[str]
+) -> str | None:
+    if tag.verdict in PAIR_VERDICTS:
+        if not other:
+            return f"{tag.text} must name the other image: tag the copy, or write {tag.verdict}:<image_id>"
+        if other not in known or other == tag.image_id:
+            return f"{tag.text} names no other image of the dataset: copy the other image's image_id"
+    elif tag.verdict == RELABEL:
+        if tag.argument not in diagnoses:
+            return f"{tag.text} names no diagnosis: write relabel: and one of {', '.join(sorted(diagnoses))}"
+        if tag.argument == label:
+            return f"{tag.text} is the given label: write keep"
+    elif tag.argument:
+        return f"{tag.text} takes nothing behind the colon: write {tag.verdict}"
+    return None
+
+
+def _without_repeats(found: list[tuple[Tag, Decision]], verdicts: Verdicts, problems: list[str]) -> Outcome:
+    """Refuse subjects with more than one verdict, and leave out what is already in force."""
+    in_force = {decision.subject: decision for decision in [*verdicts.images.values(), *verdicts.pairs.values()]}
+    decisions, settled, contradictions = [], [], []
+    found = sorted(found, key=lambda item: item[1].subject)
+    for subject, same in groupby(found, key=lambda item: item[1].subject):
+        group = list(same)
+        if len({(decision.verdict, decision.to) for _, decision in group}) > 1:
+            texts = " and ".join(tag.text for tag, _ in group)
+            contradictions.append(f"{', '.join(subject)}: {texts} contradict each other: leave one")
+            continue
+        decision, known = group[0][1], in_force.get(subject)
+        settled += [tag for tag, _ in group]
+        if known is None or (known.verdict, known.to) != (decision.verdict, decision.to):
+            decisions.append(decision)
+    return Outcome(decisions, sorted(settled, key=attrgetter("image_id", "text")), problems + contradictions)
