@@ -11,10 +11,11 @@ from pipeline.core.params import Section, StageParams
 class Batch(Section):
     """One batch: how to read it, and what its publisher says of rights.
 
-    source: the layout, a key of `ingest.sources.READERS`.
+    source: the layout, a key of `ingest.sources.readers.READERS`.
     licence: SPDX or Creative Commons id that holds where the source gives none per image.
     attribution: whom to name.
-    ids: `keyed` replaces image, lesion and patient ids by a keyed hash (key in the environment variable CURATION_ID_KEY).
+    ids: `keyed` replaces image, lesion and patient ids by a keyed hash (key in the environment variable
+        CURATION_ID_KEY), drops addresses, and withholds the details of rejects, which quote names.
     """
 
     source: Literal["ham10000", "isic", "folder"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from pipeline.core.table import Table, integer, number, text
 
-REASONS = (
+Reason = Literal[
     "not_an_image",
     "truncated",
     "empty_file",
@@ -16,7 +18,10 @@ REASONS = (
     "metadata_missing",
     "unsupported_format",
     "repeated_id",
-)
+]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+StoredAs = Literal["received", "stripped", "reencoded"]
 
 
 class Images(Table):
@@ -27,7 +32,11 @@ class Images(Table):
         text("image_id", "`<batch>:<source_id>`"),
         text("sha256", "of the bytes received"),
         text("stored_sha256", "of the bytes in the shard"),
-        text("stored_as", "`received`: the original bytes; `reencoded`: normalised", choices=("received", "reencoded")),
+        text(
+            "stored_as",
+            "`received`: the original bytes; `stripped`: without metadata, pixels untouched; `reencoded`: normalised",
+            choices=get_args(StoredAs),
+        ),
         text("shard", "path below data/ingest/<batch>/"),
         integer("offset", "of the first byte in the shard"),
         integer("size", "bytes in the shard"),

@@ -1,0 +1,188 @@
+"""Turns the bytes received into the bytes stored: upright, 8 bits a channel, sRGB, opaque, one frame, no metadata.
+
+Bytes that are all that already are kept, but for metadata (`formats.STRIPPERS`). Whatever must be decoded and encoded
+again is stored as PNG: lossless, so that normalising adds no artefacts of its own that a network could learn, and a
+re-wrapped copy still has the same pixels. It costs space, on few images.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from pipeline.ingest.formats import STRIPPERS, sniff
+from pipeline.ingest.rows import RejectedError
+from pipeline.ingest.tables import StoredAs
+
+EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+PNG_LEVEL = 4  # of zlib: within some percent of the smallest file, in a third of the time
+
+DEEP = {"I;16", "I;16L", "I;16B", "I;16N"}
+TRANSPARENT = {"RGBA", "LA", "PA", "La", "RGBa"}
+READABLE = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "RGBX"} | DEEP | TRANSPARENT
+
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+NEARLY_SRGB = 2  # levels of 255: a profile that moves no colour by more is sRGB by another name
+
+# What Pillow raises on damaged files. MemoryError is not among them: it says something of the machine, not of the file.
+PILLOW_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RecursionError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """An image as it is stored; width and height are in pixels, upright."""
+
+    content: bytes
+    extension: str
+    stored_as: StoredAs
+    width: int
+    height: int
+
+
+def normalise(content: bytes, *, max_pixels: int) -> Normalised:
+    """Check an image and bring it to its stored form.
+
+    Args:
+        content: the bytes received.
+        max_pixels: width times height above which an image is rejected, by its header, before a pixel is decoded.
+
+    Raises:
+        RejectedError: with the reason.
+
+    """
+    kind = sniff(content)
+    stripped = STRIPPERS[kind](content) if kind in STRIPPERS else None
+    with _rejecting(), Image.open(io.BytesIO(content), formats=[kind]) as image:
+        if image.width * image.height > max_pixels:
+            detail = f"{image.width} x {image.height} pixels, more than ingest.limits.max_pixels = {max_pixels}"
+            raise RejectedError("too_large", detail)
+        if image.mode not in READABLE:
+            raise RejectedError("unsupported_format", f"{kind} with pixels of type {image.mode}")
+        turn, profile = TURNS.get(_orientation(image)), image.info.get("icc_profile")
+        image.load()
+        conversion = _to_srgb(profile, _profiled_mode(image)) if profile else None
+        is_plain = (
+            image.mode in {"1", "L", "P", "RGB"} and not image.has_transparency_data and not _is_deep(kind, content)
+        )
+        if stripped is not None and is_plain and turn is None and conversion is None:
+            stored_as: StoredAs = "received" if stripped == content else "stripped"
+            return Normalised(stripped, EXTENSIONS[kind], stored_as, image.width, image.height)
+        upright = _opaque_srgb(image, conversion)
+        if turn is not None and kind != "TIFF":  # Pillow turns TIFFs itself
+            upright = upright.transpose(turn)
+    return Normalised(_encode(upright), "png", "reencoded", upright.width, upright.height)
+
+
+@contextmanager
+def _rejecting() -> Iterator[None]:
+    """Turn what Pillow raises into a rejection, and ignore its warnings: what it reads in spite of them is welcome."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except Image.DecompressionBombError as error:
+            raise RejectedError("too_large", "Pillow takes it for a decompression bomb") from error
+        except PILLOW_ERRORS as error:
+            detail = re.sub(r"<[^>]*>", "the image", f"{type(error).__name__}: {error}")  # no addresses of objects
+            raise RejectedError("truncated" if "truncated" in detail else "undecodable", detail) from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """Read the orientation from Exif or XMP; 1 (upright) where damaged metadata says nothing."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except PILLOW_ERRORS:
+        return 1
+
+
+def _is_deep(kind: str, content: bytes) -> bool:
+    """Whether it is a PNG of 16 bits a channel: Pillow opens coloured ones as if they had 8."""
+    return kind == "PNG" and content[24] == 16  # noqa: PLR2004 - the depth's place in IHDR
+
+
+def _profiled_mode(image: Image.Image) -> str:
+    """Say in which mode an image's colours are when its profile is applied."""
+    if image.mode == "CMYK":
+        return "CMYK"
+    return "L" if image.mode in {"1", "L", "LA", "La"} | DEEP else "RGB"
+
+
+def _opaque_srgb(image: Image.Image, conversion: ImageCms.ImageCmsTransform | None) -> Image.Image:
+    """Scale to 8 bits, apply the profile, lay transparency on white; mode L or RGB."""
+    alpha = None
+    if image.mode in DEEP:
+        # The high byte, which is also what Pillow keeps of 16-bit colours; its own conversion of 16-bit grey clips.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.has_transparency_data:
+        alpha = image.convert("RGBA").getchannel("A")
+        image = image.convert("RGBA").convert("RGB" if _profiled_mode(image) == "RGB" else "L")
+    if conversion:
+        image = conversion.apply(image.convert(_profiled_mode(image)))
+    elif image.mode not in {"L", "RGB"}:
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    if alpha is None:
+        return image
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=alpha)
+    return white
+
+
+@lru_cache(maxsize=16)
+def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Build the conversion from a profile to sRGB; None where it changes nothing, is damaged, or is of another mode."""
+    try:
+        conversion = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return None
+    if mode == "CMYK":
+        return conversion
+    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
+    probe = Image.fromarray(colours if mode == "RGB" else colours[..., 0])
+    moved = np.abs(np.asarray(conversion.apply(probe)).astype(int) - np.asarray(probe.convert("RGB")))
+    return conversion if moved.max() > NEARLY_SRGB else None
+
+
+def _encode(image: Image.Image) -> bytes:
+    image.info = {}  # Pillow would write profiles and transparency from there
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=PNG_LEVEL)
+    return buffer.getvalue()
