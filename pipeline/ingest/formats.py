@@ -2,7 +2,7 @@
 
 Positions, serial numbers, names and thumbnails of what was cropped away travel in metadata. Decoding and encoding again
 would remove them at the price of the pixels, so the containers are rewritten instead: only what a decoder needs is
-copied. On the way the structure is walked to its end marker: truncated files are found whatever a decoder makes of them.
+copied. On the way the structure is walked to its end marker: a truncated file is found whatever a decoder makes of it.
 """
 
 from __future__ import annotations
