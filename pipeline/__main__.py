@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         if arguments and arguments[0] in params.STAGES:
             run_stage(Path.cwd(), *arguments)
             return 0
-        status: int = import_module("pipeline.cli").main(arguments)
+        status: int = import_module("pipeline.cli.main").main(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -62,8 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(root: Path, options: argparse.Namespace) -> None:
-    """Fetch every weights file that params.yaml names and that is not there yet.
+def run(root: Path, options: argparse.Namespace) -> list[Path]:
+    """Fetch every weights file that params.yaml names and that is not there yet; return their folder.
 
     Raises:
         UserError: a source is unknown, out of reach, or not what it should be.
@@ -85,6 +85,7 @@ def run(root: Path, options: argparse.Namespace) -> None:
         manifest[wanted.weights] = entry
         _write_manifest(folder / MANIFEST, manifest)
         print(f"{FOLDER / wanted.weights}: {card.model} from {wanted.source} (licence: {licence})")
+    return [folder]
 
 
 def wanted_weights(tree: Mapping[str, Any]) -> list[Wanted]:
