@@ -6,10 +6,12 @@ tunnel to it from elsewhere. One session a project: it owns the database.
 
 from __future__ import annotations
 
+import atexit
 import ipaddress
 import json
 import os
 from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +52,17 @@ def run(root: Path, options: Namespace) -> int:
     steward = steward_name(root, options.steward)
     findings = read_findings(Store(root), params.read_tree(root / "params.yaml")["batches"])
     print(describe_waiting(root))
-    with lock.only_writer(root / "data/.cache/locks", "review", patience_s=2.0), mongod(root / CACHE / "db") as uri:
-        _configure(root, uri)
-        from pipeline.review import session  # noqa: PLC0415 - imports fiftyone: takes seconds, and needs its settings
+    resources = ExitStack()
+    atexit.register(resources.close)  # after FiftyOne's own handlers, registered later, which want the database
+    resources.enter_context(lock.only_writer(root / "data/.cache/locks", "review", patience_s=2.0))
+    _configure(root, resources.enter_context(mongod(root / CACHE / "db")))
+    from pipeline.review import session  # noqa: PLC0415 - imports fiftyone: takes seconds, and needs its settings
 
-        dataset = session.prepare(root, findings, root / CACHE / "pictures")
-        if not options.save:
-            session.hold(dataset, address=options.address, port=options.port, browser=not options.no_browser)
-        problems = session.save(root, findings, dataset, steward=steward)
-        print(describe_waiting(root))
+    dataset = session.prepare(root, findings, root / CACHE / "pictures")
+    if not options.save:
+        session.hold(dataset, address=options.address, port=options.port, browser=not options.no_browser)
+    problems = session.save(root, findings, dataset, steward=steward)
+    print(describe_waiting(root))
     return 1 if problems else 0
 
 

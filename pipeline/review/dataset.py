@@ -35,6 +35,7 @@ FIELDS = (
     "ambiguous",
     *PROVENANCE,
 )
+SHOWN = ("tags", "diagnosis", "suggested", "error_probability", "excluded", "decision")  # on every picture
 HOW_TO = (
     "Tag a sample with a verdict: keep, drop, not_sure or relabel:<diagnosis>. About a pair, tag the copy with "
     "not_a_duplicate or same_lesion, or any image with not_a_duplicate:<image_id> or same_lesion:<image_id>. "
@@ -89,13 +90,19 @@ def show_decisions(dataset: Dataset, verdicts: Verdicts) -> None:
 
 
 def launch(dataset: Dataset, *, address: str, port: int, browser: bool) -> Any:  # noqa: ANN401 - a fo.Session
-    """Start the App's server; return the session."""
-    return fo.launch_app(dataset, address=address, port=port, remote=not browser)
+    """Start the App's server, with the pictures beside the plane of embeddings; return the session."""
+    pictures = fo.Panel(type="Samples", pinned=True)
+    plane = fo.Panel(type="Embeddings", state={"brainResult": "embeddings", "colorByField": "diagnosis.label"})
+    spaces = fo.Space(
+        children=[fo.Space(children=[pictures]), fo.Space(children=[plane])], orientation="horizontal", sizes=[0.6, 0.4]
+    )
+    return fo.launch_app(dataset, address=address, port=port, remote=not browser, spaces=spaces)
 
 
 def _build(findings: Findings, paths: Sequence[Path], tags: Mapping[str, list[str]]) -> Dataset:
     dataset = fo.Dataset(BUILDING, persistent=True)
     dataset.description = HOW_TO
+    dataset.app_config.active_fields = fo.ActiveFields(paths=list(SHOWN))
     for name in FIELDS:
         dataset.add_sample_field(name, **_field(findings.rows[name]))
     dataset.add_sample_field("decision", fo.StringField)
@@ -117,15 +124,14 @@ def _build(findings: Findings, paths: Sequence[Path], tags: Mapping[str, list[st
 
 
 def _save_views(dataset: Dataset) -> None:
-    error, off_topic = ViewField("error_probability"), ViewField("off_topic")
     sets = dataset.match(ViewField("copies") != None)  # noqa: E711 - a query, not a comparison
     dataset.save_view("duplicates", sets.group_by("copies", order_by="image_id"))
     dataset.save_view("duplicates side by side", sets.sort_by([("copies", 1), ("image_id", 1)]))
     suspects = dataset.match(ViewField("suspect") == True)  # noqa: E712 - likewise
-    dataset.save_view("suspects", suspects.match(error >= 0).sort_by("error_probability", reverse=True))
-    dataset.save_view("off topic", dataset.match(off_topic >= 0).sort_by("off_topic", reverse=True))
-    decided = dataset.match(ViewField("decision") != None)  # noqa: E711 - likewise
-    dataset.save_view("decided", decided)
+    dataset.save_view("suspects", suspects.sort_by("error_probability", reverse=True))
+    judged = dataset.match(ViewField("off_topic") != None)  # noqa: E711 - likewise
+    dataset.save_view("off topic", judged.sort_by("off_topic", reverse=True))
+    dataset.save_view("decided", dataset.match(ViewField("decision") != None))  # noqa: E711 - likewise
 
 
 def _field(values: pd.Series[Any]) -> dict[str, Any]:

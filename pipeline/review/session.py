@@ -6,6 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
+
 from pipeline.ledger import file
 from pipeline.ledger.decisions import PATH
 from pipeline.ledger.replay import replay
@@ -24,7 +26,7 @@ def prepare(root: Path, findings: Findings, pictures: Path) -> Dataset:
 
 def hold(dataset: Dataset, *, address: str, port: int, browser: bool) -> None:
     """Keep the App open until Ctrl-C, or until the process is asked to end or its terminal is closed."""
-    for signum in (signal.SIGTERM, signal.SIGHUP):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.default_int_handler)
     session = launch(dataset, address=address, port=port, browser=browser)
     try:
@@ -32,8 +34,11 @@ def hold(dataset: Dataset, *, address: str, port: int, browser: bool) -> None:
         session.wait(-1)
     except KeyboardInterrupt:
         print()
-    finally:
-        session.close()
+    # Nothing may be tagged from now on; and asked politely, the server would wait for browser tabs to be closed.
+    for process in psutil.Process().children(recursive=True):
+        if process.name() != "mongod":
+            process.kill()
+    session.close()
 
 
 def save(root: Path, findings: Findings, dataset: Dataset, *, steward: str) -> list[str]:

@@ -1,0 +1,51 @@
+"""A project of drawn pictures whose curated arm is built: what a steward's session opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from pipeline.core.store import Store
+from pipeline.dedup.tables import Duplicates, Groups
+from pipeline.embed.tables import Embeddings
+from pipeline.ingest.tables import Images
+from pipeline.label_noise.tables import LabelScores
+from pipeline.params import read_tree, stage_params
+from pipeline.rebalance.stage import run as rebalance
+from tests.drawn import ingest, jpeg, lesion, png
+from tests.ledger.made import EMPTY, ledger
+from tests.rebalance.made import duplicates, groups, scores
+
+COUNT = 12
+PAIRS = [("demo:00", "demo:01", "copy"), ("demo:02", "demo:05", "same_lesion")]
+PROFILE = Path(__file__).parents[2] / "profiles/demo.yaml"
+
+
+def project(root: Path, content: bytes = EMPTY) -> Store:
+    """Draw the pictures, write the tables of all stages before `rebalance`, and run it."""
+    contents = {f"{i:02d}": (png if i == 3 else jpeg)(lesion(i, width=64, height=48)) for i in range(COUNT)}
+    diagnoses: list[str | None] = ["melanoma" if i % 4 == 0 else "nevus" for i in range(COUNT)]
+    store = ingest(root, contents, diagnosis=diagnoses)
+    images = store.read(Images, ["demo"])
+    frame, transform = duplicates(PAIRS)
+    judged = scores(images)
+    store.write(Duplicates, frame, vectors={"transform": transform})
+    store.write(Groups, groups(images, PAIRS))
+    store.write(LabelScores, judged, vectors={"probabilities": np.full((COUNT, 2), 0.5)})
+    encoders = pd.DataFrame({"image_id": images["image_id"], "encoder": "drawn"})
+    vectors = np.random.default_rng(0).normal(0, 1, (COUNT, 8))
+    store.write(Embeddings, encoders, instance="demo", vectors={"vector": vectors})
+    tree = yaml.safe_load(PROFILE.read_text("utf-8"))
+    (root / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), "utf-8")
+    ledger(root, content)
+    apply_decisions(store)
+    return store
+
+
+def apply_decisions(store: Store) -> None:
+    """Build the curated arm."""
+    params = stage_params(read_tree(store.root / "params.yaml"), "rebalance", "curated")
+    rebalance(store, params, "curated")  # type: ignore[arg-type]

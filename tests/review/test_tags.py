@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pandas as pd
+
+from pipeline.ledger.decisions import Decision, find_problem
+from pipeline.ledger.replay import Verdicts, replay
+from pipeline.review.tags import Outcome, Tag, decide
+
+FACTS = pd.DataFrame(
+    {
+        "image_id": ["b:1", "b:2", "b:3", "b:4"],
+        "sha256": ["sha 1", "sha 2", "sha 3", "sha 4"],
+        "diagnosis": ["nevus", "nevus", "melanoma", "nevus"],
+        "duplicate_of": [None, "b:1", None, None],
+        "suspect": [True, False, False, False],
+    }
+)
+NOTHING = Verdicts({}, {}, 0, [])
+
+
+def outcome(tags: dict[str, list[str]], verdicts: Verdicts = NOTHING) -> Outcome:
+    return decide(
+        FACTS,
+        tags,
+        verdicts,
+        diagnoses={"nevus", "melanoma"},
+        steward="Dr. A. Nurse",
+        decided_at="2026-01-02T03:04:05+00:00",
+    )
+
+
+def said(decision: Decision) -> tuple[str, str, str, str, str, str]:
+    d = decision
+    return d.image_id, d.other_image_id, d.verdict, d.given, d.to, d.queue
+
+
+def test_each_tag_becomes_its_decision() -> None:
+    found = outcome({"b:1": ["keep"], "b:2": ["drop"], "b:3": ["relabel:nevus"], "b:4": ["not_sure"]})
+    assert [said(d) for d in found.decisions] == [
+        ("b:1", "", "keep", "nevus", "", "suspects"),
+        ("b:2", "", "drop", "", "", "browsing"),
+        ("b:3", "", "relabel", "melanoma", "nevus", "browsing"),
+        ("b:4", "", "not_sure", "nevus", "", "browsing"),
+    ]
+    assert [d.sha256 for d in found.decisions] == ["sha 1", "sha 2", "sha 3", "sha 4"]
+    assert [find_problem(d) for d in found.decisions] == [None] * 4
+    assert found.problems == []
+
+
+def test_a_pair_tag_on_a_copy_means_the_image_that_it_copies() -> None:
+    found = outcome({"b:2": ["not_a_duplicate"]})
+    assert [said(d) for d in found.decisions] == [("b:2", "b:1", "not_a_duplicate", "", "", "duplicates")]
+
+
+def test_a_pair_tag_may_name_the_other_image() -> None:
+    found = outcome({"b:3": ["same_lesion:b:4"]})
+    assert [said(d) for d in found.decisions] == [("b:3", "b:4", "same_lesion", "", "", "duplicates")]
+
+
+def test_an_image_verdict_and_a_pair_verdict_go_together() -> None:
+    assert [d.verdict for d in outcome({"b:2": ["keep", "same_lesion"]}).decisions] == ["same_lesion", "keep"]
+
+
+def test_tags_of_ones_own_are_left_alone() -> None:
+    found = outcome({"b:1": ["ask Ann", "keeper", "train"]})
+    assert (found.decisions, found.settled, found.problems) == ([], [], [])
+
+
+def test_what_is_recorded_is_not_recorded_again_but_settled() -> None:
+    tags = {"b:2": ["not_a_duplicate"], "b:3": ["relabel:nevus"]}
+    first = outcome(tags)
+    second = outcome(tags, replay(first.decisions, FACTS))
+    assert len(first.decisions) == 2
+    assert second.decisions == []
+    assert second.settled == first.settled == [Tag("b:2", "not_a_duplicate"), Tag("b:3", "relabel:nevus")]
+
+
+def test_another_verdict_than_the_recorded_one_is_recorded() -> None:
+    before = replay(outcome({"b:1": ["keep"]}).decisions, FACTS)
+    assert [d.verdict for d in outcome({"b:1": ["drop"]}, before).decisions] == ["drop"]
+
+
+def test_contradicting_tags_are_refused_and_stay() -> None:
+    found = outcome({"b:1": ["drop", "keep"], "b:4": ["drop"]})
+    assert [d.image_id for d in found.decisions] == ["b:4"]
+    assert found.settled == [Tag("b:4", "drop")]
+    assert found.problems == ["b:1: drop and keep contradict each other: leave one"]
+
+
+def test_two_ends_of_a_pair_that_say_the_same_make_one_decision() -> None:
+    found = outcome({"b:1": ["same_lesion:b:4"], "b:4": ["same_lesion:b:1"]})
+    assert len(found.decisions) == 1
+    assert len(found.settled) == 2
+
+
+def test_tags_that_make_no_sense_are_named() -> None:
+    tags = {
+        "b:1": ["not_a_duplicate", "same_lesion:b:9", "same_lesion:b:1"],
+        "b:2": ["relabel:wart"],
+        "b:3": ["relabel", "relabel:melanoma"],
+        "b:4": ["drop:now"],
+    }
+    found = outcome(tags)
+    assert found.decisions == []
+    assert found.settled == []
+    assert [problem.partition(": ")[2].split(" ")[0] for problem in found.problems] == [
+        "not_a_duplicate",
+        "same_lesion:b:1",
+        "same_lesion:b:9",
+        "relabel:wart",
+        "relabel",
+        "relabel:melanoma",
+        "drop:now",
+    ]
