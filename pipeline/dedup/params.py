@@ -15,22 +15,34 @@ class Candidates(Section):
 
     max_distance_bits: Hamming radius of the 256-bit pHash, over 8 orientations.
     neighbours: nearest embeddings an image.
+    voters: local features of an image, the strongest, that look for their like in all others.
+    min_votes: that agree on turn and scale.
     lesion_pairs: also look at all pairs that the source says show one lesion.
     """
 
     max_distance_bits: int
     neighbours: int
+    voters: int
+    min_votes: int
     lesion_pairs: bool
 
 
 class Verify(Section):
-    """What a pair must show to be a finding; the two relations have their own thresholds."""
+    """What a pair must show to be a finding; the two relations have their own thresholds.
+
+    side_pixels: longer side at which pictures are compared.
+    max_features: of one picture.
+    copy_max_deformation: local shifts that no affine map explains, by what noise explains; a copy has none.
+    smooth_min_correlation: of two pictures with too few features to match.
+    """
 
     side_pixels: int
     max_features: int
     copy_min_correlation: float
     copy_min_inliers: int
     copy_min_overlap: float
+    copy_max_deformation: float
+    smooth_min_correlation: float
     same_lesion_min_correlation: float
     same_lesion_min_inliers: int
 

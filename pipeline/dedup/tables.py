@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.core.grouping import SPLITS
 from pipeline.core.table import Table, integer, number, text, texts, vector
-
-SPLITS = ("train", "validation", "test")
 
 
 class Duplicates(Table):
@@ -14,14 +13,21 @@ class Duplicates(Table):
     columns = (
         text("a", "image_id, smaller than b"),
         text("b", "image_id"),
-        text("relation", "the same photograph, or another photograph of the same lesion", choices=("copy", "same_lesion")),
-        text("evidence", "what proves it: equal bytes, equal pixels, or geometry", choices=("bytes", "pixels", "geometry")),
-        texts("proposed_by", "bytes, pixels, phash, embedding, lesion"),
+        text(
+            "relation", "the same photograph, or another photograph of the same lesion", choices=("copy", "same_lesion")
+        ),
+        text(
+            "evidence",
+            "what proves it: equal bytes, equal pixels, or geometry",
+            choices=("bytes", "pixels", "geometry"),
+        ),
+        texts("proposed_by", "bytes, pixels, phash, embedding, features, lesion"),
         number("distance_bits", "smallest Hamming distance of the 256-bit pHashes over 8 orientations"),
         number("overlap", "share of the smaller image's area that the transform maps into the other, 0 to 1"),
-        number("correlation", "of the grey values where the two overlap, -1 to 1"),
+        number("correlation", "of the grey values where the two overlap, median over tiles, -1 to 1"),
+        number("deformation", "local shifts that no affine map explains, by what noise explains", nullable=True),
         integer("inliers", "feature matches that agree with the transform"),
-        vector("transform", "2×3 affine matrix, row by row: pixels of a to pixels of b"),
+        vector("transform", "2 by 3 affine matrix, row by row: pixels of a to pixels of b"),
     )
 
 

@@ -1,0 +1,157 @@
+"""Do two aligned pictures show the same, and is it the same photograph? Judged tile by tile where they overlap.
+
+The median over tiles lets a pasted label, a hair or a watermark differ, and the band-pass makes the comparison blind to
+light and colour, so that two dark blobs on bright skin, which all dermoscopy shows, do not pass as one.
+
+A copy, however degraded, is an affine map of its original, while skin is soft: between two photographs of one lesion
+the tiles have moved against each other. So every tile's own shift is measured (Lucas and Kanade 1981), an affine map is
+fitted to the shifts, and what is left is set against what the tile's noise explains. On HAM10000 this parts the two
+where correlation and inliers cannot: many second photographs correlate better than a strongly compressed copy.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from pipeline.dedup.features import Canonical
+
+TILE = 32  # working pixels
+STEP = 16
+BAND = (1.5, 12.0)  # sigmas of the band-pass, working pixels
+MIN_TILES = 6
+MIN_TILE_SHARE = 0.9  # of a tile's pixels that lie in both pictures
+MIN_TILE_STD = 1.0  # grey levels after the band-pass: a tile with less shows nothing to compare
+MIN_TILE_CORRELATION = 0.5  # for a shift to be measured
+FLOOR_NOISE = 0.5  # grey levels: rounding, and what a change of tone bends
+DAMPING = 0.05  # of the mean squared gradient: a straight edge tells no shift along itself
+REFINEMENTS = 3
+SAME_SCALE = 0.9  # above it, shrinking needs no blur first
+
+Array = np.ndarray[Any, Any]
+
+
+class Agreement(NamedTuple):
+    """What two pictures show of each other.
+
+    matrix: 3 by 3, working pixels of a to those of b, refined.
+    overlap: share of the smaller picture, 0 to 1.
+    correlation: median over tiles, -1 to 1; -1 where nothing can be compared.
+    deformation: median shift of a tile that no affine map explains, by what noise explains; NaN where not measured.
+    """
+
+    matrix: Array
+    overlap: float
+    correlation: float
+    deformation: float
+
+
+class _Tiles(NamedTuple):
+    """Per tile: centre, correlation, whether it can be compared, shift (NaN where not measured), expected shift."""
+
+    centres: Array
+    correlation: Array
+    comparable: Array
+    shift: Array
+    expected: Array
+
+
+def agree(a: Canonical, b: Canonical, matrix: Array) -> Agreement:
+    """Refine the map from a to b and judge the pictures where they overlap, at the coarser one's resolution.
+
+    Args:
+        a: one picture.
+        b: the other.
+        matrix: 3 by 3, working pixels of a to those of b.
+
+    """
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
+    if scale > 1:  # a pixel of a is several of b: b is the finer one
+        turned = agree(b, a, np.linalg.inv(matrix))
+        return turned._replace(matrix=np.linalg.inv(turned.matrix))
+    fine = a.grey if scale > SAME_SCALE else cv2.GaussianBlur(a.grey, (0, 0), 0.5 * np.sqrt(scale**-2 - 1))
+    target = _band(b.grey)
+    for _ in range(REFINEMENTS):
+        step, _ = _affine_part(_compare(fine, a.mask, target, b.mask, matrix))
+        matrix = step @ matrix
+    tiles = _compare(fine, a.mask, target, b.mask, matrix)
+    _, deformation = _affine_part(tiles)
+    shown = tiles.correlation[tiles.comparable]
+    correlation = float(np.median(shown)) if len(shown) >= MIN_TILES else -1.0
+    return Agreement(matrix, overlap(a.grey.shape, b.grey.shape, matrix), correlation, deformation)
+
+
+def overlap(a: tuple[int, ...], b: tuple[int, ...], matrix: Array) -> float:
+    """Share of the smaller picture that the map brings into the other, of pictures of shapes (height, width)."""
+    corners = [np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32) for h, w in (a, b)]
+    moved = cv2.convexHull((corners[0] @ matrix[:2, :2].T + matrix[:2, 2]).astype(np.float32))
+    shared, _ = cv2.intersectConvexConvex(moved, cv2.convexHull(corners[1]))
+    smaller = min(cv2.contourArea(moved), float(b[0] * b[1]))
+    return float(min(1.0, shared / max(smaller, 1.0)))
+
+
+def _compare(fine: Array, fine_mask: Array, target: Array, target_mask: Array, matrix: Array) -> _Tiles:
+    """Move the finer picture onto the other and compare tile by tile."""
+    height, width = target.shape
+    cubic = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REPLICATE}
+    moved = _band(cv2.warpAffine(fine, matrix[:2], (width, height), **cubic))
+    inside = cv2.warpAffine(fine_mask, matrix[:2], (width, height), flags=cv2.INTER_NEAREST) & target_mask
+    y = _centred(_tiles(target))
+    x = _centred(_tiles(moved))
+    xx, yy, xy = (x * x).sum(1), (y * y).sum(1), (x * y).sum(1)
+    correlation = xy / np.sqrt(np.maximum(xx * yy, 1e-6))
+    textured = np.maximum(xx, yy) >= TILE**2 * MIN_TILE_STD**2
+    comparable = textured & (_tiles(inside > 0).mean(1) >= MIN_TILE_SHARE)
+    gx, gy = (_tiles(cv2.Sobel(target, cv2.CV_32F, *order, scale=1 / 8)) for order in ((1, 0), (0, 1)))
+    difference = x * (xy / np.maximum(xx, 1e-6))[:, None] - y
+    shift, gradient = _shifts(gx, gy, difference)
+    shift[~comparable | (correlation < MIN_TILE_CORRELATION)] = np.nan
+    noise = (1 - np.minimum(correlation, 1) ** 2) * yy / TILE**2 + FLOOR_NOISE**2
+    rows, columns = np.mgrid[: height - TILE + 1 : STEP, : width - TILE + 1 : STEP]
+    centres = np.stack([columns.ravel(), rows.ravel()], axis=1) + (TILE - 1) / 2
+    return _Tiles(centres, correlation, comparable, shift, np.sqrt(noise / np.maximum(gradient, 1e-6)))
+
+
+def _shifts(gx: Array, gy: Array, difference: Array) -> tuple[Array, Array]:
+    """Solve for the shift of each tile, damped; return it and the mean sum of squared gradients."""
+    xx, xy, yy = (gx * gx).sum(1), (gx * gy).sum(1), (gy * gy).sum(1)
+    mean = (xx + yy) / 2
+    xx, yy = xx + DAMPING * mean + 1e-3, yy + DAMPING * mean + 1e-3
+    bx, by = (gx * difference).sum(1), (gy * difference).sum(1)
+    determinant = xx * yy - xy * xy
+    return np.stack([yy * bx - xy * by, xx * by - xy * bx], axis=1) / determinant[:, None], mean
+
+
+def _affine_part(tiles: _Tiles) -> tuple[Array, float]:
+    """Fit an affine map to the tiles' shifts, robustly; return it (3 by 3) and the median of what is left, by noise."""
+    measured = ~np.isnan(tiles.shift[:, 0])
+    if measured.sum() < MIN_TILES:
+        return np.eye(3), float("nan")
+    places = np.column_stack([tiles.centres[measured], np.ones(measured.sum())])
+    shift, weight = tiles.shift[measured], np.ones((measured.sum(), 1))
+    for _ in range(4):
+        fit, *_ = np.linalg.lstsq(places * weight, shift * weight, rcond=None)
+        left = np.linalg.norm(places @ fit - shift, axis=1)
+        weight = 1 / np.sqrt(1 + (left / max(float(np.median(left)), 0.02)) ** 2)[:, None]
+    step = np.eye(3)
+    step[:2] += fit.T
+    return step, float(np.median(left / tiles.expected[measured]))
+
+
+def _band(grey: Array) -> Array:
+    image = grey.astype(np.float32)
+    band: Array = cv2.GaussianBlur(image, (0, 0), BAND[0]) - cv2.GaussianBlur(image, (0, 0), BAND[1])
+    return band
+
+
+def _centred(tiles: Array) -> Array:
+    centred: Array = tiles - tiles.mean(1, keepdims=True)
+    return centred
+
+
+def _tiles(image: Array) -> Array:
+    """Cut into overlapping tiles: (tiles, pixels of a tile)."""
+    windows = np.lib.stride_tricks.sliding_window_view(image, (TILE, TILE))[::STEP, ::STEP]
+    return windows.reshape(-1, TILE * TILE)

@@ -1,0 +1,114 @@
+"""Which pairs are worth a look: proposed by hashes, by embeddings, by votes of local features, or by the source itself.
+
+On dermoscopy none of these may decide (three in four pairs at a small hash distance are look-alikes), so a proposal is
+cheap and wide, and `verify` demands a proof. Images with the same pixels are one image here: see `groups.twins`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+import faiss
+import numpy as np
+import pandas as pd
+
+from pipeline.core.orientations import COUNT, IDENTITY
+
+BLOCK = 2048  # images whose neighbours are sought at once: bounds the memory
+
+Array = np.ndarray[Any, Any]
+
+
+def near_hashes(phash: Array, *, max_distance_bits: int) -> Array:
+    """Find every pair whose perceptual hashes are near in some orientation; exact, by brute force over blocks.
+
+    Args:
+        phash: (images, 8 * bytes) uint8, orientation by orientation.
+        max_distance_bits: inclusive.
+
+    Returns:
+        (pairs, 2) positions, the smaller first, sorted.
+
+    """
+    oriented = np.ascontiguousarray(phash).reshape(len(phash), COUNT, -1)
+    index = faiss.IndexBinaryFlat(8 * oriented.shape[2])
+    found = []
+    for start, block in _blocks(oriented):
+        index.add(np.ascontiguousarray(block[:, IDENTITY]))
+        limits, _, hits = index.range_search(block.reshape(-1, oriented.shape[2]), max_distance_bits + 1)
+        queries = np.repeat(np.arange(COUNT * len(block)) // COUNT + start, np.diff(limits.astype(np.int64)))
+        found.append(distinct(np.stack([hits, queries], axis=1)[hits < queries]))
+    return distinct(np.concatenate([np.zeros((0, 2), np.int64), *found]))
+
+
+def nearest_embeddings(vectors: Array, *, neighbours: int) -> Array:
+    """Pair every image with its nearest by cosine; exact. Arguments and result like those of `near_hashes`.
+
+    Args:
+        vectors: (images, dimensions) float32, unit norm.
+        neighbours: an image.
+
+    """
+    count = min(neighbours, len(vectors) - 1)
+    if count < 1:
+        return np.zeros((0, 2), np.int64)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    found = []
+    for start, block in _blocks(vectors):
+        _, hits = index.search(block, count + 1)  # the image itself is among them
+        queries = np.repeat(np.arange(len(block)) + start, count + 1)
+        found.append(distinct(np.stack([queries, hits.ravel()], axis=1)))
+    return distinct(np.concatenate(found))
+
+
+def same_key(keys: pd.Series[str]) -> Array:
+    """Pair all images that share a key (a lesion); a missing key pairs nothing. Result like that of `near_hashes`."""
+    groups = pd.Series(np.arange(len(keys))).groupby(keys.to_numpy()).agg(list)
+    pairs = [pair for group in groups for pair in combinations(group, 2)]
+    return distinct(np.array(pairs, dtype=np.int64).reshape(-1, 2))
+
+
+def merge(proposals: Mapping[str, Array], phash: Array) -> pd.DataFrame:
+    """Join the proposals of all sources.
+
+    Args:
+        proposals: (pairs, 2) positions, by source.
+        phash: as for `near_hashes`.
+
+    Returns:
+        a, b (positions, a < b), proposed_by (sorted tuple of sources), distance_bits; sorted.
+
+    """
+    sources = sorted(proposals)
+    pairs = np.concatenate([np.zeros((0, 2), np.int64), *(proposals[source] for source in sources)])
+    bits = np.repeat(1 << np.arange(len(sources)), [len(proposals[source]) for source in sources])
+    frame = pd.DataFrame({"a": pairs[:, 0], "b": pairs[:, 1], "bits": bits})
+    frame = frame.groupby(["a", "b"], sort=True)["bits"].sum().reset_index()
+    names = {code: tuple(s for i, s in enumerate(sources) if code >> i & 1) for code in frame["bits"].unique()}
+    frame["proposed_by"] = [names[code] for code in frame.pop("bits")]
+    frame["distance_bits"] = distances(phash, frame[["a", "b"]].to_numpy()).astype(float)
+    return frame
+
+
+def distances(phash: Array, pairs: Array) -> Array:
+    """Hamming distance of each pair's hashes, the smallest over b's 8 orientations."""
+    oriented = phash.reshape(len(phash), COUNT, -1)
+    found = np.zeros(len(pairs), np.int64)
+    for start, block in _blocks(pairs):
+        differing = oriented[block[:, 0], None, IDENTITY] ^ oriented[block[:, 1]]
+        found[start : start + len(block)] = np.bitwise_count(differing).sum(2, dtype=np.int64).min(1)
+    return found
+
+
+def distinct(pairs: Array) -> Array:
+    """Order every pair, and the pairs; drop repeats and pairs of an image with itself."""
+    ordered = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
+    return np.unique(ordered, axis=0)
+
+
+def _blocks(rows: Array) -> Iterator[tuple[int, Array]]:
+    for start in range(0, len(rows), BLOCK):
+        yield start, rows[start : start + BLOCK]
