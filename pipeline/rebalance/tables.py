@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.core.grouping import SPLITS
 from pipeline.core.table import Table, number, text
-from pipeline.dedup.tables import SPLITS
 
 REASONS = ("out_of_scope", "duplicate", "off_topic", "label_policy", "steward", "random_control")
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.core.grouping import assign_splits, components, links
 from pipeline.core.store import Store
+from pipeline.core.table import Table
 from pipeline.dedup.tables import Duplicates, Groups
 from pipeline.ingest.tables import Images
 from pipeline.label_noise.tables import LabelScores
@@ -46,25 +47,17 @@ def params(**changes: Any) -> RebalanceParams:
 def images(count: int = 400, *, seed: int = 0) -> pd.DataFrame:
     """Draw Images: three diagnoses, of which one is out of scope; every third image shares a lesion with the next."""
     rng = np.random.default_rng(seed)
-    frame = pd.DataFrame([{column.name: None for column in Images.columns}] * count)
-    frame["image_id"] = [f"b:{i:04d}" for i in range(count)]
+    frame = pd.DataFrame({"image_id": [f"b:{i:04d}" for i in range(count)]})
     frame["sha256"] = "sha of " + frame["image_id"]
     frame["diagnosis"] = rng.choice(["eczema", "melanoma", "nevus"], count, p=[0.1, 0.2, 0.7])
     frame["lesion_id"] = [f"b:lesion{i // 3}" if i % 3 else None for i in range(count)]
-    for name in ("stored_sha256", "shard", "raw_label", "licence", "attribution"):
-        frame[name] = "x"
-    for name in ("offset", "size", "width", "height"):
-        frame[name] = 1
-    return frame.assign(stored_as="received").astype({"age": "float64"})
+    return fill(frame, Images)
 
 
 def duplicates(pairs: list[tuple[str, str, str]]) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
     """Make the table Duplicates of (a, b, relation), and its transforms."""
     frame = pd.DataFrame(pairs, columns=["a", "b", "relation"]).astype(str)
-    frame["evidence"], frame["proposed_by"] = "pixels", [["phash"]] * len(frame)
-    for name in ("distance_bits", "overlap", "correlation"):
-        frame[name] = 1.0
-    return frame.assign(inliers=20), np.zeros((len(frame), 6), dtype=np.float32)
+    return fill(frame, Duplicates), np.zeros((len(frame), 6), dtype=np.float32)
 
 
 def groups(known: pd.DataFrame, pairs: list[tuple[str, str, str]]) -> pd.DataFrame:
@@ -82,13 +75,23 @@ def scores(known: pd.DataFrame, *, seed: int = 1) -> pd.DataFrame:
     """Draw the table LabelScores, without vectors."""
     rng = np.random.default_rng(seed)
     frame = known.loc[known["diagnosis"] != "eczema", ["image_id", "diagnosis"]].reset_index(drop=True)
-    frame = frame.rename(columns={"diagnosis": "given"}).assign(suggested="nevus", reason="")
-    for name in ("self_confidence", "normalized_margin", "ambiguous"):
-        frame[name] = 0.5
+    frame = frame.rename(columns={"diagnosis": "given"}).assign(suggested="nevus")
     frame["error_probability"] = rng.uniform(0, 1, len(frame)).round(3)
     frame["off_topic"] = rng.uniform(0, 1, len(frame)).round(3)
-    frame["nearest_given"] = frame["nearest_suggested"] = [[]] * len(frame)
-    return frame.assign(suspect=frame["error_probability"] >= 0.5)
+    frame["suspect"] = frame["error_probability"] >= 0.5
+    return fill(frame, LabelScores)
+
+
+def fill(frame: pd.DataFrame, table: type[Table]) -> pd.DataFrame:
+    """Add the columns of the table that the frame lacks, with values of no meaning."""
+    plain = {"string": "x", "int64": 1, "double": 0.5, "bool": False}
+    for column in table.scalars():
+        if column.name not in frame:
+            value: Any = column.choices[0] if column.choices else plain.get(str(column.type), [])
+            value = None if column.nullable else value
+            values = pd.Series([value] * len(frame), index=frame.index)
+            frame[column.name] = values.astype("float64") if str(column.type) == "double" else values
+    return frame
 
 
 PAIRS = [(f"b:{i:04d}", f"b:{i + 1:04d}", "copy") for i in range(0, 100, 4)] + [
