@@ -15,6 +15,12 @@ from tests.ledger.made import decision, ledger
 from tests.review.made import apply_decisions, project
 
 
+@pytest.fixture(scope="module")
+def undecided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that no test changes."""
+    return project(tmp_path_factory.mktemp("undecided")).root
+
+
 def run_decide(root: Path, *arguments: str) -> int:
     parser = ArgumentParser()
     decide.add_arguments(parser)
@@ -47,11 +53,10 @@ def test_a_decision_is_recorded_with_the_digest_and_label_of_its_image(tmp_path:
         (("demo:00", "drop", "--to", "nevus"), "drop takes no diagnosis"),
     ],
 )
-def test_a_decision_that_does_not_fit_is_refused(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    project(tmp_path)
+def test_a_decision_that_does_not_fit_is_refused(undecided: Path, arguments: tuple[str, ...], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        run_decide(tmp_path, *arguments)
-    assert file.read(tmp_path / PATH).decisions == []
+        run_decide(undecided, *arguments)
+    assert file.read(undecided / PATH).decisions == []
 
 
 def test_the_decisions_that_await_application_are_counted(tmp_path: Path) -> None:
