@@ -16,6 +16,9 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
+# What is stored has passed `ingest.limits.max_pixels`; Pillow's own limit would warn of images that this one allows.
+Image.MAX_IMAGE_PIXELS = None
+
 
 class ShardWriter:
     """Write images and their JSON side files into one tar; a context manager.

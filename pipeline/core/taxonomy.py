@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,14 +23,24 @@ def read_taxonomy(path: Path) -> dict[str, str]:
         canonical diagnosis by normalised raw label.
 
     Raises:
-        UserError: a column is missing, or a raw label stands for two diagnoses.
+        UserError: it is no such table, a raw label has no diagnosis, or it stands for two.
 
     """
-    frame = pd.read_csv(path, dtype=str, comment="#", keep_default_na=False)
-    if not {"raw", "diagnosis"} <= set(frame.columns):
-        raise UserError(f"{path.name} has the columns {list(frame.columns)}: a taxonomy needs raw and diagnosis")
     mapping: dict[str, str] = {}
-    for raw, diagnosis in zip(frame["raw"], frame["diagnosis"].str.strip(), strict=True):
+    try:
+        lines = [line for line in path.read_text("utf-8-sig").splitlines() if not line.startswith("#")]
+        table = list(csv.reader(filter(str.strip, lines), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path.name} is not a readable CSV ({error}): save it as UTF-8 text") from error
+    header = table[0] if table else []
+    if header != ["raw", "diagnosis"]:
+        raise UserError(f"{path.name} has the columns {header}: a taxonomy has raw and diagnosis, in this order")
+    for row in table[1:]:
+        if len(row) != len(header) or not row[1].strip():
+            raise UserError(
+                f"{path.name} holds {row}: give one raw label, in quotes if it holds a comma, and one diagnosis"
+            )
+        raw, diagnosis = row[0], row[1].strip()
         if mapping.setdefault(normalise(raw), diagnosis) != diagnosis:
             raise UserError(f"{path.name} maps {raw!r} to two diagnoses: keep one of the lines")
     return mapping

@@ -24,10 +24,7 @@ def named_taxonomy(folder: Path, name: str) -> dict[str, str] | None:
     if name not in there:
         choices = ", ".join([*there, AS_GIVEN])
         raise UserError(f"taxonomy {name!r} is no file of {folder.name}/: name one of {choices}, or add {name}.csv")
-    try:
-        return read_taxonomy(folder / f"{name}.csv")
-    except ValueError as error:  # pandas: no text, no table
-        raise UserError(f"{folder.name}/{name}.csv is not a readable CSV ({error}): save it as UTF-8 text") from error
+    return read_taxonomy(folder / f"{name}.csv")
 
 
 def diagnose(listing: Listing, mapping: Mapping[str, str] | None) -> Listing:

@@ -24,6 +24,8 @@ from pipeline.ingest.formats import STRIPPERS, sniff
 from pipeline.ingest.rows import RejectedError
 from pipeline.ingest.tables import StoredAs
 
+Image.MAX_IMAGE_PIXELS = None  # `max_pixels` takes the place of Pillow's fixed limit
+
 EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 PNG_LEVEL = 4  # of zlib: within some percent of the smallest file, in a third of the time
 
@@ -111,8 +113,6 @@ def _rejecting() -> Iterator[None]:
         warnings.simplefilter("ignore")
         try:
             yield
-        except Image.DecompressionBombError as error:
-            raise RejectedError("too_large", "Pillow takes it for a decompression bomb") from error
         except PILLOW_ERRORS as error:
             detail = re.sub(r"<[^>]*>", "the image", f"{type(error).__name__}: {error}")  # no addresses of objects
             raise RejectedError("truncated" if "truncated" in detail else "undecodable", detail) from error
