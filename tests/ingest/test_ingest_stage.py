@@ -121,7 +121,7 @@ def test_bad_input_is_accounted_for_and_the_run_goes_on(tmp_path: Path) -> None:
     assert np.abs(shown["one:Melanoma/cmyk.jpg"].astype(int) - [255, 0, 0]).max() <= 4
     assert (shown["one:Melanoma/turned.jpg"] == np.rot90(decoded(turned()), -1)).all()
     assert (shown["one:Melanoma/deep.png"] == 0x80).all()
-    assert images.loc["one:Melanoma/turned.jpg", ["width", "height"]].tolist() == [24, 32]
+    assert (images["width"]["one:Melanoma/turned.jpg"], images["height"]["one:Melanoma/turned.jpg"]) == (24, 32)
 
 
 def test_rows_and_images_without_each_other_are_rejects(tmp_path: Path) -> None:
