@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from importlib import import_module
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline import params
 from pipeline.core import lock
 from pipeline.core.errors import UserError
+from pipeline.core.meter import Cost, measure
 from pipeline.core.store import Store
 
 if TYPE_CHECKING:
@@ -46,26 +46,25 @@ def run_stage(root: Path, stage: str, instance: str | None = None, *spare: str) 
         lock.die_with_parent()
     name = f"{stage}@{instance}" if instance else stage
     received = params.stage_params(params.read_tree(root / "params.yaml"), stage, instance)
-    started = time.monotonic()
     with lock.only_writer(root / "data/.cache/locks", name):
         store = Store(root)
-        run = import_module(f"pipeline.{stage}.stage").run
-        if instance is None:
-            run(store, received)
-        else:
-            run(store, received, instance)
+        with measure() as cost:
+            run = import_module(f"pipeline.{stage}.stage").run
+            if instance is None:
+                run(store, received)
+            else:
+                run(store, received, instance)
         store.sweep(name)
-        _log(store, name, time.monotonic() - started)
+        _log(store, name, cost)
 
 
-def _log(store: Store, name: str, seconds: float) -> None:
-    """Append time, peak memory (of the largest single process) and files to a log that is no output of the stage."""
-    peak_kib = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+def _log(store: Store, name: str, cost: Cost) -> None:
+    """Append time, peak memory and files to a log that is no output of the stage."""
     line = {
         "stage": name,
         "ended": time.time(),
-        "seconds": round(seconds, 2),
-        "peak_mib": round(peak_kib / 1024),
+        "seconds": round(cost.seconds, 2),
+        "peak_mib": round(cost.peak_mib),
         "reads": sorted(store.reads),
         "writes": sorted(store.writes),
     }
