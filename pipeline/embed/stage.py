@@ -14,7 +14,7 @@ from pipeline.embed.params import EmbedParams
 from pipeline.embed.tables import Embeddings
 from pipeline.ingest.tables import Images
 
-BATCHES_PER_TASK = 4
+BATCHES_PER_TASK = 16
 
 
 def run(store: Store, params: EmbedParams, instance: str) -> None:
