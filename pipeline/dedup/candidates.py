@@ -1,7 +1,7 @@
 """Which pairs are worth a look: proposed by hashes, by embeddings, by votes of local features, or by the source itself.
 
 On dermoscopy none of these may decide (three in four pairs at a small hash distance are look-alikes), so a proposal is
-cheap and wide, and `verify` demands a proof. Images with the same pixels are one image here: see `groups.twins`.
+cheap and wide, and `verify` demands a proof. Images with the same pixels are one here: see `groups.representatives`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,47 @@ import faiss
 import numpy as np
 import pandas as pd
 
+from pipeline.core.arrays import SharedArrays
 from pipeline.core.orientations import COUNT, IDENTITY
+from pipeline.dedup.params import Candidates
+from pipeline.dedup.votes import voted_pairs
 
 BLOCK = 2048  # images whose neighbours are sought at once: bounds the memory
 
 Array = np.ndarray[Any, Any]
+
+
+def propose(
+    lesion_ids: pd.Series[str], *, phash: Array, vectors: Array, features: SharedArrays, params: Candidates
+) -> pd.DataFrame:
+    """Ask every source for pairs.
+
+    Args:
+        lesion_ids: of every image, or missing.
+        phash: (images, 256) uint8, 8 orientations.
+        vectors: (images, dimensions) float32, unit norm.
+        features: of all images, from `verify.extract_features`.
+        params: how far each source reaches.
+
+    Returns:
+        as `merge`.
+
+    """
+    owners = features["owners"]
+    voters = np.flatnonzero(np.arange(len(owners)) - np.searchsorted(owners, owners) < params.voters)
+    proposals = {
+        "phash": near_hashes(phash, max_distance_bits=params.max_distance_bits),
+        "embedding": nearest_embeddings(vectors, neighbours=params.neighbours),
+        "features": voted_pairs(
+            features["points"][voters],
+            features["descriptors"][voters],
+            owners=owners[voters],
+            min_votes=params.min_votes,
+        ),
+    }
+    if params.lesion_pairs:
+        proposals["lesion"] = same_key(lesion_ids)
+    return merge(proposals, phash)
 
 
 def near_hashes(phash: Array, *, max_distance_bits: int) -> Array:

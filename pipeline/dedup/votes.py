@@ -59,12 +59,12 @@ def voted_pairs(points: Array, descriptors: Array, *, owners: Array, min_votes: 
 
 
 def _index(descriptors: Array) -> faiss.Index:
-    width = descriptors.shape[1]
+    width, code = descriptors.shape[1], faiss.ScalarQuantizer.QT_8bit_direct
     lists = int(LISTS_PER_ROOT * np.sqrt(len(descriptors)))
     if len(descriptors) < TRAINING_POINTS * lists:
-        index = faiss.index_factory(width, "SQ8bit_direct")
+        index: faiss.Index = faiss.IndexScalarQuantizer(width, code)
     else:
-        index = faiss.index_factory(width, f"IVF{lists},SQ8bit_direct")
+        index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatL2(width), width, lists, code)
         step = len(descriptors) // (TRAINING_POINTS * lists)
         index.train(descriptors[::step].astype(np.float32))
         faiss.ParameterSpace().set_index_parameter(index, "nprobe", PROBES)
