@@ -92,10 +92,9 @@ def show_decisions(dataset: Dataset, verdicts: Verdicts) -> None:
 def launch(dataset: Dataset, *, address: str, port: int, browser: bool) -> Any:  # noqa: ANN401 - a fo.Session
     """Start the App's server, with the pictures beside the plane of embeddings; return the session."""
     pictures = fo.Panel(type="Samples", pinned=True)
-    plane = fo.Panel(type="Embeddings", state={"brainResult": "embeddings", "colorByField": "diagnosis.label"})
-    spaces = fo.Space(
-        children=[fo.Space(children=[pictures]), fo.Space(children=[plane])], orientation="horizontal", sizes=[0.6, 0.4]
-    )
+    plane = fo.Panel(type="Embeddings")
+    halves = [fo.Space(children=[panel], active_child=panel.component_id) for panel in (pictures, plane)]
+    spaces = fo.Space(children=halves, orientation="horizontal", sizes=[0.6, 0.4])
     return fo.launch_app(dataset, address=address, port=port, remote=not browser, spaces=spaces)
 
 
