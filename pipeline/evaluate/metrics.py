@@ -1,0 +1,105 @@
+"""Figures of merit, weighted, for many weightings at once.
+
+Weights have the shape (weightings, images), none negative, and each function returns one value a weighting; weights of
+one give the plain figure. A figure that does not exist (no image of a class) is NaN, and means leave it out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Array = np.ndarray[Any, Any]
+
+SMALLEST = float(np.finfo(np.float32).eps)  # probabilities are stored in float32; log loss takes none below this
+
+
+def headline(probabilities: Array, actual: Array, weights: Array, *, bins: int) -> dict[str, Array]:
+    """Score predictions.
+
+    Args:
+        probabilities: (images, classes).
+        actual: class of each image.
+        weights: (weightings, images).
+        bins: of the calibration error.
+
+    """
+    hit = (probabilities.argmax(1) == actual).astype(np.float64)
+    true = probabilities[np.arange(len(actual)), actual]
+    return {
+        "accuracy": _ratio(weights @ hit, weights.sum(1)),
+        "balanced_accuracy": balanced_accuracy(hit, actual, weights),
+        "macro_auroc": macro_auroc(probabilities, actual, weights),
+        "calibration_error": calibration_error(probabilities, actual, weights, bins=bins),
+        "log_loss": _ratio(weights @ -np.log(np.clip(true, SMALLEST, 1)), weights.sum(1)),
+    }
+
+
+def balanced_accuracy(hit: Array, actual: Array, weights: Array) -> Array:
+    """Mean recall of the classes present."""
+    of_class = (actual[:, None] == np.unique(actual)).astype(np.float64)
+    return _mean(_ratio((weights * hit) @ of_class, weights @ of_class))
+
+
+def macro_auroc(probabilities: Array, actual: Array, weights: Array) -> Array:
+    """Mean area under the one-versus-rest ROC curves of the classes that have both images and others."""
+    return _mean(np.stack([auroc(probabilities[:, k], actual == k, weights) for k in range(probabilities.shape[1])], 1))
+
+
+def auroc(score: Array, positive: Array, weights: Array) -> Array:
+    """Probability that a positive scores above a negative, ties counting half (Mann and Whitney 1947)."""
+    order = np.argsort(score, kind="stable")
+    starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
+    weights, positive = weights[:, order], positive[order]
+    above = np.add.reduceat(weights * positive, starts, axis=1)
+    below = np.add.reduceat(weights * ~positive, starts, axis=1)
+    before = np.cumsum(below, axis=1) - below
+    return _ratio(np.einsum("ru,ru->r", above, before + below / 2), above.sum(1) * below.sum(1))
+
+
+def calibration_error(probabilities: Array, actual: Array, weights: Array, *, bins: int) -> Array:
+    """Expected calibration error: over equal bins of the top probability, the mean |confidence - accuracy|.
+
+    Guo et al., On Calibration of Modern Neural Networks, 2017.
+    """
+    confidence = probabilities.max(1)
+    gap = confidence - (probabilities.argmax(1) == actual)
+    in_bin = (bin_of(confidence, bins)[:, None] == np.arange(bins)).astype(np.float64)
+    return _ratio(np.abs((weights * gap) @ in_bin).sum(1), weights.sum(1))
+
+
+def bin_of(confidence: Array, bins: int) -> Array:
+    """Number of each confidence's bin: bin i holds (i / bins, (i + 1) / bins]."""
+    found: Array = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    return found
+
+
+def per_class(probabilities: Array, actual: Array, diagnoses: list[str]) -> pd.DataFrame:
+    """Score each class by itself; precision is NaN where it is never predicted, recall where no image has it."""
+    ones = np.ones((1, len(actual)))
+    predicted, numbers = probabilities.argmax(1), np.arange(len(diagnoses))
+    hits = np.bincount(actual[predicted == actual], minlength=len(numbers)).astype(np.float64)
+    support, claimed = (np.bincount(v, minlength=len(numbers)).astype(np.float64) for v in (actual, predicted))
+    return pd.DataFrame(
+        {
+            "diagnosis": diagnoses,
+            "precision": _ratio(hits, claimed),
+            "recall": _ratio(hits, support),
+            "f1": _ratio(2 * hits, claimed + support),
+            "auroc": [float(auroc(probabilities[:, k], actual == k, ones)[0]) for k in numbers],
+            "support": support.astype(np.int64),
+        }
+    )
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    found: Array = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole != 0)
+    return found
+
+
+def _mean(matrix: Array) -> Array:
+    """Mean of each row's finite values."""
+    finite = np.isfinite(matrix)
+    return _ratio(np.where(finite, matrix, 0).sum(1), finite.sum(1).astype(np.float64))
