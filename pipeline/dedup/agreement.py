@@ -1,7 +1,8 @@
 """Do two aligned pictures show the same, and is it the same photograph? Judged tile by tile where they overlap.
 
-The median over tiles lets a pasted label, a hair or a watermark differ, and the band-pass makes the comparison blind to
-light and colour, so that two dark blobs on bright skin, which all dermoscopy shows, do not pass as one.
+Two in three tiles must agree: a pasted label, a hair or a watermark may differ, but a frame or a ruler that two
+pictures share is not enough. The band-pass makes the comparison blind to light and colour, so that two dark blobs on
+bright skin, which all dermoscopy shows, do not pass as one.
 
 A copy, however degraded, is an affine map of its original, while skin is soft: between two photographs of one lesion
 the tiles have moved against each other. So every tile's own shift is measured (Lucas and Kanade 1981), an affine map is
@@ -22,10 +23,12 @@ TILE = 32  # working pixels
 STEP = 16
 BAND = (1.5, 12.0)  # sigmas of the band-pass, working pixels
 MIN_TILES = 6
+QUANTILE = 0.35  # of the tiles' correlations: the rest agree better
 MIN_TILE_SHARE = 0.9  # of a tile's pixels that lie in both pictures
 MIN_TILE_STD = 1.0  # grey levels after the band-pass: a tile with less shows nothing to compare
 MIN_TILE_CORRELATION = 0.5  # for a shift to be measured
 FLOOR_NOISE = 0.5  # grey levels: rounding, and what a change of tone bends
+FLOOR_SHIFT = 0.02  # working pixels: what interpolation does
 DAMPING = 0.05  # of the mean squared gradient: a straight edge tells no shift along itself
 REFINEMENTS = 3
 SAME_SCALE = 0.9  # above it, shrinking needs no blur first
@@ -38,7 +41,7 @@ class Agreement(NamedTuple):
 
     matrix: 3 by 3, working pixels of a to those of b, refined.
     overlap: share of the smaller picture, 0 to 1.
-    correlation: median over tiles, -1 to 1; -1 where nothing can be compared.
+    correlation: a low quantile over tiles, -1 to 1; -1 where nothing can be compared.
     deformation: median shift of a tile that no affine map explains, by what noise explains; NaN where not measured.
     """
 
@@ -79,7 +82,7 @@ def agree(a: Canonical, b: Canonical, matrix: Array) -> Agreement:
     tiles = _compare(fine, a.mask, target, b.mask, matrix)
     _, deformation = _affine_part(tiles)
     shown = tiles.correlation[tiles.comparable]
-    correlation = float(np.median(shown)) if len(shown) >= MIN_TILES else -1.0
+    correlation = float(np.quantile(shown, QUANTILE)) if len(shown) >= MIN_TILES else -1.0
     return Agreement(matrix, overlap(a.grey.shape, b.grey.shape, matrix), correlation, deformation)
 
 
@@ -111,7 +114,7 @@ def _compare(fine: Array, fine_mask: Array, target: Array, target_mask: Array, m
     noise = (1 - np.minimum(correlation, 1) ** 2) * yy / TILE**2 + FLOOR_NOISE**2
     rows, columns = np.mgrid[: height - TILE + 1 : STEP, : width - TILE + 1 : STEP]
     centres = np.stack([columns.ravel(), rows.ravel()], axis=1) + (TILE - 1) / 2
-    return _Tiles(centres, correlation, comparable, shift, np.sqrt(noise / np.maximum(gradient, 1e-6)))
+    return _Tiles(centres, correlation, comparable, shift, np.sqrt(noise / np.maximum(gradient, 1e-6) + FLOOR_SHIFT**2))
 
 
 def _shifts(gx: Array, gy: Array, difference: Array) -> tuple[Array, Array]:

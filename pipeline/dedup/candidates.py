@@ -124,7 +124,7 @@ def merge(proposals: Mapping[str, Array], phash: Array) -> pd.DataFrame:
     frame = pd.DataFrame({"a": pairs[:, 0], "b": pairs[:, 1], "bits": bits})
     frame = frame.groupby(["a", "b"], sort=True)["bits"].sum().reset_index()
     names = {code: tuple(s for i, s in enumerate(sources) if code >> i & 1) for code in frame["bits"].unique()}
-    frame["proposed_by"] = [names[code] for code in frame.pop("bits")]
+    frame["proposed_by"] = pd.Series([names[code] for code in frame.pop("bits")], index=frame.index, dtype=object)
     frame["distance_bits"] = distances(phash, frame[["a", "b"]].to_numpy()).astype(float)
     return frame
 

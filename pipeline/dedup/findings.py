@@ -30,7 +30,7 @@ def conflicts(duplicates: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     frame["across_diagnoses"] = frame["diagnosis_a"] != frame["diagnosis_b"]
     known = frame["lesion_id_a"].notna() & frame["lesion_id_b"].notna()
     frame["across_lesions"] = known & (frame["lesion_id_a"] != frame["lesion_id_b"])
-    frame["across_batches"] = frame["a"].str.partition(":")[0] != frame["b"].str.partition(":")[0]
+    frame["across_batches"] = _batches(frame["a"]) != _batches(frame["b"])
     listed = frame[["across_diagnoses", "across_lesions", "across_batches"]].any(axis=1)
     return frame[listed].sort_values(["relation", "a", "b"], ignore_index=True)
 
@@ -65,6 +65,10 @@ def summarise(
         "kept_by_split": {split: int((groups["split"][~removed] == split).sum()) for split in SPLITS},
         "conflicts": {name: _count(conflicting.loc[conflicting[name], "relation"]) for name in crossing},
     }
+
+
+def _batches(image_ids: pd.Series[str]) -> pd.Series[str]:
+    return image_ids.map(lambda image_id: image_id.partition(":")[0])
 
 
 def _count(values: Iterable[str]) -> dict[str, int]:

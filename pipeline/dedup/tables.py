@@ -24,7 +24,7 @@ class Duplicates(Table):
         texts("proposed_by", "bytes, pixels, phash, embedding, features, lesion"),
         number("distance_bits", "smallest Hamming distance of the 256-bit pHashes over 8 orientations"),
         number("overlap", "share of the smaller image's area that the transform maps into the other, 0 to 1"),
-        number("correlation", "of the grey values where the two overlap, median over tiles, -1 to 1"),
+        number("correlation", "of the grey values where the two overlap, a low quantile over tiles, -1 to 1"),
         number("deformation", "local shifts that no affine map explains, by what noise explains", nullable=True),
         integer("inliers", "feature matches that agree with the transform"),
         vector("transform", "2 by 3 affine matrix, row by row: pixels of a to pixels of b"),

@@ -24,6 +24,7 @@ from pipeline.dedup.smooth import align_smooth
 
 IMAGES_A_TASK = 250
 PAIRS_A_TASK = 1000
+FEW_FEATURES = 40  # with less, the grey values are compared as a whole if the features fail
 CACHED = 64  # decoded pictures a worker keeps: pairs come sorted, so one side repeats
 
 Array = np.ndarray[Any, Any]
@@ -140,11 +141,10 @@ def _verify_pairs(
     found = []
     with threadpool_limits(1):
         for row, (a, b) in enumerate(task.pairs):
-            if min(len(own[a].points), len(own[b].points)) < params.copy_min_inliers:
+            alignment = align(own[a], own[b], b_width=widths[b], min_inliers=params.same_lesion_min_inliers)
+            finding = _compare(picture(a), picture(b), alignment, params=params) if alignment else None
+            if not finding and min(len(own[a].points), len(own[b].points)) < FEW_FEATURES:
                 finding = _compare_smooth(picture(a), picture(b), *task.phash[[a, b]], params=params)
-            else:
-                alignment = align(own[a], own[b], b_width=widths[b], min_inliers=params.same_lesion_min_inliers)
-                finding = _compare(picture(a), picture(b), alignment, params=params) if alignment else None
             if finding:
                 name, seen, inliers = finding
                 matrix = np.linalg.inv(picture(b).to_working) @ seen.matrix @ picture(a).to_working

@@ -19,6 +19,7 @@ from pipeline.dedup.features import mirror
 
 LISTS_PER_ROOT = 4  # inverted lists by the root of the number of details
 TRAINING_POINTS = 40  # by list
+ITERATIONS = 6  # of k-means
 PROBES = 8
 NEAREST = 6  # details that one detail votes for
 TURNS = 12  # bins of the angle
@@ -65,6 +66,7 @@ def _index(descriptors: Array) -> faiss.Index:
         index: faiss.Index = faiss.IndexScalarQuantizer(width, code)
     else:
         index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatL2(width), width, lists, code)
+        index.cp.niter = ITERATIONS
         step = len(descriptors) // (TRAINING_POINTS * lists)
         index.train(descriptors[::step].astype(np.float32))
         faiss.ParameterSpace().set_index_parameter(index, "nprobe", PROBES)

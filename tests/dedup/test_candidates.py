@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core.orientations import COUNT, orient
+from pipeline.dedup import candidates
+from pipeline.dedup.candidates import distances, merge, near_hashes, nearest_embeddings, same_key
+from pipeline.dedup.features import canonical, extract
+from pipeline.dedup.votes import voted_pairs
+from tests.drawn import lesion
+
+Array = np.ndarray[Any, Any]
+
+
+def hashes(count: int) -> Array:
+    """Random hashes, every third in one of its orientations near the one before it."""
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2, (count, COUNT, 256), dtype=np.uint8)
+    for i in range(2, count, 3):
+        flipped = rng.permutation(256)[: rng.integers(10, 60)]
+        orientation = rng.integers(COUNT)
+        bits[i, orientation] = bits[i - 1, 0]
+        bits[i, orientation, flipped] ^= 1
+    return np.packbits(bits, axis=2).reshape(count, -1)
+
+
+@pytest.mark.parametrize("radius", [9, 30, 60])
+def test_the_hash_search_misses_no_pair_and_invents_none(radius: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "BLOCK", 37)  # several blocks
+    phash = hashes(90)
+    bits = np.unpackbits(phash, axis=1).reshape(90, COUNT, 256).astype(int)
+    apart = np.abs(bits[:, None, None, 0] - bits[None]).sum(3).min(2)
+    expected = [(a, b) for a in range(90) for b in range(a + 1, 90) if apart[a, b] <= radius]
+    assert near_hashes(phash, max_distance_bits=radius).tolist() == [list(pair) for pair in expected]
+    assert len(expected) >= {9: 0, 30: 5, 60: 29}[radius]
+
+
+def test_distances_are_those_of_the_nearest_orientation() -> None:
+    phash = hashes(6)
+    bits = np.unpackbits(phash, axis=1).reshape(6, COUNT, 256).astype(int)
+    expected = [np.abs(bits[a, 0] - bits[b]).sum(1).min() for a, b in [(0, 1), (1, 2), (4, 5)]]
+    assert distances(phash, np.array([[0, 1], [1, 2], [4, 5]])).tolist() == expected
+
+
+def test_the_nearest_embeddings_are_paired_once_and_never_with_themselves() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(40, 8)).astype(np.float32)
+    vectors[7] = vectors[3]  # the image itself may then not come first
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosine = vectors @ vectors.T - 2 * np.eye(40)
+    expected = {(min(i, j), max(i, j)) for i in range(40) for j in np.argsort(-cosine[i])[:3].tolist()}
+    assert {(a, b) for a, b in nearest_embeddings(vectors, neighbours=3).tolist()} >= expected
+    assert [3, 7] in nearest_embeddings(vectors, neighbours=1).tolist()
+    assert nearest_embeddings(vectors[:1], neighbours=3).shape == (0, 2)
+
+
+def test_images_of_one_lesion_are_paired_and_those_of_none_are_not() -> None:
+    assert same_key(pd.Series(["x", None, "x", "y", None, "x"])).tolist() == [[0, 2], [0, 5], [2, 5]]
+    assert same_key(pd.Series([None, None], dtype=object)).shape == (0, 2)
+
+
+def test_a_pair_proposed_twice_is_one_row_that_names_both_sources() -> None:
+    proposals = {"phash": np.array([[0, 1], [1, 2]]), "embedding": np.array([[0, 1]]), "lesion": np.zeros((0, 2), int)}
+    frame = merge(proposals, hashes(3))
+    assert frame[["a", "b"]].to_numpy().tolist() == [[0, 1], [1, 2]]
+    assert frame["proposed_by"].tolist() == [("embedding", "phash"), ("phash",)]
+    assert frame["distance_bits"].iloc[1] < 60
+
+
+def test_local_features_vote_for_turned_crops_among_many_others() -> None:
+    rng = np.random.default_rng(0)
+    pictures = [lesion(seed) for seed in range(12)]
+    planted = []
+    for source in range(3):
+        y, x = rng.integers(0, 45), rng.integers(0, 60)
+        crop = np.ascontiguousarray(orient(pictures[source][y : y + 105, x : x + 140], source + 4))
+        planted.append([source, len(pictures)])
+        pictures.append(crop)
+    found = [extract(canonical(picture, side_pixels=300), max_features=120) for picture in pictures]
+    pairs = voted_pairs(
+        np.concatenate([features.points for features in found]),
+        np.concatenate([features.descriptors for features in found]),
+        owners=np.repeat(np.arange(len(found)), [len(features.points) for features in found]),
+        min_votes=20,
+    )
+    assert [pair for pair in planted if pair not in pairs.tolist()] == []
+    assert len(pairs) < 15 * 14 / 2 / 2  # so few pictures get many chance votes
