@@ -113,6 +113,7 @@ def create(root: Path, *, images: int) -> Project:
     (root / "params.yaml").write_text(yaml.safe_dump(tiny_params(), sort_keys=False), "utf-8")
     project.run("git", "init", "--quiet", "--initial-branch", "main")
     project.dvc("init", "--quiet")
+    shutil.copytree(ROOT / ".dvc/plots", root / ".dvc/plots")
     project.dvc("config", "core.analytics", "false")
     draw_weights(root)
     project.dvc("add", "--quiet", "data/raw/weights")

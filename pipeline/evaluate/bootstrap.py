@@ -39,7 +39,7 @@ class Estimate:
 
 def draw_groups(groups: int, resamples: int, rng: np.random.Generator) -> Array:
     """Draw `groups` groups with replacement, `resamples` times: counts of shape (resamples, groups)."""
-    return np.stack([rng.multinomial(groups, np.full(groups, 1 / groups)).astype(np.int32) for _ in range(resamples)])
+    return np.stack([np.bincount(rng.integers(groups, size=groups), minlength=groups) for _ in range(resamples)])
 
 
 def estimate(metrics: Metrics, group_of: Array, draws: Array) -> dict[str, Estimate]:

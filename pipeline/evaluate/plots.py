@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":")
 INCHES = 5.2
-METRICS = ("balanced_accuracy", "macro_auroc")
+METRICS = {"balanced_accuracy": "balanced accuracy", "macro_auroc": "macro AUROC"}
 
 
 def draw_all(
@@ -115,7 +115,7 @@ def draw_arms(figures: Mapping[str, Any]) -> Figure:
             place = np.arange(len(arms)) + i * height
             axes.errorbar(found["value"], place, xerr=np.abs(spread), fmt="o", color=colour, capsize=3, label=name)
         axes.set_yticks(np.arange(len(arms)) + 0.4 - height / 2, arms)
-        axes.set(xlabel=metric.replace("_", " "), title="test")
+        axes.set(xlabel=METRICS[metric], title="test")
         axes.grid(axis="x", color="0.9")
     figure.axes[0].invert_yaxis()
     figure.axes[0].legend(fontsize=8)
@@ -123,5 +123,8 @@ def draw_arms(figures: Mapping[str, Any]) -> Figure:
 
 
 def _styles() -> list[dict[str, Any]]:
-    """Colour and dash by place; a class keeps its own as long as there are fewer than 28."""
-    return [{"color": colour, "linestyle": dash} for dash in DASHES for colour in COLOURS]
+    """Colour and dash by place: neighbours differ in both, and the first 28 are all different."""
+    return [
+        {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
+        for i in range(len(COLOURS) * len(DASHES))
+    ]
