@@ -67,13 +67,13 @@ def timm_network(checkpoint: Path, *, model: str, tag: str | None) -> tuple[Tens
     Args:
         checkpoint: the file.
         model: timm's name of the network, without a tag.
-        tag: of the training run, which says how pictures are preprocessed; None means the network's first.
+        tag: of the training run, which says how pictures are preprocessed; the network's first if timm knows no such.
 
     Raises:
         UserError: the file does not fit the network.
 
     """
-    name = f"{model}.{tag}" if tag else model
+    name = f"{model}.{tag}" if f"{model}.{tag}" in timm.list_pretrained(f"{model}.*") else model
     overlay = {"file": str(checkpoint), "custom_load": False}
     try:
         network = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.core.errors import UserError
+from pipeline.core.shards import Pixels
+from pipeline.embed.encoders import Spec, encode, load, skip_unused_tokens
+from pipeline.ingest.tables import Images
+from tests.drawn import ingest, jpeg, lesion
+from tests.networks import CLIP, save_clip, save_timm, small_clip
+
+Make = Callable[[Path], Spec]
+
+
+def pictures(root: Path, count: int = 5) -> Pixels:
+    shapes = [(200, 150), (150, 200), (64, 64)]
+    contents = {}
+    for i in range(count):
+        width, height = shapes[i % len(shapes)]
+        contents[f"{i}.jpg"] = jpeg(lesion(i, width=width, height=height))
+    store = ingest(root, contents)
+    return store.pixels(store.read(Images, "demo"))
+
+
+def vit(root: Path, *, precision: str = "fp32") -> Spec:
+    save_timm(root / "vit.safetensors")
+    return Spec("timm", "test_vit", root / "vit.safetensors", precision, "cpu")
+
+
+def clip(root: Path, *, precision: str = "fp32") -> Spec:
+    save_clip(root)
+    return Spec("open_clip", CLIP, root / "clip.safetensors", precision, "cpu")
+
+
+@pytest.mark.parametrize("make", [vit, clip])
+def test_every_image_gets_a_float32_vector_of_unit_norm(tmp_path: Path, make: Make) -> None:
+    vectors = encode(pictures(tmp_path), make(tmp_path), batch_size=2)
+    assert vectors.dtype == np.float32
+    assert len(vectors) == 5
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    assert len(np.unique(vectors.round(4), axis=0)) == 5
+
+
+@pytest.mark.parametrize("make", [vit, clip])
+def test_vectors_do_not_depend_on_the_batch_size(tmp_path: Path, make: Make) -> None:
+    pixels, spec = pictures(tmp_path), make(tmp_path)
+    assert np.allclose(encode(pixels, spec, batch_size=1), encode(pixels, spec, batch_size=5), atol=1e-5)
+
+
+def test_the_same_pictures_give_the_same_bytes(tmp_path: Path) -> None:
+    pixels, spec = pictures(tmp_path), clip(tmp_path)
+    assert encode(pixels, spec, batch_size=2).tobytes() == encode(pixels, spec, batch_size=2).tobytes()
+
+
+def test_an_open_clip_encoder_does_what_open_clip_does(tmp_path: Path) -> None:
+    pixels, spec = pictures(tmp_path), clip(tmp_path)
+    network = small_clip(tmp_path)
+    _, _, transform = open_clip.create_model_and_transforms(CLIP, load_weights=False)
+    batch = torch.stack([transform(Image.fromarray(pixels[i])) for i in range(5)])
+    with torch.inference_mode():
+        expected = network.encode_image(batch, normalize=True).numpy()
+    assert np.allclose(encode(pixels, spec, batch_size=3), expected, atol=1e-5)
+
+
+def test_a_timm_encoder_yields_the_features_before_the_classifier(tmp_path: Path) -> None:
+    pixels, spec = pictures(tmp_path), vit(tmp_path)
+    network = save_timm(tmp_path / "again.safetensors")
+    batch = torch.stack([load(spec).transform(Image.fromarray(pixels[i])) for i in range(5)])
+    with torch.inference_mode():
+        expected = torch.nn.functional.normalize(network.forward_head(network.forward_features(batch), pre_logits=True))
+    assert np.allclose(encode(pixels, spec, batch_size=3), expected.numpy(), atol=1e-5)
+
+
+def test_the_last_block_is_spared_for_a_class_token_only(tmp_path: Path) -> None:
+    network = small_clip(tmp_path).visual
+    network.pool_type = "avg"
+    before = network.transformer.resblocks[-1]
+    skip_unused_tokens(network)
+    assert network.transformer.resblocks[-1] is before
+
+
+def test_bfloat16_stays_close_to_float32(tmp_path: Path) -> None:
+    pixels = pictures(tmp_path)
+    exact, rough = (encode(pixels, clip(tmp_path, precision=p), batch_size=5) for p in ("fp32", "bf16"))
+    cosines = (exact * rough).sum(axis=1)
+    assert not np.array_equal(exact, rough)
+    assert cosines.min() > 0.999
+
+
+def test_a_network_is_loaded_once_for_many_pieces(tmp_path: Path) -> None:
+    pixels, spec = pictures(tmp_path), vit(tmp_path)
+    load.cache_clear()
+    for i in range(3):
+        encode(pixels.take([i]), spec, batch_size=1)
+    assert load.cache_info().misses == 1
+
+
+@pytest.mark.parametrize("library", ["open_clip", "timm"])
+def test_an_unknown_network_is_refused(tmp_path: Path, library: str) -> None:
+    with pytest.raises(UserError, match=f"embed.encoder.model: {library} knows no nonesuch"):
+        load(Spec(library, "nonesuch", tmp_path / "w.safetensors", "fp32", "cpu"))
+
+
+def test_weights_of_another_network_are_refused_not_used(tmp_path: Path) -> None:
+    spec = vit(tmp_path)
+    with pytest.raises(UserError, match="holds weights of timm/test_vit, not of timm/test_vit2"):
+        load(Spec("timm", "test_vit2", spec.weights, "fp32", "cpu"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_is_refused_where_there_is_none(tmp_path: Path) -> None:
+    spec = vit(tmp_path)
+    with pytest.raises(UserError, match="no CUDA device is available: set it to auto or cpu"):
+        load(Spec("timm", "test_vit", spec.weights, "fp32", "cuda"))
