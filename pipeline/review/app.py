@@ -52,10 +52,7 @@ def run(root: Path, options: Namespace) -> int:
     steward = steward_name(root, options.steward)
     findings = read_findings(Store(root), params.read_tree(root / "params.yaml")["batches"])
     print(describe_waiting(root))
-    resources = ExitStack()
-    atexit.register(resources.close)  # after FiftyOne's own handlers, registered later, which want the database
-    resources.enter_context(lock.only_writer(root / "data/.cache/locks", "review", patience_s=2.0))
-    _configure(root, resources.enter_context(mongod(root / CACHE / "db")))
+    start_database(root)
     from pipeline.review import session  # noqa: PLC0415 - imports fiftyone: takes seconds, and needs its settings
 
     dataset = session.prepare(root, findings, root / CACHE / "pictures")
@@ -77,10 +74,18 @@ def describe_waiting(root: Path) -> str:
     return f"{waiting} of {len(ledger.decisions)} decisions await application: run `dvc repro`"
 
 
-def _configure(root: Path, uri: str) -> None:
-    """Tell FiftyOne, before it is imported, to keep to this project and to this machine."""
+def start_database(root: Path) -> None:
+    """Start the project's database for the rest of this process; tell FiftyOne, not yet imported, to keep to it.
+
+    Raises:
+        UserError: another session holds the database, or it does not start.
+
+    """
+    resources = ExitStack()
+    atexit.register(resources.close)  # after FiftyOne's own handlers, registered later, which want the database
+    resources.enter_context(lock.only_writer(root / "data/.cache/locks", "review", patience_s=2.0))
     os.environ |= {
-        "FIFTYONE_DATABASE_URI": uri,
+        "FIFTYONE_DATABASE_URI": resources.enter_context(mongod(root / CACHE / "db")),
         "FIFTYONE_DEFAULT_DATASET_DIR": str(root / CACHE / "datasets"),
         "FIFTYONE_DO_NOT_TRACK": "true",
         "FIFTYONE_LOGGING_LEVEL": "ERROR",

@@ -14,7 +14,9 @@ import fiftyone as fo
 import fiftyone.brain as fob
 import pandas as pd
 from fiftyone import ViewField
+from fiftyone.core.service import ServiceListenTimeout
 
+from pipeline.core.errors import UserError
 from pipeline.ledger.replay import Verdicts
 from pipeline.review.samples import PROVENANCE, Findings, export
 from pipeline.review.tags import Tag
@@ -90,12 +92,22 @@ def show_decisions(dataset: Dataset, verdicts: Verdicts) -> None:
 
 
 def launch(dataset: Dataset, *, address: str, port: int, browser: bool) -> Any:  # noqa: ANN401 - a fo.Session
-    """Start the App's server, with the pictures beside the plane of embeddings; return the session."""
+    """Start the App's server, with the pictures beside the plane of embeddings; return the session.
+
+    Raises:
+        UserError: the server does not listen within FiftyOne's minute.
+
+    """
     pictures = fo.Panel(type="Samples", pinned=True)
     plane = fo.Panel(type="Embeddings")
     halves = [fo.Space(children=[panel], active_child=panel.component_id) for panel in (pictures, plane)]
     spaces = fo.Space(children=halves, orientation="horizontal", sizes=[0.6, 0.4])
-    return fo.launch_app(dataset, address=address, port=port, remote=not browser, spaces=spaces)
+    try:
+        return fo.launch_app(dataset, address=address, port=port, remote=not browser, spaces=spaces)
+    except ServiceListenTimeout:
+        raise UserError(
+            f"FiftyOne's server did not listen on port {port} in a minute: try again when the machine is less busy"
+        ) from None
 
 
 def _build(findings: Findings, paths: Sequence[Path], tags: Mapping[str, list[str]]) -> Dataset:

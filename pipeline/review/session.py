@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.core.errors import UserError
 from pipeline.ledger import file
 from pipeline.ledger.decisions import PATH
 from pipeline.ledger.replay import replay
@@ -25,7 +26,14 @@ def prepare(root: Path, findings: Findings, pictures: Path) -> Dataset:
 
 
 def hold(dataset: Dataset, *, address: str, port: int, browser: bool) -> None:
-    """Keep the App open until Ctrl-C, or until the process is asked to end or its terminal is closed."""
+    """Keep the App open until Ctrl-C, or until the process is asked to end or its terminal is closed.
+
+    Raises:
+        UserError: something listens on the port; FiftyOne would take it for its own server and share its session.
+
+    """
+    if any(c.status == psutil.CONN_LISTEN and c.laddr[1] == port for c in psutil.net_connections("tcp") if c.laddr):
+        raise UserError(f"port {port} is taken by another program: choose another with --port")
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.default_int_handler)
     session = launch(dataset, address=address, port=port, browser=browser)
