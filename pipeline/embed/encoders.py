@@ -69,6 +69,18 @@ def encode(pixels: Pixels, spec: Spec, *, batch_size: int) -> Vectors:
     return vectors
 
 
+def pieces(pixels: Pixels, *, size: int) -> list[Pixels]:
+    """Cut images into pieces of `size`, in order.
+
+    Raises:
+        UserError: there is no image, so no vector's width is known.
+
+    """
+    if not len(pixels):
+        raise UserError("the batch has no accepted image to embed: see its rejects, or remove it from batches")
+    return [pixels.take(range(start, min(start + size, len(pixels)))) for start in range(0, len(pixels), size)]
+
+
 def batches(pixels: Pixels, transform: Transform, *, batch_size: int) -> Iterator[torch.Tensor]:
     """Yield preprocessed batches of shape (images, 3, height, width); the next is prepared while one is in use."""
 

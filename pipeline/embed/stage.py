@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.core.engine import map_shards
 from pipeline.core.store import Store
-from pipeline.embed.encoders import Spec, encode
+from pipeline.embed.encoders import Spec, encode, pieces
 from pipeline.embed.params import EmbedParams
 from pipeline.embed.tables import Embeddings
 from pipeline.ingest.tables import Images
@@ -24,10 +24,9 @@ def run(store: Store, params: EmbedParams, instance: str) -> None:
     weights = store.input(f"data/raw/weights/{params.encoder.weights}")
     spec = Spec(params.encoder.library, params.encoder.model, weights, params.precision, params.device)
 
-    step = BATCHES_PER_TASK * params.batch_size
     vectors = map_shards(
         partial(encode, spec=spec, batch_size=params.batch_size),
-        [pixels.take(np.arange(start, min(start + step, len(pixels)))) for start in range(0, len(pixels), step)],
+        pieces(pixels, size=BATCHES_PER_TASK * params.batch_size),
         label="embed",
         engine=params.engine,
         scratch=store.scratch(params, keep=f"embed@{instance}"),

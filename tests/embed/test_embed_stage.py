@@ -12,6 +12,7 @@ from pipeline.embed.encoders import load
 from pipeline.embed.params import EmbedParams, Encoder
 from pipeline.embed.stage import BATCHES_PER_TASK, run
 from pipeline.embed.tables import Embeddings
+from pipeline.ingest.tables import Images
 from tests.drawn import ingest, jpeg, lesion
 from tests.networks import save_timm
 
@@ -79,4 +80,11 @@ def test_missing_weights_name_the_command_that_brings_them(tmp_path: Path) -> No
     store = planted(tmp_path)
     (tmp_path / "data/raw/weights/vit.safetensors").unlink()
     with pytest.raises(UserError, match="run `python -m pipeline fetch weights`"):
+        run(store, PARAMS, "demo")
+
+
+def test_a_batch_without_images_is_refused(tmp_path: Path) -> None:
+    store = planted(tmp_path)
+    store.write(Images, Images.empty(), instance="demo")
+    with pytest.raises(UserError, match="has no accepted image to embed"):
         run(store, PARAMS, "demo")
