@@ -21,6 +21,8 @@ class LabelScores(Table):
         number("off_topic", "how far from every diagnosis, 0 (typical) to 1"),
         number("ambiguous", "how far two diagnoses are both plausible, 0 to 1"),
         texts("nearest_given", "image_ids of the nearest train examples of the given diagnosis, in other groups"),
-        texts("nearest_suggested", "image_ids of the nearest train examples of the suggested diagnosis, in other groups"),
+        texts(
+            "nearest_suggested", "image_ids of the nearest train examples of the suggested diagnosis, in other groups"
+        ),
         vector("probabilities", "of each diagnosis in scope, sorted by name; rows sum to 1"),
     )

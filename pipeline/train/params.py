@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from pipeline.core.params import Section, StageParams
 from pipeline.core.taxonomy import Classes
@@ -17,6 +17,8 @@ class Member(Section):
     weights: a file in data/raw/weights/, or None for random initialisation.
     trainable: `all` layers, or the `head` on frozen features.
     side_pixels: input side.
+    patience_epochs: epochs without a better validation score after which training stops.
+    augmentation: a key of `learn.batches.AUGMENTATIONS`.
     """
 
     backbone: str
@@ -27,10 +29,16 @@ class Member(Section):
     patience_epochs: PositiveInt
     batch_size: PositiveInt
     learning_rate: PositiveFloat
-    weight_decay: float
-    label_smoothing: float
+    weight_decay: NonNegativeFloat
+    label_smoothing: float = Field(ge=0, lt=1)
     warmup_epochs: NonNegativeInt
     augmentation: Literal["none", "light", "strong"]
+
+    @model_validator(mode="after")
+    def _frozen_features_are_computed_once(self) -> Self:
+        if self.trainable == "head" and self.augmentation != "none":
+            raise ValueError("trainable: head computes features once, so augmentation must be none")
+        return self
 
 
 class TrainParams(StageParams):

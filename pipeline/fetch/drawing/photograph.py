@@ -5,13 +5,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pipeline.fetch.drawing.fields import SIDE, blurred, chance
+from pipeline.fetch.drawing.fields import SIDE, blurred, chance, noise
 from pipeline.fetch.drawing.lesions import Rng
 from pipeline.fetch.drawing.skin import Colours
 
 Picture = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
 LONG_SIDE = (180, 420)
+BEND = (0.004, 0.008)  # how far skin shifts between two photographs, of the scene's side
 ASPECTS = (1.0, 4 / 3, 4 / 3, 4 / 3, 3 / 2, 1.2, 1.6)
 
 
@@ -28,7 +29,7 @@ def photograph(rng: Rng, scene: Colours) -> Picture:
 
 
 def _aim(rng: Rng, scene: Colours, width: int, height: int) -> Colours:
-    """Look at the scene from some distance, turned and a little aslant."""
+    """Look at the scene from some distance, turned and a little aslant; skin gives way under the glass."""
     zoom = rng.uniform(0.7, 1.05) * SIDE / np.hypot(width, height)
     angle, shear = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.03, (2, 2))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -37,7 +38,14 @@ def _aim(rng: Rng, scene: Colours, width: int, height: int) -> Colours:
     matrix = np.column_stack([linear, middle - linear @ (np.array([width, height]) / 2)])
     source = blurred(scene, 0.35 * zoom) if zoom > 1 else scene  # no aliasing where the photograph is smaller
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    aimed: Colours = cv2.warpAffine(source, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    bend = np.float32(rng.uniform(*BEND) * SIDE)
+    shift = np.dstack([bend * noise(rng, 3, octaves=1), bend * noise(rng, 3, octaves=1)])
+    shift = cv2.warpAffine(shift, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    place = np.stack([x, y, np.ones_like(x)], axis=2) @ matrix.T + shift
+    aimed: Colours = cv2.remap(
+        source, place.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )
     return aimed
 
 

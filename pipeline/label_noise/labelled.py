@@ -1,0 +1,113 @@
+"""Images in scope with all that judging their labels needs, aligned row by row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.errors import UserError
+from pipeline.core.grouping import components, links
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images in scope, sorted by image_id.
+
+    image_id: strings.
+    classes: diagnoses in scope, sorted: the order of every probability vector.
+    given: (n,) position of the given diagnosis in `classes`.
+    vectors: (n, d) float32, unit norm.
+    split: strings.
+    group: (n,) number of the group: what one fold holds together.
+    lesion: (n,) number of the lesion: images of one lesion, or of one photograph, are judged together.
+    photograph: (n,) number of the photograph: shared by copies.
+    voter: (n,) in train and nobody's removed copy: the images that probes learn from.
+    """
+
+    image_id: Array
+    classes: list[str]
+    given: Array
+    vectors: Array
+    split: Array
+    group: Array
+    lesion: Array
+    photograph: Array
+    voter: Array
+
+    def names(self, positions: Array) -> Array:
+        """Name diagnoses by their position."""
+        return np.array(self.classes, dtype=object)[positions]
+
+
+def align(
+    images: pd.DataFrame,
+    embeddings: pd.DataFrame,
+    *,
+    vectors: Array,
+    groups: pd.DataFrame,
+    duplicates: pd.DataFrame,
+    classes: list[str],
+) -> Labelled:
+    """Join the tables by image_id and keep the images in scope.
+
+    Args:
+        images: the table Images.
+        embeddings: the table Embeddings.
+        vectors: its vectors, row by row.
+        groups: the table Groups.
+        duplicates: the table Duplicates.
+        classes: diagnoses in scope.
+
+    Raises:
+        UserError: the vectors are of several encoders, or tables of earlier stages speak of other images.
+
+    """
+    encoders = sorted(embeddings["encoder"].unique())
+    if len(encoders) > 1:
+        raise UserError(f"data/embed holds vectors of {encoders}, which cannot be compared: run `dvc repro embed`")
+    rows = images.loc[images["diagnosis"].isin(classes), ["image_id", "diagnosis", "lesion_id"]].sort_values("image_id")
+    joined = rows.merge(groups, on="image_id", how="left").reset_index(drop=True)
+    position = pd.Index(embeddings["image_id"]).get_indexer(joined["image_id"])
+    unknown = joined.loc[joined["split"].isna() | (position < 0), "image_id"]
+    if len(unknown):
+        raise UserError(
+            f"{len(unknown)} images, such as {unknown.iloc[0]}, lack an embedding or a group: run `dvc repro`"
+        )
+    names = joined["image_id"].tolist()
+    copies = copy_edges(duplicates, names)
+    same_lesion = links(names, joined["lesion_id"].tolist())
+    split = joined["split"].to_numpy(dtype=str)
+    return Labelled(
+        image_id=joined["image_id"].to_numpy(dtype=str),
+        classes=classes,
+        given=pd.Index(classes).get_indexer(joined["diagnosis"]),
+        vectors=np.ascontiguousarray(vectors[position], dtype=np.float32),
+        split=split,
+        group=_numbers(joined["group_id"]),
+        lesion=_numbers(components(names, copies + same_lesion)),
+        photograph=_numbers(components(names, copies)),
+        voter=(split == "train") & joined["duplicate_of"].isna().to_numpy(),
+    )
+
+
+def copy_edges(duplicates: pd.DataFrame, names: list[str]) -> list[tuple[str, str]]:
+    """List the pairs that show one photograph, where both images are in scope."""
+    edges = duplicates.loc[duplicates["relation"] == "copy", ["a", "b"]]
+    edges = edges[edges["a"].isin(names) & edges["b"].isin(names)]
+    return list(zip(edges["a"], edges["b"], strict=True))
+
+
+def by_lesion(values: Array, lesion: Array) -> Array:
+    """Replace each row by the mean over its lesion: (n, k) to (n, k)."""
+    sums = np.stack([np.bincount(lesion, column) for column in values.T], axis=1)
+    means: Array = (sums / np.bincount(lesion)[:, None])[lesion]
+    return means
+
+
+def _numbers(names: pd.Series[Any] | list[str]) -> Array:
+    return np.unique(np.asarray(names, dtype=str), return_inverse=True)[1]

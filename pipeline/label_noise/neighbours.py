@@ -1,0 +1,90 @@
+"""Nearest images in the space of embeddings, never of the same group; memory linear in the number of images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pipeline.label_noise.labelled import Labelled
+
+Array = np.ndarray[Any, Any]
+
+BLOCK = 512  # queries at a time
+NONE = -1
+
+
+def nearest_in_train(labelled: Labelled, count: int) -> tuple[Array, Array]:
+    """Find for each image the nearest images that probes learn from; positions among all images, and cosines."""
+    voters = np.flatnonzero(labelled.voter)
+    found, cosines = nearest(
+        labelled.vectors,
+        labelled.vectors[voters],
+        query_group=labelled.group,
+        reference_group=labelled.group[voters],
+        count=count,
+    )
+    return np.where(found == NONE, NONE, voters[found]), cosines
+
+
+def nearest(
+    queries: Array, references: Array, *, query_group: Array, reference_group: Array, count: int
+) -> tuple[Array, Array]:
+    """Find the most similar references of other groups, exactly.
+
+    Args:
+        queries: (n, d) float32, unit norm.
+        references: (m, d) likewise.
+        query_group: (n,) numbers.
+        reference_group: (m,) numbers.
+        count: how many to find.
+
+    Returns:
+        positions in `references`, nearest first, `NONE` where there are no more, and cosines, -inf there;
+        both (n, count).
+
+    """
+    found = np.full((len(queries), count), NONE)
+    cosines = np.full((len(queries), count), -np.inf, np.float32)
+    width = min(count, len(references))
+    if width == 0:
+        return found, cosines
+    for start in range(0, len(queries), BLOCK):
+        rows = slice(start, start + BLOCK)
+        similar = queries[rows] @ references.T
+        similar[query_group[rows, None] == reference_group] = -np.inf
+        top = np.argpartition(similar, -width, axis=1)[:, -width:]
+        top.sort(axis=1)  # so that ties go to the first
+        values = np.take_along_axis(similar, top, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        cosines[rows, :width] = np.take_along_axis(values, order, axis=1)
+        found[rows, :width] = np.where(np.isfinite(cosines[rows, :width]), np.take_along_axis(top, order, axis=1), NONE)
+    return found, cosines
+
+
+def nearest_of_class(
+    vectors: Array, wanted: Array, *, group: Array, references: Array, reference_class: Array, count: int
+) -> list[list[int]]:
+    """Find for each image the nearest references of the class it asks for.
+
+    Args:
+        vectors: (n, d) of all images.
+        wanted: (n,) class numbers.
+        group: (n,) numbers.
+        references: positions of the images that may be shown.
+        reference_class: (m,) theirs.
+        count: how many at most.
+
+    Returns:
+        positions of images, nearest first.
+
+    """
+    found: list[list[int]] = [[] for _ in wanted]
+    for class_ in np.unique(wanted):
+        rows, shown = np.flatnonzero(wanted == class_), references[reference_class == class_]
+        positions, _ = nearest(
+            vectors[rows], vectors[shown], query_group=group[rows], reference_group=group[shown], count=count
+        )
+        for row, line in zip(rows, positions, strict=True):
+            found[row] = [int(shown[p]) for p in line if p != NONE]
+    return found

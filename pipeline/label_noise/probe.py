@@ -1,0 +1,160 @@
+"""A linear probe that knows its labels may be wrong.
+
+Softmax regression whose output passes through a noise matrix before it meets the given labels ("forward correction",
+Patrini et al. 2017), with the matrix estimated together with the weights. Where the picture is clear and the label
+contradicts it, the matrix explains the label and the weights need not bend. Everything is learnt from the rows handed
+in, so what a fold holds out has no say, neither directly nor through other images' corrected labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from pipeline.label_noise.params import Noise
+
+Array = np.ndarray[Any, Any]
+
+# The result hardly depends on these: they say when the optimiser may stop and how it is scaled.
+GRADIENT_TOLERANCE = 1e-4
+MAX_ITERATIONS = 300
+CURVATURE = 0.1  # of the loss, a typical p (1 - p): scales the coordinates so that few iterations are needed
+CONSTANT = 3.0  # the input that carries the intercept, likewise
+
+
+@dataclass(frozen=True)
+class FittedProbe:
+    """A fitted probe.
+
+    mean, projection: from vectors to principal components, (d,) and (d, components).
+    weights: (components + 1, classes); the last row is the intercept; -inf for a class that the probe never saw.
+    noise: (classes, classes), row: true diagnosis, column: given; rows sum to 1.
+    """
+
+    mean: Array
+    projection: Array
+    weights: Array
+    noise: Array
+
+    def predict(self, vectors: Array) -> Array:
+        """Return probabilities of the true diagnosis, (n, classes); 0 for a class that the probe never saw."""
+        scores = ((vectors - self.mean) @ self.projection) @ self.weights[:-1] + self.weights[-1]
+        return softmax(scores.astype(np.float64))
+
+
+def fit_probe(
+    vectors: Array, given: Array, *, count: Array, classes: int, components: int, c: float, noise: Noise | None
+) -> FittedProbe:
+    """Fit principal components, weights and noise matrix.
+
+    Args:
+        vectors: (n, d) float32.
+        given: (n,) class numbers.
+        count: (n,) weight in the noise matrix: 1 / images of the lesion, so that a lesion counts once.
+        classes: how many there are, seen here or not.
+        components: principal components kept, at most.
+        c: inverse L2 strength, in scikit-learn's sense, for features of mean variance 1.
+        noise: how to estimate the noise matrix; None takes the labels at their word.
+
+    """
+    mean, projection = principal_components(vectors, components)
+    seen, codes = np.unique(given, return_inverse=True)
+    inputs, scale = _scaled((vectors - mean) @ projection, c)
+    matrix = np.eye(len(seen)) if noise is None else uniform_noise(len(seen), noise.start)
+    weights = np.zeros((len(seen), inputs.shape[1]))
+    for round_ in range(1 + (noise.rounds if noise else 0)):
+        if noise and round_ > 0:
+            beliefs = softmax((inputs @ weights.T.astype(np.float32)).astype(np.float64)) * matrix[:, codes].T
+            beliefs /= beliefs.sum(axis=1, keepdims=True)
+            matrix = estimate_noise(beliefs, codes, count=count, prior=noise.prior_lesions)
+        weights = _descend(weights, inputs, scale, codes=codes, matrix=matrix, penalty=1 / (c * len(given)))
+    full = np.zeros((projection.shape[1] + 1, classes), np.float32)
+    full[-1] = -np.inf
+    full[:, seen] = (weights * scale).T
+    whole = np.eye(classes)
+    whole[np.ix_(seen, seen)] = matrix
+    return FittedProbe(mean, projection, full, whole)
+
+
+def estimate_noise(beliefs: Array, given: Array, *, count: Array, prior: float) -> Array:
+    """Estimate P(given | true) from beliefs about the true labels: counts, shrunk towards noise without a shape.
+
+    Args:
+        beliefs: (n, k) probability of each true diagnosis, the given label taken into account.
+        given: (n,) class numbers.
+        count: (n,) how much each row counts.
+        prior: weight of the shapeless matrix, in rows, for each true diagnosis.
+
+    """
+    counts = np.stack([np.bincount(given, column * count, minlength=beliefs.shape[1]) for column in beliefs.T])
+    wrong = 1 - np.trace(counts) / counts.sum()
+    matrix: Array = counts + prior * uniform_noise(len(counts), wrong)
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+def uniform_noise(classes: int, wrong: float) -> Array:
+    """Return the noise matrix where a share `wrong` of labels is replaced by any other, each as likely."""
+    if classes == 1:
+        return np.ones((1, 1))
+    off = max(wrong, 1e-6) / (classes - 1)  # never 0: what is impossible cannot be learnt to be possible
+    return np.full((classes, classes), off) + np.eye(classes) * (1 - classes * off)
+
+
+def principal_components(vectors: Array, count: int) -> tuple[Array, Array]:
+    """Find the directions of largest variance.
+
+    Returns:
+        mean (d,), and projection (d, components) scaled so that the components have variance 1 on average: the strength
+        of the L2 penalty then means the same for every encoder.
+
+    """
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    centred = vectors - mean.astype(np.float32)
+    values, directions = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(vectors))
+    kept = values > max(values[-1], 1e-12) * 1e-6
+    kept[: max(len(values) - count, 0)] = False
+    kept[-1] = True  # all vectors may be one and the same
+    spread = np.sqrt(max(values[kept].mean(), 1e-12))
+    return mean.astype(np.float32), (directions[:, kept] / spread).astype(np.float32)
+
+
+def softmax(scores: Array) -> Array:
+    """Turn scores (n, k) into probabilities, row by row."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    probabilities: Array = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _scaled(features: Array, c: float) -> tuple[Array, Array]:
+    """Scale features to equal curvature of the penalised loss, and append the constant input."""
+    scale = 1 / np.sqrt(CURVATURE * np.square(features).mean(axis=0, dtype=np.float64) + 1 / (c * len(features)))
+    constant = np.full((len(features), 1), CONSTANT, np.float32)
+    return np.hstack([features * scale.astype(np.float32), constant]), np.append(scale, CONSTANT)
+
+
+def _descend(start: Array, inputs: Array, scale: Array, *, codes: Array, matrix: Array, penalty: float) -> Array:
+    """Minimise -mean log P(given | x) + penalty/2 |weights|² by L-BFGS, for a fixed noise matrix; (k, features + 1)."""
+    flat = np.ascontiguousarray(inputs.T)
+    likelihood = np.ascontiguousarray(matrix[:, codes], dtype=np.float32)
+    ridge = np.append(penalty * np.square(scale[:-1]), 0.0)
+
+    def loss(weights: Array) -> tuple[float, Array]:
+        weights = weights.reshape(start.shape)
+        scores = weights.astype(np.float32) @ flat
+        scores -= scores.max(axis=0)
+        probabilities = np.exp(scores)
+        probabilities /= probabilities.sum(axis=0)
+        posterior = probabilities * likelihood
+        evidence = np.maximum(posterior.sum(axis=0), np.finfo(np.float32).tiny)
+        posterior /= evidence
+        value = -np.log(evidence).mean(dtype=np.float64) + 0.5 * float((ridge * np.square(weights)).sum())
+        slope = ((probabilities - posterior) @ inputs).astype(np.float64) / inputs.shape[0] + ridge * weights
+        return value, slope.ravel()
+
+    options = {"maxiter": MAX_ITERATIONS, "gtol": GRADIENT_TOLERANCE, "ftol": 1e-10}
+    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
+    best: Array = found.x.reshape(start.shape)
+    return best

@@ -1,0 +1,42 @@
+"""Train one member on one arm with one seed, and let it predict validation and test."""
+
+from __future__ import annotations
+
+import json
+
+from pipeline.core.store import Store
+from pipeline.core.taxonomy import diagnoses_in_scope
+from pipeline.ingest.tables import Images
+from pipeline.learn import members
+from pipeline.rebalance.tables import Selection
+from pipeline.train.member import history, predictions, train_member
+from pipeline.train.params import TrainParams
+from pipeline.train.tables import Predictions
+
+
+def run(store: Store, params: TrainParams, instance: str) -> None:
+    """Write Predictions, the network and its history for the instance `<member>-<arm>-<seed>`."""
+    _, arm, seed = instance.split("-")
+    images, selection = store.read(Images, params.batches), store.read(Selection, arm)
+    pixels = store.pixels(images.set_index("image_id").loc[selection["image_id"]].reset_index())
+    file = params.member.weights
+    weights = None if file is None else store.input(f"data/raw/weights/{file}")
+    diagnoses = diagnoses_in_scope(images["diagnosis"], params.classes)
+
+    network, trained = train_member(
+        params.member,
+        selection,
+        pixels,
+        diagnoses=diagnoses,
+        weights=weights,
+        device=params.device,
+        seed=int(seed),
+        scratch=store.scratch(params, keep=f"train@{instance}"),
+    )
+
+    frame, probabilities = predictions(selection, trained)
+    store.write(Predictions, frame, instance=instance, vectors={"probabilities": probabilities})
+    with store.output(f"data/train/{instance}/weights.safetensors") as temporary:
+        members.save(network, temporary)
+    with store.output(f"data/train/{instance}/history.json") as temporary:
+        temporary.write_text(json.dumps(history(trained, diagnoses), indent=2) + "\n", "utf-8")

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.core.errors import UserError
+from pipeline.label_noise.probabilities import EVERY_PROBE, Beliefs, assign_folds, believe, out_of_fold
+from pipeline.label_noise.suspects import judge, rivals
+from tests.label_noise.planted import CLASSES, World, add_copies, mislabel, params, relabel, world
+
+PARAMS = params()
+SMALL = mislabel(world(0, lesions=200), "uniform", rate=0.1, seed=0)
+
+
+def beliefs_of(planted: World) -> Beliefs:
+    return believe(planted.labelled, PARAMS.probe, PARAMS.noise)
+
+
+def test_labels_outside_train_change_no_belief_and_no_score_in_train() -> None:
+    outside = SMALL.labelled.split != "train"
+    changed = relabel(SMALL, outside, (SMALL.labelled.given[outside] + 1) % len(CLASSES))
+    scores = []
+    for planted in (SMALL, changed):
+        found, rival = beliefs_of(planted), rivals(planted.labelled)
+        judgement = judge(planted.labelled, found, rival, method="noise_matrix", floor=0.95)
+        scores.append([found.plain[~outside], found.corrected[~outside], judgement.error_probability[~outside]])
+    for before, after in zip(*scores, strict=True):
+        assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("noise", [None, PARAMS.noise], ids=["plain", "corrected"])
+def test_no_probe_that_judges_a_group_saw_its_labels(noise: object) -> None:
+    labelled = SMALL.labelled
+    folds = assign_folds(labelled, PARAMS.probe)
+    held = (folds[0] == 2) & labelled.voter
+    lied = replace(labelled, given=np.where(held, (labelled.given + 1) % len(CLASSES), labelled.given))
+    before, _ = out_of_fold(labelled, folds, params=PARAMS.probe, noise=noise)  # type: ignore[arg-type]
+    after, _ = out_of_fold(lied, folds, params=PARAMS.probe, noise=noise)  # type: ignore[arg-type]
+    assert np.array_equal(before[held], after[held])
+    assert not np.array_equal(before[labelled.voter & ~held], after[labelled.voter & ~held])
+
+
+def test_folds_hold_groups_together_and_other_splits_out() -> None:
+    labelled = SMALL.labelled
+    for fold in assign_folds(labelled, params(probe={**PARAMS.probe.model_dump(), "repeats": 3}).probe):
+        assert (fold[labelled.split != "train"] == EVERY_PROBE).all()
+        assert set(fold[labelled.split == "train"]) == {0, 1, 2, 3, 4}
+        assert all(len(np.unique(fold[labelled.group == group])) == 1 for group in range(0, 200, 7))
+
+
+def test_removed_copies_do_not_vote_but_are_held_out_with_their_group() -> None:
+    originals = np.flatnonzero(SMALL.labelled.voter)[:60]
+    copied = add_copies(SMALL, originals, (SMALL.labelled.given[originals] + 1) % len(CLASSES))
+    count = len(SMALL.truth)
+    folds = assign_folds(copied.labelled, PARAMS.probe)
+    assert np.array_equal(folds[:, count:], folds[:, originals])
+    before, after = beliefs_of(SMALL), beliefs_of(copied)
+    assert np.allclose(before.corrected, after.corrected[:count], atol=0.05)  # pooled with copies, else the same
+    alone = np.setdiff1d(np.arange(count), np.flatnonzero(np.isin(copied.labelled.lesion, copied.labelled.lesion[originals])))
+    assert np.array_equal(before.plain[alone], after.plain[alone])
+
+
+def test_images_of_a_lesion_share_one_belief() -> None:
+    found = beliefs_of(SMALL)
+    first = np.unique(SMALL.labelled.lesion, return_index=True)[1]
+    assert np.array_equal(found.plain, found.plain[first][SMALL.labelled.lesion])
+
+
+def test_tiny_classes_are_not_judged_and_do_no_harm() -> None:
+    lone = np.flatnonzero(SMALL.labelled.given == 0)
+    other = np.flatnonzero((SMALL.labelled.given != 0) & SMALL.labelled.voter)[0]
+    planted = relabel(SMALL, lone, 1)
+    planted = relabel(planted, SMALL.labelled.group == SMALL.labelled.group[other], 0)
+    found = beliefs_of(planted)
+    assert np.isfinite(found.corrected).all()
+    assert np.allclose(found.corrected.sum(axis=1), 1)
+    assert not found.judged[planted.labelled.given == 0].any()
+    assert found.judged[planted.labelled.given == 3].all()
+    errors = judge(planted.labelled, found, rivals(planted.labelled), method="self_confidence", floor=0.95)
+    known = found.judged & planted.labelled.voter
+    assert np.allclose(errors.error_probability[~found.judged], errors.error_probability[known].mean())
+
+
+def test_a_class_that_train_lacks_has_probability_zero() -> None:
+    hidden = (SMALL.labelled.given == 4) & SMALL.labelled.voter
+    planted = relabel(SMALL, hidden, 0)
+    assert (beliefs_of(planted).plain[:, 4] == 0).all()
+
+
+@pytest.mark.parametrize("groups", [2, 3, 6])
+def test_very_few_groups_are_judged_with_fewer_folds(groups: int) -> None:
+    planted = world(5, lesions=groups, test_share=0.0)
+    planted = relabel(planted, np.arange(len(planted.truth)), planted.labelled.group % len(CLASSES))
+    assert np.allclose(beliefs_of(planted).corrected.sum(axis=1), 1)
+
+
+def test_one_group_in_train_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(UserError, match="train holds 1 groups in scope"):
+        beliefs_of(world(5, lesions=1, test_share=0.0))
+
+
+def test_two_runs_agree_to_the_last_bit() -> None:
+    first, second = beliefs_of(SMALL), beliefs_of(SMALL)
+    assert first.corrected.tobytes() == second.corrected.tobytes()
+    assert first.noise.tobytes() == second.noise.tobytes()

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from pipeline.label_noise.probabilities import believe
+from pipeline.label_noise.suspects import METHODS, NOBODY, Judgement, ambiguity, judge, rivals
+from tests.label_noise.planted import CLASSES, Array, World, add_copies, mislabel, params, relabel, world
+
+PARAMS = params()
+NOISY = {kind: mislabel(world(7), kind, rate=0.1, seed=7) for kind in ("uniform", "confused")}
+
+
+def judged(planted: World, method: str = "noise_matrix") -> Judgement:
+    beliefs = believe(planted.labelled, PARAMS.probe, PARAMS.noise)
+    return judge(planted.labelled, beliefs, rivals(planted.labelled), method=method, floor=0.95)
+
+
+def precision(planted: World, errors: Array) -> float:
+    return float(average_precision_score(planted.wrong, errors))
+
+
+@pytest.fixture(scope="module")
+def errors() -> dict[tuple[str, str], Array]:
+    return {
+        (kind, method): judged(planted, method).error_probability
+        for kind, planted in NOISY.items()
+        for method in METHODS
+    }
+
+
+@pytest.mark.parametrize(("kind", "floor"), [("uniform", 0.85), ("confused", 0.7)])
+def test_planted_errors_rank_first(errors: dict[tuple[str, str], Array], kind: str, floor: float) -> None:
+    assert precision(NOISY[kind], errors[kind, "noise_matrix"]) > floor
+
+
+def test_the_noise_matrix_beats_self_confidence_where_noise_has_a_shape(errors: dict[tuple[str, str], Array]) -> None:
+    ours, plain = (precision(NOISY["confused"], errors["confused", m]) for m in ("noise_matrix", "self_confidence"))
+    assert ours > plain + 0.03
+
+
+@pytest.mark.parametrize("kind", NOISY)
+def test_error_probabilities_are_roughly_calibrated(errors: dict[tuple[str, str], Array], kind: str) -> None:
+    found, wrong = errors[kind, "noise_matrix"], NOISY[kind].wrong
+    assert found[found > 0.9].size > 20
+    assert wrong[found > 0.9].mean() > 0.85
+    assert wrong[found < 0.1].mean() < 0.1
+    assert 0.5 < found.sum() / wrong.sum() < 1.5
+
+
+def test_a_copy_with_another_label_makes_the_worse_label_a_top_suspect() -> None:
+    clean = world(8, lesions=400)
+    originals = np.flatnonzero(clean.labelled.voter)[::40]
+    planted = add_copies(clean, originals, (clean.truth[originals] + 2) % len(CLASSES))
+    copies = np.arange(len(clean.truth), len(planted.truth))
+    rival = rivals(planted.labelled)
+    assert np.array_equal(rival[copies], originals)
+    assert np.array_equal(rival[originals], copies)
+    assert (rival == NOBODY).sum() == len(planted.truth) - 2 * len(originals)
+    found = judged(planted).error_probability
+    best = np.argsort(-found)[: len(copies)]
+    assert np.isin(best, [*copies, *originals]).all()
+    assert (np.maximum(found[copies], found[originals]) >= 0.95).all()
+    assert (found[copies] > found[originals]).mean() > 0.9
+
+
+def test_a_conflict_that_the_probes_cannot_judge_is_a_coin_toss() -> None:
+    clean = world(8, lesions=200)
+    rare = np.flatnonzero((clean.truth == 0) & clean.labelled.voter)
+    planted = relabel(clean, clean.truth == 0, 1)
+    planted = add_copies(planted, rare[:1], np.array([0]))
+    found = judged(planted).error_probability
+    assert found[-1] >= 0.5
+    assert found[rare[0]] >= 0.5
+
+
+def test_the_suggestion_is_the_true_diagnosis_of_most_errors() -> None:
+    planted = NOISY["uniform"]
+    assert (judged(planted).suggested == planted.truth)[planted.wrong].mean() > 0.75
+
+
+def test_ambiguity_is_one_for_a_coin_toss_and_zero_for_certainty() -> None:
+    found = ambiguity(np.array([[0.5, 0.5, 0], [0, 1, 0], [0.1, 0.2, 0.7]]))
+    assert np.allclose(found, [1, 0, 0.4])
