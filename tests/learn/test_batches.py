@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL.Image import Resampling
 
+from pipeline.ingest.tables import Images
 from pipeline.learn import batches
 from pipeline.learn.batches import AUGMENTATIONS, Augmentation, Pictures, augment, crops, load_pictures
 from pipeline.learn.members import Preprocessing
@@ -25,7 +26,7 @@ def test_the_whole_picture_is_squeezed_into_the_square(tmp_path: Path) -> None:
     picture = np.zeros((40, 80, 3), np.uint8)
     picture[:, :40, 0] = 200  # the left half is red
     store = drawn.ingest(tmp_path, {"a": drawn.png(picture)})
-    pixels = store.pixels(store.read(drawn.Images, "demo"))
+    pixels = store.pixels(store.read(Images, "demo"))
     found = load_pictures(pixels, 16, PLAIN, scratch=tmp_path, label="train")
     assert found.shape == (1, 16, 16, 3)
     assert (found[0, :, :6] == [200, 0, 0]).all()
@@ -34,7 +35,7 @@ def test_the_whole_picture_is_squeezed_into_the_square(tmp_path: Path) -> None:
 
 def test_many_pictures_live_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = drawn.ingest(tmp_path, {name: drawn.png(drawn.lesion(seed)) for seed, name in enumerate("abc")})
-    pixels = store.pixels(store.read(drawn.Images, "demo"))
+    pixels = store.pixels(store.read(Images, "demo"))
     whole = load_pictures(pixels, 16, PLAIN, scratch=tmp_path, label="train")
     monkeypatch.setattr(batches, "MAX_BYTES_IN_MEMORY", 100)
     paged = load_pictures(pixels, 16, PLAIN, scratch=tmp_path, label="train")

@@ -26,9 +26,12 @@ RECIPE = Recipe(
 
 @pytest.fixture(autouse=True)
 def _deterministic() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # networks of a few neurons gain nothing from more
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -55,7 +58,7 @@ def examples(seed: int, *, count: int = 50, noise: float = 0.3, weight: float = 
 def trained(path: Path, *, seed: int = 0, recipe: Recipe = RECIPE) -> dict[str, torch.Tensor]:
     net = network()
     fit(net, examples(1), examples(2), recipe, seed=seed, checkpoint=path / "checkpoint.pt")
-    return net.state_dict()
+    return dict(net.state_dict())
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:

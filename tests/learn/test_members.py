@@ -43,7 +43,7 @@ def test_random_weights_follow_from_the_seed() -> None:
 
 
 def test_an_unknown_backbone_is_refused_with_the_nearest_names() -> None:
-    with pytest.raises(UserError, match="no model tf_efficientnet_lit0 .*tf_efficientnet_lite0"):
+    with pytest.raises(UserError, match=r"no model tf_efficientnet_lit0 .*tf_efficientnet_lite0"):
         members.build("tf_efficientnet_lit0", classes=2, side_pixels=32, weights=None, seed=0)
 
 
