@@ -85,7 +85,7 @@ def align(
     return Labelled(
         image_id=joined["image_id"].to_numpy(dtype=str),
         classes=classes,
-        given=pd.Index(classes).get_indexer(joined["diagnosis"]),
+        given=pd.Index(classes).get_indexer(pd.Index(joined["diagnosis"])),
         vectors=np.ascontiguousarray(vectors[position], dtype=np.float32),
         split=split,
         group=_numbers(joined["group_id"]),

@@ -39,7 +39,7 @@ def draw_sheets(scores: pd.DataFrame, pixels: Pixels, *, count: int) -> dict[str
     return found
 
 
-def _caption(row: pd.Series, score: str) -> list[str]:  # type: ignore[type-arg]
+def _caption(row: pd.Series, score: str) -> list[str]:
     change = f"{row['given']} → {row['suggested']}" if score == "error_probability" else str(row["given"])
     return [change, f"{score.replace('_', ' ')} {row[score]:.2f}", str(row["image_id"])]
 

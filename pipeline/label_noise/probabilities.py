@@ -16,9 +16,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
 from pipeline.core.errors import UserError
+from pipeline.label_noise.calibration import calibrate, sharpen
 from pipeline.label_noise.labelled import Labelled, by_lesion
 from pipeline.label_noise.params import Noise, Probe
-from pipeline.label_noise.probe import fit_probe
+from pipeline.label_noise.probe import fit_probe, uniform_noise
 
 Array = np.ndarray[Any, Any]
 
@@ -30,8 +31,8 @@ class Beliefs:
     """What the probes make of the pictures, pooled over the images of a lesion; its own labels have no part in it.
 
     plain: (n, classes), by probes that take the labels of others at their word: what cleanlab expects.
-    corrected: (n, classes), by probes that allow for wrong labels.
-    noise: (classes, classes), P(given | true), as those probes estimate it on train.
+    corrected: (n, classes), by probes that allow for wrong labels, calibrated.
+    noise: (classes, classes), P(given | true), estimated on train.
     judged: (n,) false where train has too few groups of the given diagnosis for an opinion.
     """
 
@@ -51,12 +52,18 @@ def believe(labelled: Labelled, params: Probe, noise: Noise) -> Beliefs:
     folds = assign_folds(labelled, params)
     # One thread: products this narrow gain nothing from more, and the result does not depend on the number of cores.
     with threadpool_limits(limits=1):
-        plain, _ = out_of_fold(labelled, folds, params=params, noise=None)
-        corrected, matrix = out_of_fold(labelled, folds, params=params, noise=noise)
+        plain = by_lesion(out_of_fold(labelled, folds, params=params, noise=None), labelled.lesion)
+        modest = by_lesion(out_of_fold(labelled, folds, params=params, noise=noise), labelled.lesion)
     pairs = np.unique(np.column_stack([labelled.given, labelled.group])[labelled.voter], axis=0)
     groups = np.bincount(pairs[:, 0], minlength=len(labelled.classes))
     judged = groups[labelled.given] >= params.folds
-    return Beliefs(by_lesion(plain, labelled.lesion), by_lesion(corrected, labelled.lesion), matrix, judged)
+    known = labelled.voter & judged
+    if not known.any():
+        return Beliefs(plain, modest, uniform_noise(len(labelled.classes), noise.start), judged)
+    exponent, matrix = calibrate(
+        modest[known], labelled.given[known], count=lesion_shares(labelled)[known], noise=noise
+    )
+    return Beliefs(plain, sharpen(modest, exponent), matrix, judged)
 
 
 def assign_folds(labelled: Labelled, params: Probe) -> Array:
@@ -91,25 +98,17 @@ def assign_folds(labelled: Labelled, params: Probe) -> Array:
     return found
 
 
-def out_of_fold(labelled: Labelled, folds: Array, *, params: Probe, noise: Noise | None) -> tuple[Array, Array]:
-    """Fit one probe a fold and repeat; average what each image's probes say.
-
-    Returns:
-        probabilities (n, classes), rows sum to 1, and the mean noise matrix.
-
-    """
-    classes = len(labelled.classes)
-    total, votes, matrices = np.zeros((len(labelled.given), classes)), np.zeros(len(labelled.given)), []
-    counts = np.bincount(labelled.lesion, labelled.voter)
+def out_of_fold(labelled: Labelled, folds: Array, *, params: Probe, noise: Noise | None) -> Array:
+    """Fit one probe a fold and repeat; average what each image's probes say: (n, classes), rows sum to 1."""
+    classes, count = len(labelled.classes), lesion_shares(labelled)
+    total, votes = np.zeros((len(labelled.given), classes)), np.zeros(len(labelled.given))
     for held_by in folds:
         for fold in range(held_by.max() + 1):
             learn, judge = labelled.voter & (held_by != fold), (held_by == fold) | (held_by == EVERY_PROBE)
-            if not learn.any():
-                continue
             probe = fit_probe(
                 labelled.vectors[learn],
                 labelled.given[learn],
-                count=1 / counts[labelled.lesion[learn]],
+                count=count[learn],
                 classes=classes,
                 components=params.components,
                 c=params.c,
@@ -117,5 +116,10 @@ def out_of_fold(labelled: Labelled, folds: Array, *, params: Probe, noise: Noise
             )
             total[judge] += probe.predict(labelled.vectors[judge])
             votes[judge] += 1
-            matrices.append(probe.noise)
-    return total / votes[:, None], np.mean(matrices, axis=0)
+    return total / votes[:, None]
+
+
+def lesion_shares(labelled: Labelled) -> Array:
+    """Weigh images so that each lesion counts once: 1 / its images that vote, (n,); 0 where none does."""
+    voting = np.bincount(labelled.lesion, labelled.voter)[labelled.lesion]
+    return np.divide(1.0, voting, out=np.zeros(len(voting)), where=voting > 0)

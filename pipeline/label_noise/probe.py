@@ -91,8 +91,9 @@ def estimate_noise(beliefs: Array, given: Array, *, count: Array, prior: float) 
     """
     counts = np.stack([np.bincount(given, column * count, minlength=beliefs.shape[1]) for column in beliefs.T])
     wrong = 1 - np.trace(counts) / counts.sum()
-    matrix: Array = counts + prior * uniform_noise(len(counts), wrong)
-    return matrix / matrix.sum(axis=1, keepdims=True)
+    matrix = counts + prior * uniform_noise(len(counts), wrong)
+    normal: Array = matrix / matrix.sum(axis=1, keepdims=True)
+    return normal
 
 
 def uniform_noise(classes: int, wrong: float) -> Array:

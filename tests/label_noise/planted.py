@@ -45,7 +45,8 @@ class World:
     @property
     def wrong(self) -> Array:
         """Which labels are wrong."""
-        return self.labelled.given != self.truth
+        wrong: Array = self.labelled.given != self.truth
+        return wrong
 
 
 def world(

@@ -19,9 +19,7 @@ def test_neighbours_are_those_of_a_full_search_without_the_own_group() -> None:
 
 def test_there_may_be_fewer_than_asked_for() -> None:
     vectors = np.eye(3, dtype=np.float32)
-    found, cosines = nearest(
-        vectors, vectors[:2], query_group=np.arange(3), reference_group=np.arange(2), count=3
-    )
+    found, cosines = nearest(vectors, vectors[:2], query_group=np.arange(3), reference_group=np.arange(2), count=3)
     assert found.tolist() == [[1, NONE, NONE], [0, NONE, NONE], [0, 1, NONE]]
     assert np.isneginf(cosines[:, 2]).all()
 

@@ -9,10 +9,10 @@ from tests.label_noise.planted import Array, add_copies, world
 
 
 def scores_with_strays(strays: int, *, seed: int) -> Array:
-    planted = world(seed, lesions=600)
+    planted = world(seed, lesions=600, spread=0.1)
     if strays:
         planted = add_copies(planted, np.arange(strays), np.zeros(strays, int))
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed + 1000)  # the world's own seed would draw its centres again
         planted.labelled.vectors[-strays:] = rng.normal(0, 1, (strays, planted.labelled.vectors.shape[1]))
         planted.labelled.vectors[-strays:] /= np.linalg.norm(planted.labelled.vectors[-strays:], axis=1)[:, None]
         planted.labelled.group[-strays:] = planted.labelled.group.max() + 1 + np.arange(strays)

@@ -36,8 +36,8 @@ def test_no_probe_that_judges_a_group_saw_its_labels(noise: object) -> None:
     folds = assign_folds(labelled, PARAMS.probe)
     held = (folds[0] == 2) & labelled.voter
     lied = replace(labelled, given=np.where(held, (labelled.given + 1) % len(CLASSES), labelled.given))
-    before, _ = out_of_fold(labelled, folds, params=PARAMS.probe, noise=noise)  # type: ignore[arg-type]
-    after, _ = out_of_fold(lied, folds, params=PARAMS.probe, noise=noise)  # type: ignore[arg-type]
+    before = out_of_fold(labelled, folds, params=PARAMS.probe, noise=noise)  # type: ignore[arg-type]
+    after = out_of_fold(lied, folds, params=PARAMS.probe, noise=noise)  # type: ignore[arg-type]
     assert np.array_equal(before[held], after[held])
     assert not np.array_equal(before[labelled.voter & ~held], after[labelled.voter & ~held])
 
@@ -58,7 +58,9 @@ def test_removed_copies_do_not_vote_but_are_held_out_with_their_group() -> None:
     assert np.array_equal(folds[:, count:], folds[:, originals])
     before, after = beliefs_of(SMALL), beliefs_of(copied)
     assert np.allclose(before.corrected, after.corrected[:count], atol=0.05)  # pooled with copies, else the same
-    alone = np.setdiff1d(np.arange(count), np.flatnonzero(np.isin(copied.labelled.lesion, copied.labelled.lesion[originals])))
+    alone = np.setdiff1d(
+        np.arange(count), np.flatnonzero(np.isin(copied.labelled.lesion, copied.labelled.lesion[originals]))
+    )
     assert np.array_equal(before.plain[alone], after.plain[alone])
 
 

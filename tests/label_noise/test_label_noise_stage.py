@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline.core.errors import UserError
+from pipeline.core.store import Store
+from pipeline.dedup.tables import Duplicates, Groups
+from pipeline.embed.tables import Embeddings
+from pipeline.label_noise import stage
+from pipeline.label_noise.tables import LabelScores
+from tests.drawn import ingest, jpeg, lesion
+from tests.label_noise.planted import CLASSES, params, world
+
+COUNT = 120
+TREE = {"batches": ["demo"], "probe": {"folds": 3, "repeats": 1, "components": 16, "c": 0.1, "seed": 0}}
+
+
+def project(root: Path) -> Store:
+    """Write what the stage reads: 120 images, the first two of them copies with different labels, one label wrong."""
+    planted = world(11, lesions=COUNT, spread=0.1).labelled
+    first = np.unique(planted.lesion, return_index=True)[1]
+    given, vectors, split = planted.given[first], planted.vectors[first], planted.split[first].astype(object)
+    names = [f"demo:{i:03d}" for i in range(COUNT)]
+    vectors[1], split[:3] = vectors[0], "train"
+    given[1], given[2] = (given[0] + 1) % len(CLASSES), (given[2] + 2) % len(CLASSES)
+    content = jpeg(lesion(0, width=40, height=30))
+    diagnosis = [CLASSES[i] for i in given]
+    store = ingest(root, dict.fromkeys((name[5:] for name in names), content), diagnosis=diagnosis)
+    embeddings = pd.DataFrame({"image_id": names, "encoder": "drawn"})
+    store.write(Embeddings, embeddings, instance="demo", vectors={"vector": vectors})
+    groups = pd.DataFrame({"image_id": names, "duplicate_of": None, "group_id": names, "split": split})
+    groups.loc[1, ["duplicate_of", "group_id"]] = names[0]
+    store.write(Groups, groups)
+    edge = {"a": names[0], "b": names[1], "relation": "copy", "evidence": "bytes", "proposed_by": ["bytes"]}
+    numbers = {"distance_bits": 0.0, "overlap": 1.0, "correlation": 1.0, "deformation": None, "inliers": 0}
+    store.write(Duplicates, pd.DataFrame([edge | numbers]), vectors={"transform": np.zeros((1, 6))})
+    return store
+
+
+def outputs(root: Path) -> dict[str, bytes]:
+    folders = ("data/label_noise", "reports/label_noise")
+    files = [path for folder in folders for path in sorted((root / folder).rglob("*.*"))]
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = project(tmp_path_factory.mktemp("project"))
+    stage.run(store, params(**TREE))
+    return store
+
+
+def test_every_image_has_scores_within_bounds(store: Store) -> None:
+    scores, probabilities = store.read(LabelScores), store.vectors(LabelScores, "probabilities")
+    assert scores["image_id"].tolist() == [f"demo:{i:03d}" for i in range(COUNT)]
+    for name in ("self_confidence", "normalized_margin", "error_probability", "off_topic", "ambiguous"):
+        assert scores[name].between(0, 1).all(), name
+    assert probabilities.shape == (COUNT, len(CLASSES))
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_contradicted_copy_and_the_wrong_label_are_suspects_with_reasons(store: Store) -> None:
+    right, copy, wrong = store.read(LabelScores).head(3).to_dict("records")
+    assert right["suspect"]
+    assert copy["suspect"]
+    assert wrong["suspect"]
+    assert copy["error_probability"] >= 0.95
+    given = right["given"]
+    assert copy["reason"].startswith(f"its copy demo:000 is labelled {given}; looks like {given} (")
+    assert wrong["reason"].startswith(f"looks like {wrong['suggested']} (")
+    assert f"rather than {wrong['given']} (" in wrong["reason"]
+
+
+def test_examples_are_train_images_of_the_diagnosis_and_beyond_doubt(store: Store) -> None:
+    scores = store.read(LabelScores)
+    split = dict(store.read(Groups)[["image_id", "split"]].to_numpy().tolist())
+    given = dict(scores[["image_id", "given"]].to_numpy().tolist())
+    doubted = set(scores.loc[scores["suspect"], "image_id"])
+    for row in scores.to_dict("records"):
+        for kind in ("given", "suggested"):
+            examples = row[f"nearest_{kind}"]
+            assert len(examples) == 2
+            assert {given[example] for example in examples} == {row[kind]}
+            assert {split[example] for example in examples} == {"train"}
+            assert not doubted & set(examples)
+
+
+def test_the_summary_agrees_with_the_table(store: Store) -> None:
+    scores = store.read(LabelScores)
+    summary = json.loads((store.root / "reports/label_noise/summary.json").read_text("utf-8"))
+    by_split = summary["suspects_by_split_and_diagnosis"]
+    assert summary["suspects"] == scores["suspect"].sum() == sum(sum(counts.values()) for counts in by_split.values())
+    assert summary["label_conflicts"] == 2
+    assert summary["estimated_errors"] == pytest.approx(scores["error_probability"].sum(), abs=0.01)
+    for row in summary["noise_matrix_given_by_true"].values():
+        assert sum(row.values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_contact_sheets_are_written(store: Store) -> None:
+    sheets = sorted((store.root / "reports/label_noise/pictures").iterdir())
+    assert [path.name for path in sheets] == ["error_probability.png", "off_topic.png"]
+    for path in sheets:
+        with Image.open(io.BytesIO(path.read_bytes())) as sheet:
+            assert np.asarray(sheet.convert("L")).std() > 10
+
+
+def test_two_runs_give_the_same_bytes(store: Store, tmp_path: Path) -> None:
+    again = project(tmp_path)
+    stage.run(again, params(**TREE))
+    assert outputs(tmp_path) == outputs(store.root)
+
+
+def test_classes_restrict_what_is_scored(tmp_path: Path) -> None:
+    store = project(tmp_path)
+    stage.run(store, params(**TREE, classes=["nevus", "melanoma"]))
+    scores = store.read(LabelScores)
+    assert set(scores["given"]) == {"melanoma", "nevus"}
+    assert store.vectors(LabelScores, "probabilities").shape == (len(scores), 2)
+
+
+def test_vectors_of_two_encoders_are_refused(tmp_path: Path) -> None:
+    store = project(tmp_path)
+    embeddings, vectors = store.read(Embeddings, "demo"), store.vectors(Embeddings, "vector", "demo")
+    embeddings.loc[5, "encoder"] = "another"
+    store.write(Embeddings, embeddings, instance="demo", vectors={"vector": vectors})
+    with pytest.raises(UserError, match="holds vectors of"):
+        stage.run(store, params(**TREE))
