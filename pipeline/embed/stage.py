@@ -22,7 +22,8 @@ def run(store: Store, params: EmbedParams, instance: str) -> None:
     images = store.read(Images, instance)
     pixels = store.pixels(images)
     weights = store.input(f"data/raw/weights/{params.encoder.weights}")
-    spec = Spec(params.encoder.library, params.encoder.model, weights, params.precision, params.device)
+    chosen = params.encoder
+    spec = Spec(chosen.library, chosen.model, weights, params.precision, params.device, chosen.side_pixels)
 
     vectors = map_shards(
         partial(encode, spec=spec, batch_size=params.batch_size),
@@ -35,7 +36,7 @@ def run(store: Store, params: EmbedParams, instance: str) -> None:
 
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    encoder = f"{spec.library}/{spec.model}/{weights.stem}@{digest}/{spec.precision}"
+    encoder = f"{spec.library}/{spec.model}/{weights.stem}@{digest}/{spec.precision}/{spec.side_pixels or 'native'}"
     store.write(
         Embeddings,
         images[["image_id"]].assign(encoder=encoder),

