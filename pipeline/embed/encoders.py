@@ -162,8 +162,8 @@ def resize_input(network: nn.Module, side_pixels: int) -> None:
     """
     if not isinstance(network, open_clip.transformer.VisionTransformer) or side_pixels % network.patch_size[0]:
         raise UserError(
-            f"embed.encoder.side_pixels is {side_pixels}: only open_clip's vision transformers take another side, and it "
-            "must be a multiple of their patches: set it to null in params.yaml"
+            f"embed.encoder.side_pixels is {side_pixels}: only open_clip's vision transformers take another, "
+            "a multiple of their patches: set it to null in params.yaml"
         )
     rows, columns = network.grid_size
     grid = side_pixels // network.patch_size[0]

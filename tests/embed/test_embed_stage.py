@@ -49,7 +49,7 @@ def test_the_encoder_names_library_model_weights_and_precision(tmp_path: Path) -
     other_weights = encoder_id(store)
     run(store, PARAMS.model_copy(update={"precision": "bf16"}), "demo")
     assert first.startswith("timm/test_vit/vit@")
-    assert first.endswith("/fp32")
+    assert first.endswith("/fp32/native")
     assert first != other_weights
     assert encoder_id(store) == other_weights.replace("/fp32", "/bf16")
 

@@ -159,13 +159,13 @@ def benign_keratosis(rng: Rng) -> Layers:
     shape = outline(rng, irregularity=rng.uniform(0.4, 1.3), radius=(0.22, 0.44))
     inside, layers = shape.inside(rng.uniform(0.04, 0.22)), Layers()
     layers.melanin += np.float32(rng.uniform(0.2, 1.1)) * inside * np.clip(1 + 0.25 * noise(rng, 9, octaves=3), 0.2, 2)
-    layers.keratin += inside * np.clip(np.float32(rng.uniform(0.05, 0.4)) * (1 + 0.5 * noise(rng, 8)), 0, 0.8)
+    layers.keratin += inside * np.clip(np.float32(rng.uniform(0.12, 0.45)) * (1 + 0.5 * noise(rng, 8)), 0, 0.8)
     layers.blood += inside * np.float32(rng.uniform(0.0, 0.3))
-    if chance(rng, 0.6):
+    if chance(rng, 0.7):
         layers.white += spots(rng, inside, between(rng, 6, 40), radius=(1.5, 5), softness=1.5) * rng.uniform(0.5, 0.9)
     if chance(rng, 0.5):
         layers.melanin += spots(rng, inside, between(rng, 5, 30), radius=(2, 6)) * inside * rng.uniform(0.6, 1.6)
-    if chance(rng, 0.4):
+    if chance(rng, 0.5):
         furrows = smoothstep(0.28, 0.05, np.abs(noise(rng, between(rng, 9, 15), octaves=1)))
         layers.melanin += furrows * inside * np.float32(rng.uniform(0.25, 0.7))
     if chance(rng, 0.3):
@@ -207,10 +207,10 @@ def dermatofibroma(rng: Rng) -> Layers:
     if chance(rng, 0.7):
         net = _net(rng, irregularity=0.4)
         layers.melanin += inside * smoothstep(0.35, 0.8, shape.rho) * net * np.float32(rng.uniform(0.2, 0.5))
-    if chance(rng, 0.8):
+    if chance(rng, 0.9):
         scar = smoothstep(rng.uniform(0.45, 0.75), 0.15, shape.rho + 0.08 * noise(rng, 7))
         streaky = np.clip(0.8 + 0.3 * noise(rng, 12), 0, 1.2)
-        layers.white += scar * streaky * np.float32(rng.uniform(0.3, 0.75))
+        layers.white += scar * streaky * np.float32(rng.uniform(0.4, 0.8))
     return layers
 
 
@@ -218,8 +218,8 @@ def vascular_lesion(rng: Rng) -> Layers:
     """Red, purple or black lagoons parted by pale walls; or one even red dome."""
     shape = outline(rng, irregularity=rng.uniform(0.3, 1.0), radius=(0.18, 0.36))
     inside, layers = shape.inside(rng.uniform(0.08, 0.25)), Layers()
-    layers.blood += inside * np.float32(rng.uniform(0.3, 0.9))
-    if chance(rng, 0.72):
+    layers.blood += inside * np.float32(rng.uniform(0.5, 1.1))
+    if chance(rng, 0.8):
         lagoons = cells(rng, rng.uniform(0.09, 0.2), bend=rng.uniform(0.3, 0.7)) + 0.15 * noise(rng, 9)
         lagoons = smoothstep(-0.3, rng.uniform(0.05, 0.3), lagoons) * inside
         layers.blood += lagoons * np.float32(rng.uniform(0.4, 1.2))

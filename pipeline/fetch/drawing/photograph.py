@@ -12,7 +12,7 @@ from pipeline.fetch.drawing.skin import Colours
 Picture = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
 LONG_SIDE = (180, 420)
-BEND = (0.004, 0.008)  # how far skin shifts between two photographs, of the scene's side
+BEND = (0.003, 0.006)  # how far skin shifts between two photographs, of the scene's side
 ASPECTS = (1.0, 4 / 3, 4 / 3, 4 / 3, 3 / 2, 1.2, 1.6)
 
 
