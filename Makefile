@@ -42,8 +42,9 @@ lock: .venv/installed  ## resolve requirements.lock anew from pyproject.toml
 	uv pip compile pyproject.toml --group dev --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--upgrade --quiet --output-file requirements.lock
 
-docs: .venv/installed  ## write docs/tables.md from the tables' classes
+docs: .venv/installed  ## write docs/tables.md, and quote docs/results in README.md
 	python -m pipeline tables
+	python -m pipeline readme
 
 clean:  ## delete the environment; data stays
 	rm -rf .venv

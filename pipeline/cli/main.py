@@ -19,6 +19,7 @@ COMMANDS = {
     "results": ("pipeline.cli.results", "show what was measured, and write reports/index.html"),
     "review": ("pipeline.review.app", "open the curated dataset in the FiftyOne App"),
     "decide": ("pipeline.review.decide", "record one decision from the command line"),
+    "readme": ("pipeline.cli.readme", "quote docs/results in README.md"),
     "tables": ("pipeline.cli.tables", "write docs/tables.md from the tables' classes"),
 }
 

@@ -138,5 +138,5 @@ def _ranking(found: Mapping[str, Any]) -> str:
 def _stages(stages: Mapping[str, Mapping[str, float]]) -> Iterator[Section]:
     rows = [(name, f"{run['seconds']:.1f}", int(run["peak_mib"])) for name, run in stages.items()]
     total = sum(run["seconds"] for run in stages.values())
-    notes = [f"{total:.0f} s in all, of the latest run of each; memory is that of the largest single process"]
+    notes = [f"{total:.0f} s in all, of the latest run of each; memory is the sum over the processes"]
     yield Section("Stages", ["stage", "seconds", "peak MiB"], rows, notes)
