@@ -15,6 +15,7 @@ from pipeline.cli.page import page
 from pipeline.cli.sections import sections, to_text
 from pipeline.cli.use import is_current, profiles
 from pipeline.core.store import Store
+from pipeline.embed.tables import Embeddings
 from pipeline.params import STAGES, instances, read_tree
 
 METRICS = "reports/evaluate/metrics.json"
@@ -61,7 +62,7 @@ def collect(root: Path) -> dict[str, Any]:
     truths = {batch: planted.read_truth(root, batch, facts) for batch in tree["batches"]}
     return {
         "profile": next((name for name in profiles(root) if is_current(root, name)), "custom"),
-        "settings": settings(tree),
+        "settings": settings(tree) | {"encoder": str(store.read(Embeddings, tree["batches"])["encoder"].iloc[0])},
         **summarise(facts),
         "accounts": accounts(facts),
         "problems": find_problems(facts),
@@ -73,11 +74,9 @@ def collect(root: Path) -> dict[str, Any]:
 
 def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Quote the params that figures are compared by."""
-    encoder = tree["embed"]["encoder"]
     return {
         "batches": tree["batches"],
         "classes": tree["classes"],
-        "encoder": f"{encoder['library']} {encoder['model']} ({encoder['weights']}), {tree['embed']['precision']}",
         "members": {name: tree["train"]["members"][name]["backbone"] for name in tree["members"]},
         "seeds": tree["seeds"],
         "split": tree["split"],
