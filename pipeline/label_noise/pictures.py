@@ -13,7 +13,7 @@ from pipeline.label_noise.labelled import Array
 
 COLUMNS = 8
 THUMBNAIL = (180, 140)  # width, height
-CAPTION = 46
+CAPTION = 60
 GAP = 6
 LINE = 14
 SCORES = ("error_probability", "off_topic")
@@ -40,8 +40,8 @@ def draw_sheets(scores: pd.DataFrame, pixels: Pixels, *, count: int) -> dict[str
 
 
 def _caption(row: pd.Series, score: str) -> list[str]:
-    change = f"{row['given']} → {row['suggested']}" if score == "error_probability" else str(row["given"])
-    return [change, f"{score.replace('_', ' ')} {row[score]:.2f}", str(row["image_id"])]
+    lines = [str(row["given"]), f"{score.replace('_', ' ')} {row[score]:.2f}", str(row["image_id"])]
+    return [lines[0], f"or {row['suggested']}", *lines[1:]] if score == "error_probability" else lines
 
 
 def _sheet(images: list[Array], captions: list[list[str]]) -> bytes:

@@ -36,13 +36,14 @@ def _clauses(
     if rival[i] != NOBODY:
         yield f"its copy {labelled.image_id[rival[i]]} is labelled {given[rival[i]]}"
     shown = judgement.probabilities[i]
-    best, own = judgement.suggested[i], labelled.given[i]
-    if best != own:
-        yield f"looks like {suggested[i]} ({shown[best]:.2f}) rather than {given[i]} ({shown[own]:.2f})"
-    else:
-        first = int(shown.argmax())
+    best, own, first = int(judgement.suggested[i]), int(labelled.given[i]), int(judgement.probabilities[i].argmax())
+    if best == own:
         rather = "" if first == own else f", though more like {labelled.classes[first]} ({shown[first]:.2f})"
         yield f"may well be {given[i]} ({shown[own]:.2f}) as labelled{rather}"
+    else:
+        yield f"looks like {labelled.classes[first]} ({shown[first]:.2f}) rather than {given[i]} ({shown[own]:.2f})"
+    if best not in (own, first):  # that label is more often a mistake for another diagnosis
+        yield f"so labelled, {suggested[i]} is likeliest ({judgement.verdict[i, best]:.2f})"
     if not judged[i]:
         yield f"{given[i]} has too few groups in train to be judged"
 

@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from pipeline.label_noise.probabilities import believe
+from pipeline.label_noise.reasons import reasons
 from pipeline.label_noise.suspects import METHODS, NOBODY, Judgement, ambiguity, judge, rivals
 from tests.label_noise.planted import CLASSES, Array, World, add_copies, mislabel, params, relabel, world
 
@@ -86,3 +87,20 @@ def test_the_suggestion_is_the_true_diagnosis_of_most_errors_found(kind: str) ->
 def test_ambiguity_is_one_for_a_coin_toss_and_zero_for_certainty() -> None:
     found = ambiguity(np.array([[0.5, 0.5, 0], [0, 1, 0], [0.1, 0.2, 0.7]]))
     assert np.allclose(found, [1, 0, 0.4])
+
+
+def test_reasons_name_what_the_picture_shows_and_what_the_label_adds() -> None:
+    labelled = world(9, lesions=60).labelled
+    i = int(np.flatnonzero(labelled.given == 0)[0])
+    shown = np.eye(len(CLASSES))[labelled.given]
+    verdict = shown.copy()
+    shown[i], verdict[i] = [0.0, 0.1, 0.15, 0.75, 0.0], [0.02, 0.08, 0.6, 0.3, 0.0]
+    judgement = Judgement(shown, verdict, 1 - verdict.max(axis=1))
+    nobody = np.full(len(shown), NOBODY)
+    others = np.tile(np.flatnonzero(labelled.given == 2)[:3], (len(shown), 1))
+    every = np.ones(len(shown), bool)
+    found = reasons(labelled, judgement, judged=every, rival=nobody, neighbours=others)
+    assert found[i] == (
+        "looks like nevus (0.75) rather than eczema (0.00); so labelled, melanoma is likeliest (0.60); "
+        "of its 3 nearest train images 3 melanoma and 0 eczema"
+    )
