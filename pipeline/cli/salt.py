@@ -60,7 +60,8 @@ def rank_salts(
 
     Returns:
         salt, imbalance (chi-square of the counts of lesions by class and split against the shares, by degree of
-        freedom; about 1 by chance, more where groups of several pull lesions into test) and, by split, the number of lesions of the rarest class.
+        freedom; about 1 by chance, more where groups of several pull lesions into test) and, by split, the number of
+        lesions of the rarest class.
 
     """
     units = images["lesion_id"].fillna(images["image_id"])
