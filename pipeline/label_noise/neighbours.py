@@ -27,6 +27,29 @@ def nearest_in_train(labelled: Labelled, count: int) -> tuple[Array, Array]:
     return np.where(found == NONE, NONE, voters[found]), cosines
 
 
+def radius_in_train(labelled: Labelled, share: float) -> Array:
+    """Measure how far around each image a share of train lies.
+
+    Args:
+        labelled: images in scope.
+        share: of the images that probes learn from; those of the own group count, but lie infinitely far.
+
+    Returns:
+        (n,) distances 1 - cosine; 0 where other groups hold less than the share.
+
+    """
+    references, group = labelled.vectors[labelled.voter], labelled.group[labelled.voter]
+    rank = len(references) - max(1, round(share * len(references)))
+    cosines = np.empty(len(labelled.vectors), np.float64)
+    for start in range(0, len(cosines), BLOCK):
+        rows = slice(start, start + BLOCK)
+        similar = labelled.vectors[rows] @ references.T
+        similar[labelled.group[rows, None] == group] = -np.inf
+        similar.partition(rank, axis=1)
+        cosines[rows] = similar[:, rank]
+    return np.where(np.isfinite(cosines), 1 - cosines, 0.0)
+
+
 def nearest(
     queries: Array, references: Array, *, query_group: Array, reference_group: Array, count: int
 ) -> tuple[Array, Array]:

@@ -3,6 +3,10 @@
 A rank would accuse somebody in every dataset. So the distance is held against what distances among train images would
 be if all belonged there: how many images as far out are to be expected by chance (a-contrario detection, Desolneux et
 al. 2008). Far fewer than one: off topic.
+
+The distance is the radius that takes in a share of train, not the distance to a few neighbours: charts come in crowds
+and vouch for one another. Measured with CLIP on HAM10000 and 21 charts, slides and photographs: average precision 0.43
+by the 10 nearest images, 1.00 by the radius of 5%, also among 600 images.
 """
 
 from __future__ import annotations
@@ -14,14 +18,6 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 BODY = 0.75  # quantile where the tail begins: strays may make up an eighth of train before the median of the tail moves
-
-
-def distances(cosines: Array) -> Array:
-    """Mean distance 1 - cosine to the neighbours that exist, (n, k) to (n,); 0 for an image that has none."""
-    exists = np.isfinite(cosines)
-    total = np.where(exists, 1 - cosines, 0).sum(axis=1, dtype=np.float64)
-    mean: Array = total / np.maximum(exists.sum(axis=1), 1)
-    return mean
 
 
 def off_topic(distance: Array, reference: Array) -> Array:

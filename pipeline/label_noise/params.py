@@ -45,7 +45,7 @@ class LabelNoiseParams(StageParams):
     method: the score that ranks suspects, a key of `suspects.METHODS`.
     min_error_probability: a label at or above it is a suspect.
     conflict_error_probability: given at least to a label that a copy contradicts and the probes side against.
-    off_topic_neighbours: nearest train images whose mean distance says how far off topic an image is.
+    off_topic_share: an image is as far off topic as the radius around it that takes in this share of train.
     examples: nearest images shown of each diagnosis.
     pictures: images on each contact sheet.
     """
@@ -58,7 +58,7 @@ class LabelNoiseParams(StageParams):
         "method": "label_noise.method",
         "min_error_probability": "label_noise.min_error_probability",
         "conflict_error_probability": "label_noise.conflict_error_probability",
-        "off_topic_neighbours": "label_noise.off_topic_neighbours",
+        "off_topic_share": "label_noise.off_topic_share",
         "examples": "label_noise.examples",
         "pictures": "label_noise.pictures",
     }
@@ -70,6 +70,6 @@ class LabelNoiseParams(StageParams):
     method: Literal["noise_matrix", "self_confidence", "normalized_margin"]
     min_error_probability: float = Field(gt=0, le=1)
     conflict_error_probability: float = Field(ge=0, le=1)
-    off_topic_neighbours: PositiveInt
+    off_topic_share: float = Field(gt=0, lt=1)
     examples: PositiveInt
     pictures: PositiveInt

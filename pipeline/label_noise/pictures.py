@@ -41,7 +41,11 @@ def draw_sheets(scores: pd.DataFrame, pixels: Pixels, *, count: int) -> dict[str
 
 def _caption(row: pd.Series, score: str) -> list[str]:
     lines = [str(row["given"]), f"{score.replace('_', ' ')} {row[score]:.2f}", str(row["image_id"])]
-    return [lines[0], f"or {row['suggested']}", *lines[1:]] if score == "error_probability" else lines
+    return [lines[0], _change(row), *lines[1:]] if score == "error_probability" else lines
+
+
+def _change(row: pd.Series) -> str:
+    return "likeliest as given" if row["suggested"] == row["given"] else f"or {row['suggested']}"
 
 
 def _sheet(images: list[Array], captions: list[list[str]]) -> bytes:

@@ -9,8 +9,8 @@ from pipeline.embed.tables import Embeddings
 from pipeline.ingest.tables import Images
 from pipeline.label_noise.findings import summarise, tabulate
 from pipeline.label_noise.labelled import align
-from pipeline.label_noise.neighbours import nearest_in_train
-from pipeline.label_noise.off_topic import distances, off_topic
+from pipeline.label_noise.neighbours import nearest_in_train, radius_in_train
+from pipeline.label_noise.off_topic import off_topic
 from pipeline.label_noise.params import LabelNoiseParams
 from pipeline.label_noise.pictures import draw_sheets
 from pipeline.label_noise.probabilities import believe
@@ -32,8 +32,8 @@ def run(store: Store, params: LabelNoiseParams) -> None:
     )
     beliefs, rival = believe(labelled, params.probe, params.noise), rivals(labelled)
     judgement = judge(labelled, beliefs, rival, method=params.method, floor=params.conflict_error_probability)
-    neighbours, cosines = nearest_in_train(labelled, params.off_topic_neighbours)
-    distance = distances(cosines)
+    neighbours, _ = nearest_in_train(labelled, params.examples)
+    radius = radius_in_train(labelled, params.off_topic_share)
 
     scores = tabulate(
         labelled,
@@ -41,7 +41,7 @@ def run(store: Store, params: LabelNoiseParams) -> None:
         judgement,
         rival=rival,
         reason=reasons(labelled, judgement, judged=beliefs.judged, rival=rival, neighbours=neighbours),
-        off_topic=off_topic(distance, distance[labelled.voter]),
+        off_topic=off_topic(radius, radius[labelled.voter]),
         threshold=params.min_error_probability,
         examples=params.examples,
     )

@@ -24,7 +24,7 @@ TREE: dict[str, Any] = {
     "method": "noise_matrix",
     "min_error_probability": 0.5,
     "conflict_error_probability": 0.95,
-    "off_topic_neighbours": 5,
+    "off_topic_share": 0.05,
     "examples": 2,
     "pictures": 12,
 }

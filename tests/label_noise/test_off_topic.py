@@ -3,27 +3,29 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.label_noise.neighbours import nearest_in_train
-from pipeline.label_noise.off_topic import distances, off_topic
+from pipeline.label_noise.neighbours import radius_in_train
+from pipeline.label_noise.off_topic import off_topic
 from tests.label_noise.planted import Array, add_copies, world
 
 
-def scores_with_strays(strays: int, *, seed: int) -> Array:
+def scores_with_strays(strays: int, *, seed: int, spread: float = 1.0) -> Array:
     planted = world(seed, lesions=600, spread=0.1)
     if strays:
         planted = add_copies(planted, np.arange(strays), np.zeros(strays, int))
         rng = np.random.default_rng(seed + 1000)  # the world's own seed would draw its centres again
-        planted.labelled.vectors[-strays:] = rng.normal(0, 1, (strays, planted.labelled.vectors.shape[1]))
+        planted.labelled.vectors[-strays:] = rng.normal(0, 1, planted.labelled.vectors.shape[1]) + rng.normal(
+            0, spread, (strays, planted.labelled.vectors.shape[1])
+        )
         planted.labelled.vectors[-strays:] /= np.linalg.norm(planted.labelled.vectors[-strays:], axis=1)[:, None]
         planted.labelled.group[-strays:] = planted.labelled.group.max() + 1 + np.arange(strays)
         planted.labelled.voter[-strays:] = True
-    _, cosines = nearest_in_train(planted.labelled, 5)
-    distance = distances(cosines)
-    return off_topic(distance, distance[planted.labelled.voter])
+    radius = radius_in_train(planted.labelled, 0.05)
+    return off_topic(radius, radius[planted.labelled.voter])
 
 
-def test_planted_strays_rank_first_and_near_one() -> None:
-    found = scores_with_strays(20, seed=3)
+@pytest.mark.parametrize("spread", [2.0, 0.05], ids=["strewn", "crowded"])
+def test_planted_strays_rank_first_and_near_one(spread: float) -> None:
+    found = scores_with_strays(20, seed=3, spread=spread)
     assert (np.argsort(-found)[:20] >= len(found) - 20).mean() >= 0.9
     assert np.median(found[-20:]) > 0.99
 
@@ -39,5 +41,6 @@ def test_equal_images_are_typical_and_another_one_is_not() -> None:
     assert np.array_equal(off_topic(np.array([0.0, 0.5]), np.zeros(9)), [0, 1])
 
 
-def test_an_image_without_neighbours_is_not_accused() -> None:
-    assert np.array_equal(distances(np.array([[-np.inf, -np.inf], [0.5, -np.inf]])), [0, 0.5])
+def test_an_image_without_other_groups_is_not_accused() -> None:
+    labelled = world(0, lesions=1, test_share=0.0).labelled
+    assert np.array_equal(radius_in_train(labelled, 0.05), np.zeros(len(labelled.given)))
