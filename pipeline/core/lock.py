@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import IO
 
@@ -73,12 +76,23 @@ def workers_lock() -> Path | None:
 
 
 def enter_worker(path: Path | None) -> None:
-    """Start a worker process: die with the parent, and hold the shared lock until the end of the process."""
+    """Start a worker process: die with the process that runs the stage, and hold the shared lock until then.
+
+    The kernel's parent of a worker is the fork server, which lives as long as its workers do; so the worker watches the
+    stage's own process.
+    """
     global _worker_hold  # noqa: PLW0603 - the lock lives as long as the process
-    die_with_parent()
+    stage = multiprocessing.parent_process()
+    if stage is not None:
+        threading.Thread(target=_follow, args=(stage,), daemon=True).start()
     if path is not None:
         _worker_hold = path.open("a", encoding="utf-8")
         fcntl.flock(_worker_hold, fcntl.LOCK_SH)
+
+
+def _follow(stage: BaseProcess) -> None:
+    stage.join()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _acquire(file: IO[str], name: str, deadline: float) -> None:

@@ -1,9 +1,11 @@
 """The training loop: the same bytes from the same inputs, whether or not the run was killed in between.
 
 All randomness of an epoch follows from (seed, epoch), so a checkpoint after each epoch holds everything: network,
-optimiser, gradient scale and history. The best epoch is the one with the highest balanced accuracy on validation, the
-headline figure of the project. It moves in steps (one of 20 images of a rare class is .7 points), so ties go to the
-lower log loss, balanced over classes likewise.
+optimiser, gradient scale and history.
+
+The best epoch is the one with the lowest log loss on validation, averaged over classes, as is balanced accuracy, the
+headline figure. Accuracy itself moves in steps (one of 20 images of a rare class is .7 points); picked by it, heads on
+frozen features were no better at accuracy and worse at log loss (HAM10000: .547 and 1.35 against .560 and 1.31).
 """
 
 from __future__ import annotations
@@ -62,10 +64,6 @@ class Epoch:
     validation_balanced_accuracy: float
     validation_log_loss: float
 
-    def rank(self) -> tuple[float, float]:
-        """Order epochs, the best one highest."""
-        return self.validation_balanced_accuracy, -self.validation_log_loss
-
 
 def fit(
     network: nn.Module, train: Examples, validation: Examples, recipe: Recipe, *, seed: int, checkpoint: Path
@@ -92,7 +90,7 @@ def fit(
     run.restore(checkpoint)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for epoch in tqdm(range(len(run.history), recipe.epochs), desc="train", unit="epoch", disable=None):
-            if run.history and epoch - _best(run.history).epoch >= recipe.patience_epochs:
+            if run.history and epoch - best_epoch(run.history).epoch >= recipe.patience_epochs:
                 break
             loss = _learn(run, train, epoch=epoch, seed=seed)
             if not math.isfinite(loss):
@@ -127,6 +125,11 @@ def balanced_scores(probabilities: np.ndarray[Any, Any], actual: np.ndarray[Any,
     )
 
 
+def best_epoch(history: Sequence[Epoch]) -> Epoch:
+    """Choose the epoch whose weights are kept; of equals the first."""
+    return min(history, key=lambda line: line.validation_log_loss)
+
+
 def learning_rate_factor(step: int, *, warmup_steps: int, steps: int) -> float:
     """Rise linearly through the warm-up, then fall along a cosine to zero at `steps`."""
     if step < warmup_steps:
@@ -158,7 +161,7 @@ class _Run:
 
     def save(self, checkpoint: Path) -> None:
         """Keep the network if this epoch was the best, and write the checkpoint: whole or not at all."""
-        if _best(self.history) is self.history[-1]:
+        if best_epoch(self.history) is self.history[-1]:
             self.best = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         state = {
             "network": self.network.state_dict(),
@@ -209,7 +212,3 @@ def _step(run: _Run, train: Examples, rows: Tensor, generator: torch.Generator) 
     run.scaler.step(run.optimiser)
     run.scaler.update()
     return float(loss.detach())
-
-
-def _best(history: Sequence[Epoch]) -> Epoch:
-    return max(history, key=Epoch.rank)

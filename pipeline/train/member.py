@@ -15,7 +15,7 @@ from pipeline.core.grouping import SPLITS
 from pipeline.core.shards import Pixels
 from pipeline.learn import members
 from pipeline.learn.batches import AUGMENTATIONS, Pictures, load_pictures, stored_side
-from pipeline.learn.fit import Recipe
+from pipeline.learn.fit import Recipe, best_epoch
 from pipeline.learn.trainable import SCORED, TRAINERS, Part, Trained
 from pipeline.train.params import Member
 
@@ -93,10 +93,9 @@ def predictions(selection: pd.DataFrame, trained: Trained) -> tuple[pd.DataFrame
 
 def history(trained: Trained, diagnoses: Sequence[str]) -> dict[str, Any]:
     """Describe the training: one entry an epoch, which of them was kept, and the order of the classes."""
-    best = max(trained.history, key=lambda line: line.rank())
     return {
         "diagnoses": list(diagnoses),
-        "best_epoch": best.epoch,
+        "best_epoch": best_epoch(trained.history).epoch,
         "epochs": [{name: _round(value) for name, value in asdict(line).items()} for line in trained.history],
     }
 

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.core.engine import map_shards
@@ -87,3 +89,27 @@ def test_ray_gives_the_same_results_as_local_processes() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == str([n * n for n in range(10)])
+
+
+def report_and_wait(folder: Path, number: int) -> int:
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+    return number
+
+
+def test_workers_die_with_a_killed_stage(tmp_path: Path) -> None:
+    code = (
+        "import sys; from functools import partial; from pathlib import Path; "
+        "from pipeline.core.engine import map_shards; from tests.core.test_engine import report_and_wait; "
+        "list(map_shards(partial(report_and_wait, Path(sys.argv[1])), range(4), label='t', workers=2))"
+    )
+    stage = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    deadline = time.monotonic() + 30
+    while len(workers := list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    stage.kill()
+    stage.wait()
+    while any(psutil.pid_exists(int(path.name)) for path in workers) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(workers) == 2
+    assert not [path.name for path in workers if psutil.pid_exists(int(path.name))]

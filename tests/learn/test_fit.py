@@ -11,7 +11,7 @@ from torch import nn
 
 from pipeline.core.errors import UserError
 from pipeline.learn import fit as loop
-from pipeline.learn.fit import Examples, Recipe, balanced_scores, fit, learning_rate_factor, predict
+from pipeline.learn.fit import Examples, Recipe, balanced_scores, best_epoch, fit, learning_rate_factor, predict
 
 RECIPE = Recipe(
     epochs=5,
@@ -116,7 +116,7 @@ def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> No
     train, hopeless = examples(1), examples(2, noise=50.0)
     recipe = replace(RECIPE, epochs=40, patience_epochs=2, learning_rate=0.2)
     history = fit(network(), train, hopeless, recipe, seed=0, checkpoint=tmp_path / "c.pt")
-    best = max(history, key=loop.Epoch.rank)
+    best = best_epoch(history)
     assert len(history) == best.epoch + 2 < 40
 
 
@@ -124,7 +124,7 @@ def test_the_best_epochs_weights_are_kept(tmp_path: Path) -> None:
     net, validation = network(), examples(2, noise=1.0)
     recipe = replace(RECIPE, epochs=12, patience_epochs=12, learning_rate=0.2)
     history = fit(net, examples(1, noise=1.0), validation, recipe, seed=0, checkpoint=tmp_path / "c.pt")
-    best = max(history, key=loop.Epoch.rank)
+    best = best_epoch(history)
     assert best is not history[-1]
     found = balanced_scores(predict(net, validation.inputs, 50, batch_size=8), validation.actual.numpy())
     assert found == pytest.approx((best.validation_balanced_accuracy, best.validation_log_loss))
