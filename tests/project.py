@@ -27,7 +27,7 @@ COPIED = (
 
 NETWORK = {
     "backbone": "test_resnet",
-    "weights": None,
+    "weights": "tiny.safetensors",
     "trainable": "all",
     "side_pixels": 32,
     "epochs": 2,

@@ -55,7 +55,7 @@ def test_metrics_and_plots_are_shown(project: Project, tmp_path: Path) -> None:
     project.dvc("plots", "show", "--out", str(tmp_path / "plots"))
     page = (tmp_path / "plots/index.html").read_text("utf-8")
     for name in ("confusion", "roc", "calibration"):
-        assert f"reports/evaluate/{name}.csv" in page.replace("\\u002f", "/").replace("::", "/")
+        assert f"reports_evaluate_{name}_csv" in page
 
 
 def test_dvc_tracks_every_batch_and_the_weights(project: Project) -> None:
@@ -98,7 +98,8 @@ def test_a_decision_made_while_rebalance_runs_is_applied_by_the_next_repro(copy:
     run = _start(copy, "repro", "-f", "-s", "rebalance@curated")
     _wait_for_writer(copy, "rebalance@curated", run)
     copy.pipeline("decide", image, "drop", "--reason", "not a lesion", "--steward", "A")  # waits for the stage to end
-    assert run.wait(60) == 0
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 0, output
     assert "rebalance@curated" in copy.ran(copy.dvc("repro"))
     exclusions = pd.read_parquet(copy.root / "data/rebalance/curated/exclusions.parquet").set_index("image_id")
     assert exclusions.loc[image, "reason"] == "steward"
@@ -181,13 +182,14 @@ def _kill_and_repeat(project: Project, copy: Project, name: str, kill: Kill) -> 
     run = _start(copy, "repro", "-f", "-s", "--no-run-cache", name)
     writer = _wait_for_writer(copy, name, run)
     kill(run.pid, signal.SIGKILL)
-    run.wait()
-    repeat = _start(copy, "repro", "--no-run-cache")
+    run.communicate()
+    repeat = _start(copy, "repro", "-f", "-s", "--no-run-cache", name)  # a plain one would restore what dvc.lock knows
     second = _wait_for_writer(copy, name, repeat, other_than=writer)
     assert not _alive(writer), "two writers"
     output, _ = repeat.communicate(timeout=280)
     assert repeat.returncode == 0, output
     assert second != writer
+    assert copy.ran(copy.dvc("repro")) == []
     assert tables(copy.root) == tables(project.root)
 
 
