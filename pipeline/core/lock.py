@@ -35,7 +35,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     except (AttributeError, OSError):
         return
-    if os.getppid() != parent:  # it died before the kernel knew of our wish
+    if os.getppid() != parent or _is_orphan():  # it died before the kernel knew of our wish
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -88,6 +88,11 @@ def enter_worker(path: Path | None) -> None:
     if path is not None:
         _worker_hold = path.open("a", encoding="utf-8")
         fcntl.flock(_worker_hold, fcntl.LOCK_SH)
+
+
+def _is_orphan() -> bool:
+    """Say whether this process was left to init; DVC itself may be process 1, as in a container."""
+    return os.getppid() == 1 and b"dvc" not in Path("/proc/1/cmdline").read_bytes()
 
 
 def _follow(stage: BaseProcess) -> None:

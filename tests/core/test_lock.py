@@ -104,6 +104,30 @@ def test_a_stage_dies_with_its_parent() -> None:
     assert not child.exists() or "Z" in _state(child)
 
 
+def test_a_stage_whose_parent_died_before_it_could_ask_dies_too(tmp_path: Path) -> None:
+    late = f"""
+import os, time
+from pathlib import Path
+from pipeline.core import lock
+while os.getppid() != 1:
+    time.sleep(0.01)
+lock.die_with_parent()
+Path({str(tmp_path / "survived")!r}).touch()
+"""
+    shell = subprocess.run(
+        ["/bin/sh", "-c", '"$0" -c "$1" >/dev/null 2>&1 & echo $!', sys.executable, late],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    stage = Path("/proc") / shell.stdout.strip()
+    deadline = time.monotonic() + 20
+    while stage.exists() and "Z" not in _state(stage) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not (tmp_path / "survived").exists()
+    assert not stage.exists() or "Z" in _state(stage)
+
+
 def test_a_worker_outside_a_stage_takes_no_lock() -> None:
     # In a process of its own: entering a worker ties its life to this one's.
     code = "from pipeline.core.lock import enter_worker; enter_worker(None); print('ok')"
