@@ -80,9 +80,10 @@ def build(backbone: str, *, classes: int, side_pixels: int, weights: Path | None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module: nn.Module = timm.create_model(backbone, pretrained=False, num_classes=classes)
+    # Equal probabilities to begin with: the large gradients of a random classifier spoil the backbone first.
     for layer in map(module.get_submodule, head_names(module)):
         for tensor in layer.parameters():
-            nn.init.zeros_(tensor)  # start at equal probabilities: a random head first unlearns itself, and the backbone too
+            nn.init.zeros_(tensor)
     card = timm_preprocessing(module)
     if module.default_cfg.get("fixed_input_size") and card["input_size"][-1] != side_pixels:
         side = card["input_size"][-1]

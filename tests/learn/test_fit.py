@@ -123,7 +123,7 @@ def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> No
 def test_the_best_epochs_weights_are_kept(tmp_path: Path) -> None:
     net, validation = network(), examples(2, noise=1.0)
     recipe = replace(RECIPE, epochs=12, patience_epochs=12, learning_rate=0.2)
-    history = fit(net, examples(1, noise=1.0), validation, recipe, seed=0, checkpoint=tmp_path / "c.pt")
+    history = fit(net, examples(1, noise=1.0, count=16), validation, recipe, seed=0, checkpoint=tmp_path / "c.pt")
     best = best_epoch(history)
     assert best is not history[-1]
     found = balanced_scores(predict(net, validation.inputs, 50, batch_size=8), validation.actual.numpy())

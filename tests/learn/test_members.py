@@ -35,11 +35,16 @@ def test_lite0_wants_its_pixels_from_minus_one_to_one() -> None:
 
 def test_random_weights_follow_from_the_seed() -> None:
     first, again, other = (
-        members.build("test_resnet", classes=2, side_pixels=32, weights=None, seed=seed).module.fc.weight
+        members.build("test_resnet", classes=2, side_pixels=32, weights=None, seed=seed).module.conv1[0].weight
         for seed in (1, 1, 2)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_a_fresh_classifier_gives_all_classes_the_same_probability() -> None:
+    network = members.build("test_resnet", classes=4, side_pixels=32, weights=None, seed=0).module.eval()
+    assert network(torch.rand(2, 3, 32, 32)).tolist() == [[0.0] * 4] * 2
 
 
 def test_an_unknown_backbone_is_refused_with_the_nearest_names() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,14 @@ def part(network: members.Network, seed: int, *, count: int = 24) -> Part:
     stored[np.arange(count), :, :, actual] += 150
     pictures = Pictures(stored, 32, network.preprocessing, None, torch.device("cpu"))
     return Part(pictures, actual, np.ones(count, np.float32))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # networks this small gain nothing from more
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
