@@ -45,18 +45,27 @@ def balanced_accuracy(hit: Array, actual: Array, weights: Array) -> Array:
 
 def macro_auroc(probabilities: Array, actual: Array, weights: Array) -> Array:
     """Mean area under the one-versus-rest ROC curves of the classes that have both images and others."""
-    return _mean(np.stack([auroc(probabilities[:, k], actual == k, weights) for k in range(probabilities.shape[1])], 1))
+    columns = np.ascontiguousarray(weights.T)
+    return _mean(np.stack([auroc(probabilities[:, k], actual == k, columns) for k in range(probabilities.shape[1])], 1))
 
 
-def auroc(score: Array, positive: Array, weights: Array) -> Array:
-    """Probability that a positive scores above a negative, ties counting half (Mann and Whitney 1947)."""
-    order = np.argsort(score, kind="stable")
-    starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
-    weights, positive = weights[:, order], positive[order]
-    above = np.add.reduceat(weights * positive, starts, axis=1)
-    below = np.add.reduceat(weights * ~positive, starts, axis=1)
-    before = np.cumsum(below, axis=1) - below
-    return _ratio(np.einsum("ru,ru->r", above, before + below / 2), above.sum(1) * below.sum(1))
+def auroc(score: Array, positive: Array, columns: Array) -> Array:
+    """Probability that a positive scores above a negative, ties counting half (Mann and Whitney 1947).
+
+    Args:
+        score: of each image.
+        positive: whether it has the class.
+        columns: weights, but of shape (images, weightings): taking and adding whole rows is several times faster.
+
+    """
+    others = score[~positive]
+    order = np.argsort(others)
+    weight_up_to = np.zeros((len(others) + 1, columns.shape[1]))  # row i: of the i lowest negatives
+    np.cumsum(columns[~positive][order], axis=0, out=weight_up_to[1:])
+    below, not_above = (np.searchsorted(others[order], score[positive], side) for side in ("left", "right"))
+    own = columns[positive]
+    won = np.einsum("ur,ur->r", own, weight_up_to[below]) + np.einsum("ur,ur->r", own, weight_up_to[not_above])
+    return _ratio(won / 2, own.sum(0) * weight_up_to[-1])
 
 
 def calibration_error(probabilities: Array, actual: Array, weights: Array, *, bins: int) -> Array:
@@ -78,7 +87,7 @@ def bin_of(confidence: Array, bins: int) -> Array:
 
 def per_class(probabilities: Array, actual: Array, diagnoses: list[str]) -> pd.DataFrame:
     """Score each class by itself; precision is NaN where it is never predicted, recall where no image has it."""
-    ones = np.ones((1, len(actual)))
+    ones = np.ones((len(actual), 1))
     predicted, numbers = probabilities.argmax(1), np.arange(len(diagnoses))
     hits = np.bincount(actual[predicted == actual], minlength=len(numbers)).astype(np.float64)
     support, claimed = (np.bincount(v, minlength=len(numbers)).astype(np.float64) for v in (actual, predicted))
