@@ -9,13 +9,13 @@ export FIFTYONE_DO_NOT_TRACK := true
 help:  ## say what can be made
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: .venv/installed data/raw/weights  ## run the main job on a drawn scrape with planted defects
+demo: .venv/installed data/raw/weights/weights.json  ## run the main job on a drawn scrape with planted defects
 	python -m pipeline use demo
 	python -m pipeline fetch demo
 	dvc repro
 	python -m pipeline results
 
-test: .venv/installed data/raw/weights  ## run all tests but the long ones of .ci/run
+test: .venv/installed data/raw/weights/weights.json  ## run all tests but the long ones of .ci/run
 	pytest -m "not kill_all"
 
 unit: .venv/installed  ## run the tests that need no DVC project, in seconds
@@ -27,7 +27,7 @@ check: .venv/installed  ## lint, types, import rules
 	mypy
 	lint-imports
 
-repro: .venv/installed data/raw/weights  ## run what is out of date of the profile in params.yaml
+repro: .venv/installed data/raw/weights/weights.json  ## run what is out of date of the profile in params.yaml
 	python -m pipeline prune
 	dvc repro
 	python -m pipeline results
@@ -58,5 +58,5 @@ clean:  ## delete the environment; data stays
 	$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
 	touch $@
 
-data/raw/weights: | .venv/installed
+data/raw/weights/weights.json: | .venv/installed
 	python -m pipeline fetch weights

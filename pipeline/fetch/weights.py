@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,8 @@ def wanted_weights(tree: Mapping[str, Any]) -> list[Wanted]:
         UserError: two entries want different networks in one file, or a file's name is none.
 
     """
-    wanted = [Wanted(**tree["embed"]["encoder"])]
+    encoder = tree["embed"]["encoder"]
+    wanted = [Wanted(**{field.name: encoder[field.name] for field in fields(Wanted)})]
     for name in tree["members"]:
         member = tree["train"]["members"][name]
         if member["weights"] is not None:

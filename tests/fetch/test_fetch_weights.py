@@ -17,6 +17,7 @@ import yaml
 from pipeline.core.errors import UserError
 from pipeline.fetch import weights, wheels
 from pipeline.learn.weights import Card, read_card, read_tensors
+from pipeline.params import read_tree
 from tests.networks import CLIP, save_timm, small_clip
 from tests.project import ROOT
 
@@ -28,7 +29,7 @@ def project(root: Path, *, members: dict[str, tuple[str, str | None]] | None = N
     """Write params.yaml with an encoder and members, given as (backbone, weights)."""
     tree: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
     packaged = {"library": "timm", "model": "test_resnet", "weights": "test_resnet.safetensors", "source": "package"}
-    tree["embed"]["encoder"] = packaged | encoder
+    tree["embed"]["encoder"] = {**tree["embed"]["encoder"], **packaged, "side_pixels": None, **encoder}
     entry = tree["train"]["members"][tree["members"][0]]
     made = {name: entry | {"backbone": b, "weights": w} for name, (b, w) in (members or {}).items()}
     tree["members"], tree["train"]["members"] = list(made) or ["none"], made or {"none": entry | {"weights": None}}
@@ -182,3 +183,8 @@ def test_one_file_is_not_promised_to_two_networks(tmp_path: Path) -> None:
 def test_a_weights_name_is_a_file_in_the_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="is not a file name"):
         fetch(project(tmp_path, weights=name))
+
+
+@pytest.mark.parametrize("profile", sorted(ROOT.glob("profiles/*.yaml")), ids=lambda path: path.stem)
+def test_the_weights_of_every_profile_are_known(profile: Path) -> None:
+    assert {wanted.weights for wanted in weights.wanted_weights(read_tree(profile))} >= {"clip_vit_b16.safetensors"}
