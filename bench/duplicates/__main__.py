@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--collections", nargs="+", choices=SIZES, help="default: all whose folders are given")
     add("--designs", nargs="+", choices=DESIGNS, default=["kinds"], help="default: kinds")
     add("--finders", nargs="+", choices=FINDERS, metavar="NAME", help=f"default: all of {'; '.join(FINDERS)}")
-    add("--kinds", choices=MODES, default="tuning", help="all plants the five that are set aside too: final runs only")
+    add("--kinds", choices=MODES, default="tuning", help="all: the five set aside too, on pictures not tuned on")
     add("--originals", type=int, default=2000, help="of every collection, at most (default: 2000)")
     add("--per-kind", type=int, default=40, help="copies of every kind, at most (default: 40)")
     add("--seed", type=int, default=0, help="of all draws (default: 0)")

@@ -1,10 +1,10 @@
 """Makes the truth clean: of pictures that are really copies of each other, one stays.
 
 A real copy among the originals would count as somebody's false pair. Which pairs those are, people say (`--judged`): a
-pair that they call the same, or are unsure of, loses its second picture; one that they call different stays, and counts
-against whoever lists it. Where nobody has judged, equal bytes and equal pixels decide, and what our own finder proves
-by geometry. The latter favours it: what it proves wrongly is taken away with what it proves rightly. So these pairs are
-listed and counted in the result, to be judged.
+pair that shows the same (a photograph, a lesion, a patch of skin with its neighbour), or may, loses its second picture;
+one that they call different stays, and counts against whoever lists it. Where nobody has judged, equal bytes and equal
+pixels decide, and what our own finder proves by geometry. The latter favours it: what it proves wrongly is taken away
+with what it proves rightly. So these pairs are listed and counted in the result, to be judged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench.duplicates.profile import Profile
 from bench.duplicates.sources import Picture
 from pipeline.core.errors import UserError
 
-SAME, DIFFERENT = ("same", "unsure"), ("different",)
+SAME, DIFFERENT = ("same", "copy", "same_lesion", "neighbours", "unsure"), ("different",)
 COLUMNS = ("a", "b", "relation", "evidence", "correlation", "inliers")
 
 Verdicts = Mapping[frozenset[str], str]
@@ -46,7 +46,7 @@ def read_verdicts(paths: Iterable[Path]) -> dict[frozenset[str], str]:
     """Read csv files with the columns a, b (source ids, with or without a batch's name) and verdict.
 
     Raises:
-        UserError: a column is missing, or a verdict is neither same, unsure nor different.
+        UserError: a column is missing, or a verdict is none of `SAME` and `DIFFERENT`.
 
     """
     verdicts = {}
@@ -54,7 +54,9 @@ def read_verdicts(paths: Iterable[Path]) -> dict[frozenset[str], str]:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 if row.get("verdict") not in (*SAME, *DIFFERENT) or not row.get("a") or not row.get("b"):
-                    raise UserError(f"{path} needs the columns a, b and verdict (same, unsure or different): {row}")
+                    raise UserError(
+                        f"{path} needs the columns a, b and verdict ({', '.join((*SAME, *DIFFERENT))}): {row}"
+                    )
                 verdicts[frozenset(name.rpartition(":")[2] for name in (row["a"], row["b"]))] = row["verdict"]
     return verdicts
 

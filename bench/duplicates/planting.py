@@ -48,7 +48,16 @@ DESIGNS = {
     "arte5": Design((SELFCLEAN_ARTE,), 0.05),
     "arte10": Design((SELFCLEAN_ARTE,), 0.10),
 }
-MODES = {"tuning": TUNING, "all": ALL}
+
+
+class Mode(NamedTuple):
+    """What a run is for: its kinds, and which of the sources' pictures it may see, one of `sources.PARTS`."""
+
+    kinds: tuple[str, ...]
+    pictures: str
+
+
+MODES = {"tuning": Mode(TUNING, "tuning"), "all": Mode(ALL, "report")}
 
 
 class Copy(NamedTuple):
@@ -81,7 +90,7 @@ def plan(design: Design, *, mode: str, originals: int, others: int, per_kind: in
         UserError: there are too few pictures for one copy of each kind.
 
     """
-    kinds = design.kinds or MODES[mode]
+    kinds = design.kinds or MODES[mode].kinds
     beside = sum(map(takes_other, kinds))
     count = per_kind if design.share is None else math.ceil(design.share * originals)
     count = min(count, originals // len(kinds), others // beside if beside else count)

@@ -14,7 +14,7 @@ from bench.duplicates import collection
 from bench.duplicates.cache import code_digest, key_of
 from bench.duplicates.collection import Collection
 from bench.duplicates.originals import Verdicts, distinct
-from bench.duplicates.planting import DESIGNS, Truth, files, plan, truth
+from bench.duplicates.planting import DESIGNS, MODES, Truth, files, plan, truth
 from bench.duplicates.profile import Profile
 from bench.duplicates.sources import SOURCES, Picture, read_pictures
 from pipeline.core.errors import UserError
@@ -40,7 +40,7 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much is planted, and from which seed."""
+    """How much is planted, and from which seed; `mode`, a key of `MODES`, says of which kinds and pictures."""
 
     originals: int
     per_kind: int
@@ -68,7 +68,9 @@ def draw(
     if source not in folders:
         raise UserError(f"say with --{source} FOLDER where it lies, or leave its collections out of --collections")
     wanted = amounts.originals + math.ceil(OTHERS_SHARE * amounts.originals)
-    pool = read_pictures(source, folders[source], count=math.ceil(wanted * (1 + SPARE_SHARE)), seed=amounts.seed)
+    drawn = math.ceil(wanted * (1 + SPARE_SHARE))
+    part = MODES[amounts.mode].pictures
+    pool = read_pictures(source, folders[source], part=part, count=drawn, seed=amounts.seed)
     same = SOURCES[source].same
     apart = distinct(pool, same=same, verdicts=verdicts, profile=profile, cache=cache, seed=amounts.seed)
     count = min(amounts.originals, math.floor(len(apart.pictures) / (1 + OTHERS_SHARE)))

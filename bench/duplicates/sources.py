@@ -1,7 +1,12 @@
-"""Where originals come from: distinct lesions of HAM10000, and the pictures of a clinical scrape."""
+"""Where originals come from: distinct lesions of HAM10000, and the pictures of a clinical scrape.
+
+A third of each source's pictures is for tuning and the rest for reports, so no figure that is reported was made of
+a picture that any threshold was chosen on. A picture's name alone says which it is for.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +21,8 @@ from pipeline.ingest.sources import ham10000
 from pipeline.ingest.sources.files import RawReader
 
 MAX_BYTES = 200_000_000
+TUNING_SHARE = 1 / 3
+PARTS = ("tuning", "report")
 UNSAID = "unsaid"  # licence and attribution: nothing here leaves the machine
 
 
@@ -38,12 +45,13 @@ class Source(NamedTuple):
     same: tuple[str, ...]
 
 
-def read_pictures(source: str, folder: Path, *, count: int, seed: int) -> list[Picture]:
+def read_pictures(source: str, folder: Path, *, part: str, count: int, seed: int) -> list[Picture]:
     """Draw pictures at random.
 
     Args:
         source: a key of `SOURCES`.
         folder: where it lies.
+        part: one of `PARTS`.
         count: at most.
         seed: of the draw.
 
@@ -51,13 +59,19 @@ def read_pictures(source: str, folder: Path, *, count: int, seed: int) -> list[P
         UserError: the folder holds something else.
 
     """
-    entries = SOURCES[source].entries(folder)
+    entries = [entry for entry in SOURCES[source].entries(folder) if part_of(entry.source_id) == part]
     if not entries:
-        raise UserError(f"{folder} holds no pictures: name the folder of {source}")
+        raise UserError(f"{folder} holds no pictures for {part}: name the folder of {source}")
     order = np.random.default_rng([seed, 0]).permutation(len(entries))[:count]
     with RawReader(folder, max_bytes=MAX_BYTES) as reader:
         chosen = tqdm([entries[i] for i in order], desc=f"read {source}", disable=None)
         return [Picture(entry.source_id, reader.read(entry.locator)) for entry in chosen]
+
+
+def part_of(source_id: str) -> str:
+    """Say what a picture is for, by a hash of its name."""
+    drawn = int.from_bytes(hashlib.sha256(source_id.encode()).digest()[:8]) / 2**64
+    return PARTS[int(drawn >= TUNING_SHARE)]
 
 
 def _one_a_lesion(folder: Path) -> list[Entry]:
