@@ -12,7 +12,7 @@ from bench.duplicates.finders import FINDERS, LEFT_OUT
 from bench.duplicates.kinds import SET_ASIDE
 from bench.duplicates.originals import read_verdicts
 from bench.duplicates.planting import DESIGNS, MODES
-from bench.duplicates.profile import read_profile
+from bench.duplicates.profile import ENCODERS, read_profile
 from bench.duplicates.report import tables
 from bench.duplicates.run import Plan, run
 from bench.duplicates.settings import SIZES, Amounts
@@ -65,7 +65,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         folders=folders,
         amounts=Amounts(options.originals, options.per_kind, options.kinds, options.seed),
         verdicts=read_verdicts(options.judged),
-        profile=read_profile(options.profile),
+        profile=read_profile(options.profile, encoder=options.encoder),
         weights=options.weights,
         cache=options.cache,
     )
@@ -85,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of all draws (default: 0)")
     add("--judged", type=Path, nargs="+", default=[], metavar="CSV", help="people's verdicts on pairs: a, b, verdict")
     add("--profile", type=Path, default=ROOT / "profiles/ham10000.yaml", help="our thresholds (default: ham10000)")
-    add("--weights", type=Path, help="of the profile's encoder, as `python -m pipeline fetch weights` brings them")
+    add("--encoder", choices=ENCODERS, default="profile", help="of the vectors (default: the profile's own)")
+    add("--weights", type=Path, help="of the encoder, as `python -m pipeline fetch weights` brings them")
     add("--no-embeddings", action="store_true", help="leave out the finders that need vectors")
     add("--cache", type=Path, default=ROOT / "bench/.cache/duplicates", help="finished work (default: bench/.cache)")
     add("--write", type=Path, metavar="JSON", help="also write the results, to docs/results/duplicates.json say")

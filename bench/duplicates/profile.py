@@ -7,10 +7,21 @@ from typing import NamedTuple
 
 from pipeline.audit.folder import read_knobs
 from pipeline.dedup.params import DedupParams
-from pipeline.embed.params import EmbedParams
+from pipeline.embed.params import EmbedParams, Encoder
 from pipeline.fingerprint.params import FingerprintParams
 from pipeline.ingest.params import Limits
 from pipeline.params import read_tree, stage_params
+
+# In place of the profile's own: a twentieth of CLIP's time, and of copies planted among dermoscopic pictures its
+# 20 nearest hold half as many again (60% against 38%). All finders that take vectors get the same.
+LITE0 = Encoder(
+    library="timm",
+    model="tf_efficientnet_lite0",
+    weights="tf_efficientnet_lite0.safetensors",
+    source="package",
+    side_pixels=None,
+)
+ENCODERS = {"profile": None, "lite0": LITE0}
 
 
 class Profile(NamedTuple):
@@ -22,8 +33,12 @@ class Profile(NamedTuple):
     dedup: DedupParams
 
 
-def read_profile(path: Path) -> Profile:
+def read_profile(path: Path, *, encoder: str = "profile") -> Profile:
     """Read a file of profiles/.
+
+    Args:
+        path: of the file.
+        encoder: a key of `ENCODERS`.
 
     Raises:
         UserError: says which key is wrong.
@@ -32,4 +47,7 @@ def read_profile(path: Path) -> Profile:
     tree = read_tree(path)
     knobs, embed = read_knobs(tree), stage_params(tree, "embed", tree["batches"][0])
     assert isinstance(embed, EmbedParams)  # noqa: S101 - `stage_params` builds the stage's own class
+    chosen = ENCODERS[encoder]
+    if chosen is not None:
+        embed = embed.model_copy(update={"encoder": chosen, "precision": "fp32"})
     return Profile(**knobs._asdict(), embed=embed)

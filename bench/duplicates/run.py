@@ -80,11 +80,8 @@ def _compare(plan: Plan, gathered: Collection, truth: Truth, *, title: str) -> d
     figures: dict[str, Any] = {"finders": {}, "unavailable": {}}
     for name in tqdm(plan.finders, desc=title, unit="finder", disable=None):
         finder = FINDERS[name]
-        if finder.needs_vectors and prepared.vectors is None:
-            figures["unavailable"][name] = "without --weights there are no vectors"
-            continue
         try:
-            pairs = _ranking(prepared, name, finder)
+            pairs = ranking(prepared, name, finder)
         except UnavailableError as error:
             figures["unavailable"][name] = str(error)
             continue
@@ -106,8 +103,15 @@ def _prepare(plan: Plan, gathered: Collection, truth: Truth) -> Prepared:
     return Prepared(gathered, prints, plan.profile, vectors, len(truth.kinds) - truth.kinds.count(""))
 
 
-def _ranking(prepared: Prepared, name: str, finder: Finder) -> pd.DataFrame:
-    """Run a finder, unless the cache holds what the same code found in the same files with the same vectors."""
+def ranking(prepared: Prepared, name: str, finder: Finder) -> pd.DataFrame:
+    """Run a finder, unless the cache holds what the same code found in the same files with the same vectors.
+
+    Raises:
+        UnavailableError: it cannot be run.
+
+    """
+    if finder.needs_vectors and prepared.vectors is None:
+        raise UnavailableError("without --weights there are no vectors")
     encoder = prepared.vectors.encoder if prepared.vectors and finder.uses_vectors else None
     profile = prepared.profile.dedup if finder.uses_profile else None
     key = key_of([name, code_digest(finder.code), encoder, profile])

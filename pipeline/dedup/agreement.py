@@ -4,10 +4,13 @@ Two in three tiles must agree: a pasted label, a hair or a watermark may differ,
 pictures share is not enough. The band-pass makes the comparison blind to light and colour, so that two dark blobs on
 bright skin, which all dermoscopy shows, do not pass as one.
 
-A copy, however degraded, is an affine map of its original, while skin is soft: between two photographs of one lesion
-the tiles have moved against each other. So every tile's own shift is measured (Lucas and Kanade 1981), an affine map is
-fitted to the shifts, and what is left is set against what the tile's noise explains. On HAM10000 this parts the two
-where correlation and inliers cannot: many second photographs correlate better than a strongly compressed copy.
+A copy, however degraded, even photographed off a screen, is a flat picture seen by a plane's map, while skin is soft:
+between two photographs of one lesion the tiles have moved against each other. So every tile's own shift is measured
+(Lucas and Kanade 1981), a homography is fitted to the shifts, and what is left is set against what the tile's noise
+explains. On HAM10000 this parts the two where correlation and inliers cannot: many second photographs correlate better
+than a strongly compressed copy.
+
+Hairs lie elsewhere in another photograph, and where they lay in a copy: how much of the clutter they share is told too.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ MIN_TILE_CORRELATION = 0.5  # for a shift to be measured
 FLOOR_NOISE = 0.5  # grey levels: rounding, and what a change of tone bends
 FLOOR_SHIFT = 0.02  # working pixels: what interpolation does
 DAMPING = 0.05  # of the mean squared gradient: a straight edge tells no shift along itself
+MIN_TILES_PROJECTIVE = 20
+MIN_CLUTTER = 0.01  # of the overlap, in both, for clutter to be compared
+HOPELESS = 0.05  # correlation: below it, small steps lead nowhere
 REFINEMENTS = 3
 SAME_SCALE = 0.9  # above it, shrinking needs no blur first
 
@@ -42,23 +48,30 @@ class Agreement(NamedTuple):
     matrix: 3 by 3, working pixels of a to those of b, refined.
     overlap: share of the smaller picture, 0 to 1.
     correlation: a low quantile over tiles, -1 to 1; -1 where nothing can be compared.
-    deformation: median shift of a tile that no affine map explains, by what noise explains; NaN where not measured.
+    deformation: median shift of a tile that no homography explains, by what noise explains; NaN where not measured.
+    shared_clutter: how far the smaller one lies on the other's: 1 wholly, 0 as by chance; NaN where either has little.
     """
 
     matrix: Array
     overlap: float
     correlation: float
     deformation: float
+    shared_clutter: float
 
 
 class _Tiles(NamedTuple):
-    """Per tile: centre, correlation, whether it can be compared, shift (NaN where not measured), expected shift."""
+    """Per tile: centre, correlation, whether it can be compared, shift (NaN where not measured), expected shift.
+
+    And where both pictures are, and where each has clutter there, as (height, width) masks.
+    """
 
     centres: Array
     correlation: Array
     comparable: Array
     shift: Array
     expected: Array
+    inside: Array
+    cluttered: tuple[Array, Array]
 
 
 def agree(a: Canonical, b: Canonical, matrix: Array) -> Agreement:
@@ -74,39 +87,46 @@ def agree(a: Canonical, b: Canonical, matrix: Array) -> Agreement:
     if scale > 1:  # a pixel of a is several of b: b is the finer one
         turned = agree(b, a, np.linalg.inv(matrix))
         return turned._replace(matrix=np.linalg.inv(turned.matrix))
-    fine = a.grey if scale > SAME_SCALE else cv2.GaussianBlur(a.grey, (0, 0), 0.5 * np.sqrt(scale**-2 - 1))
+    fine = a if scale > SAME_SCALE else a._replace(grey=cv2.GaussianBlur(a.grey, (0, 0), 0.5 * np.sqrt(scale**-2 - 1)))
     target = _band(b.grey)
-    for _ in range(REFINEMENTS):
-        step, _ = _affine_part(_compare(fine, a.mask, target, b.mask, matrix))
+    tiles = _compare(fine, b, target, matrix)
+    for _ in range(REFINEMENTS if _correlation(tiles) >= HOPELESS else 0):
+        step, _ = _plane_part(tiles)
         matrix = step @ matrix
-    tiles = _compare(fine, a.mask, target, b.mask, matrix)
-    _, deformation = _affine_part(tiles)
-    shown = tiles.correlation[tiles.comparable]
-    correlation = float(np.quantile(shown, QUANTILE)) if len(shown) >= MIN_TILES else -1.0
-    return Agreement(matrix, overlap(a.grey.shape, b.grey.shape, matrix), correlation, deformation)
+        matrix = matrix / matrix[2, 2]
+        tiles = _compare(fine, b, target, matrix)
+    return Agreement(
+        matrix,
+        overlap(a.grey.shape, b.grey.shape, matrix),
+        _correlation(tiles),
+        _plane_part(tiles)[1],
+        _shared(*tiles.cluttered, area=int(tiles.inside.sum())),
+    )
 
 
 def overlap(a: tuple[int, ...], b: tuple[int, ...], matrix: Array) -> float:
     """Share of the smaller picture that the map brings into the other, of pictures of shapes (height, width)."""
     corners = [np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32) for h, w in (a, b)]
-    moved = cv2.convexHull((corners[0] @ matrix[:2, :2].T + matrix[:2, 2]).astype(np.float32))
+    moved = cv2.convexHull(cv2.perspectiveTransform(corners[0][None], matrix)[0])
     shared, _ = cv2.intersectConvexConvex(moved, cv2.convexHull(corners[1]))
     smaller = min(cv2.contourArea(moved), float(b[0] * b[1]))
     return float(min(1.0, shared / max(smaller, 1.0)))
 
 
-def _compare(fine: Array, fine_mask: Array, target: Array, target_mask: Array, matrix: Array) -> _Tiles:
-    """Move the finer picture onto the other and compare tile by tile."""
+def _compare(a: Canonical, b: Canonical, target: Array, matrix: Array) -> _Tiles:
+    """Move the finer picture, a, onto the other, of which `target` is the band-pass, and compare tile by tile."""
     height, width = target.shape
     cubic = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REPLICATE}
-    moved = _band(cv2.warpAffine(fine, matrix[:2], (width, height), **cubic))
-    inside = cv2.warpAffine(fine_mask, matrix[:2], (width, height), flags=cv2.INTER_NEAREST) & target_mask
+    moved = _band(cv2.warpPerspective(a.grey, matrix, (width, height), **cubic))
+    masks = cv2.warpPerspective(cv2.merge([a.mask, a.clear]), matrix, (width, height), flags=cv2.INTER_NEAREST)
+    inside = (masks[..., 0] & b.mask) > 0
+    cluttered = (inside & (masks[..., 1] == 0), inside & (b.clear == 0))
     y = _centred(_tiles(target))
     x = _centred(_tiles(moved))
     xx, yy, xy = (x * x).sum(1), (y * y).sum(1), (x * y).sum(1)
     correlation = xy / np.sqrt(np.maximum(xx * yy, 1e-6))
     textured = np.maximum(xx, yy) >= TILE**2 * MIN_TILE_STD**2
-    comparable = textured & (_tiles(inside > 0).mean(1) >= MIN_TILE_SHARE)
+    comparable = textured & (_tiles(inside).mean(1) >= MIN_TILE_SHARE)
     gx, gy = (_tiles(cv2.Sobel(target, cv2.CV_32F, *order, scale=1 / 8)) for order in ((1, 0), (0, 1)))
     difference = x * (xy / np.maximum(xx, 1e-6))[:, None] - y
     shift, gradient = _shifts(gx, gy, difference)
@@ -114,7 +134,21 @@ def _compare(fine: Array, fine_mask: Array, target: Array, target_mask: Array, m
     noise = (1 - np.minimum(correlation, 1) ** 2) * yy / TILE**2 + FLOOR_NOISE**2
     rows, columns = np.mgrid[: height - TILE + 1 : STEP, : width - TILE + 1 : STEP]
     centres = np.stack([columns.ravel(), rows.ravel()], axis=1) + (TILE - 1) / 2
-    return _Tiles(centres, correlation, comparable, shift, np.sqrt(noise / np.maximum(gradient, 1e-6) + FLOOR_SHIFT**2))
+    expected = np.sqrt(noise / np.maximum(gradient, 1e-6) + FLOOR_SHIFT**2)
+    return _Tiles(centres, correlation, comparable, shift, expected, inside, cluttered)
+
+
+def _correlation(tiles: _Tiles) -> float:
+    shown = tiles.correlation[tiles.comparable]
+    return float(np.quantile(shown, QUANTILE)) if len(shown) >= MIN_TILES else -1.0
+
+
+def _shared(a: Array, b: Array, *, area: int) -> float:
+    smaller, larger = sorted((int(a.sum()), int(b.sum())))
+    if smaller <= MIN_CLUTTER * area or larger == area:
+        return float("nan")
+    chance = larger / area
+    return (int((a & b).sum()) / smaller - chance) / (1 - chance)
 
 
 def _shifts(gx: Array, gy: Array, difference: Array) -> tuple[Array, Array]:
@@ -127,20 +161,32 @@ def _shifts(gx: Array, gy: Array, difference: Array) -> tuple[Array, Array]:
     return np.stack([yy * bx - xy * by, xx * by - xy * bx], axis=1) / determinant[:, None], mean
 
 
-def _affine_part(tiles: _Tiles) -> tuple[Array, float]:
-    """Fit an affine map to the tiles' shifts, robustly; return it (3 by 3) and the median of what is left, by noise."""
+def _plane_part(tiles: _Tiles) -> tuple[Array, float]:
+    """Fit a homography to the tiles' shifts, robustly; return it (3 by 3) and the median of what is left, by noise.
+
+    To first order it moves (x, y) by an affine part and by (g x + h y) (x, y); few tiles get the affine part only.
+    """
     measured = ~np.isnan(tiles.shift[:, 0])
-    if measured.sum() < MIN_TILES:
+    count = int(measured.sum())
+    if count < MIN_TILES:
         return np.eye(3), float("nan")
-    places = np.column_stack([tiles.centres[measured], np.ones(measured.sum())])
-    shift, weight = tiles.shift[measured], np.ones((measured.sum(), 1))
+    size = float(max(tiles.inside.shape))
+    (x, y), shift = tiles.centres[measured].T / size, tiles.shift[measured] / size
+    zero, one = np.zeros(count), np.ones(count)
+    across = np.stack([x, y, one, zero, zero, zero, x * x, x * y], axis=1)
+    along = np.stack([zero, zero, zero, x, y, one, x * y, y * y], axis=1)
+    terms = 8 if count >= MIN_TILES_PROJECTIVE else 6
+    design, weight = np.stack([across, along], axis=1)[:, :, :terms], np.ones((count, 1))
     for _ in range(4):
-        fit, *_ = np.linalg.lstsq(places * weight, shift * weight, rcond=None)
-        left = np.linalg.norm(places @ fit - shift, axis=1)
+        rows = (design * weight[..., None]).reshape(-1, terms)
+        fit, *_ = np.linalg.lstsq(rows, (shift * weight).ravel(), rcond=None)
+        left = size * np.linalg.norm(design @ fit - shift, axis=1)
         weight = 1 / np.sqrt(1 + (left / max(float(np.median(left)), 0.02)) ** 2)[:, None]
     step = np.eye(3)
-    step[:2] += fit.T
-    return step, float(np.median(left / tiles.expected[measured]))
+    step[:2] += fit[:6].reshape(2, 3)
+    step[2, :2] -= fit[6:] if terms > 6 else 0.0  # noqa: PLR2004 - more than an affine map has
+    scaling = np.diag([size, size, 1.0])
+    return scaling @ step @ np.linalg.inv(scaling), float(np.median(left / tiles.expected[measured]))
 
 
 def _band(grey: Array) -> Array:

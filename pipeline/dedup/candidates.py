@@ -18,6 +18,7 @@ from pipeline.core.arrays import SharedArrays
 from pipeline.core.orientations import COUNT, IDENTITY
 from pipeline.dedup.params import Candidates
 from pipeline.dedup.votes import voted_pairs
+from pipeline.dedup.whole import turned
 
 BLOCK = 2048  # images whose neighbours are sought at once: bounds the memory
 
@@ -44,6 +45,7 @@ def propose(
     voters = np.flatnonzero(np.arange(len(owners)) - np.searchsorted(owners, owners) < params.voters)
     proposals = {
         "phash": near_hashes(phash, max_distance_bits=params.max_distance_bits),
+        "thumbnail": nearest_thumbnails(features["thumbnails"], neighbours=params.thumbnails),
         "features": voted_pairs(
             features["points"][voters],
             features["descriptors"][voters],
@@ -99,6 +101,35 @@ def nearest_embeddings(vectors: Array, *, neighbours: int) -> Array:
         queries = np.repeat(np.arange(len(block)) + start, count + 1)
         found.append(distinct(np.stack([queries, hits.ravel()], axis=1)))
     return distinct(np.concatenate(found))
+
+
+def nearest_thumbnails(thumbnails: Array, *, neighbours: int) -> Array:
+    """Pair every picture with those whose thumbnails are nearest by cosine in some orientation; as `near_hashes`.
+
+    Args:
+        thumbnails: (pictures, 256) float32, unit norm or zero.
+        neighbours: an image.
+
+    """
+    count = min(neighbours + COUNT, len(thumbnails))  # a symmetric picture finds itself in every orientation
+    index = faiss.IndexFlatIP(thumbnails.shape[1])
+    index.add(thumbnails)
+    found = [np.zeros((0, 2), np.int64)]
+    for start, block in _blocks(thumbnails):
+        views = turned(block).reshape(-1, thumbnails.shape[1])
+        cosines, hits = index.search(np.ascontiguousarray(views), count)
+        queries = np.repeat(np.arange(len(block)) + start, COUNT * count)
+        found.append(_best(queries, hits.ravel(), cosines.ravel(), neighbours))
+    return distinct(np.concatenate(found))
+
+
+def _best(queries: Array, hits: Array, cosines: Array, count: int) -> Array:
+    """Keep each query's `count` best hits but itself, each once."""
+    kept = (hits >= 0) & (hits != queries)
+    frame = pd.DataFrame({"query": queries[kept], "hit": hits[kept], "cosine": cosines[kept]})
+    best = frame.groupby(["query", "hit"], sort=True)["cosine"].max().reset_index()
+    best = best.sort_values(["query", "cosine"], ascending=[True, False], kind="stable").groupby("query").head(count)
+    return best[["query", "hit"]].to_numpy()
 
 
 def same_key(keys: pd.Series[str]) -> Array:

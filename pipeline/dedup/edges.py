@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from pipeline.dedup.candidates import distances
 
-IDENTITY = np.array([1, 0, 0, 0, 1, 0], np.float32)
+IDENTITY = np.eye(3, dtype=np.float32).ravel()
 
 Array = np.ndarray[Any, Any]
 
@@ -30,7 +29,7 @@ def all_edges(
         images: image_id and sha256, sorted by image_id.
         phash: (images, 256) uint8.
         proven: verified pairs of representatives, a and b as positions.
-        transforms: theirs, (n, 6).
+        transforms: theirs, (n, 9).
         represented_by: for every image the position of its representative.
         kept: for every image the position of the kept one, itself for a kept one.
 
@@ -77,6 +76,7 @@ def twin_edges(sha256: pd.Series[str], phash: Array, represented_by: Array) -> t
             "overlap": 1.0,
             "correlation": 1.0,
             "deformation": 0.0,
+            "shared_clutter": 1.0,
             "inliers": 0,
         }
     )
@@ -108,7 +108,7 @@ def inherited_edges(
     # The transform leads from a to b; where the twin sorts to the other side of the keeper, it must lead back.
     turned = (proven["a"].to_numpy()[rows] == keeper[twins]) != (pairs[:, 0] == keeper[twins])
     for i in np.flatnonzero(turned):
-        moved[i] = cv2.invertAffineTransform(moved[i].reshape(2, 3)).ravel()
+        moved[i] = np.linalg.inv(moved[i].reshape(3, 3)).ravel()
     edges["a"], edges["b"] = pairs.T
     edges["proposed_by"] = [["pixels", *sources] for sources in edges["proposed_by"]]
     return edges, moved

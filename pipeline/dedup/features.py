@@ -1,7 +1,7 @@
 """Local features of a picture, brought to one working size first, so that small and huge ones behave alike.
 
-Two things that many unlike pictures share are left out before any feature is taken: uniform borders, which are cropped,
-and the black corners of a dermatoscope's vignette, which are masked.
+What many unlike pictures share is left out before any feature is taken: clutter (see `clutter`), the uniform margins
+that are left without it, which are cropped, and the black corners of a dermatoscope's vignette, which are masked.
 """
 
 from __future__ import annotations
@@ -12,12 +12,21 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-BORDER_MAX_STD = 4.0  # grey levels: a row or column this uniform, from the edge inwards, is border
-BORDER_MAX_SHARE = 0.45  # a picture that is border to a larger part on one side is a plain one: nothing is cropped
+from pipeline.dedup.clutter import clean
+
+MARGIN_MAX_RANGE = 6.0  # grey levels: a row or column this uniform, from the edge inwards, is margin
+MARGIN_TAILS = (0.06, 0.94)  # between these shares of its pixels the range is taken
+EDGE_WIDTH = 2  # rows
+EDGE_MIN_JUMP = 12.0  # grey levels, in the row's level or range
+MARGIN_MAX_SHARE = 0.45  # a picture that is margin to a larger part on one side is a plain one: nothing is cropped
+PEELS = 4  # margins of different levels that may lie in each other, as a window's bars do
+MIN_SIDE = 24  # working pixels that are left at least
 CORNER_LEVELS = (40, 250)  # grey levels: this dark or this bright, and connected to a corner, is vignette or filling
 CORNER_MAX_SHARE = 0.6  # a picture that is so to a larger part is a dark or a bright picture
-MASK_MARGIN = 7  # working pixels: the vignette's edge gives features too
+MASK_EDGE = 7  # working pixels: the vignette's edge gives features too
 CONTRAST = 0.01  # SIFT's threshold, low: skin is smooth
+DETECTED = 3  # times as many features are detected as are taken, so that they can be spread
+CELLS = 6  # a side: features are taken from the cells of a grid in turn
 DESCRIPTOR_SCALE = 512.0  # RootSIFT values are below 0.5 but for the odd one: one byte each
 
 Array = np.ndarray[Any, Any]
@@ -26,14 +35,18 @@ Array = np.ndarray[Any, Any]
 class Canonical(NamedTuple):
     """A picture at working size.
 
-    grey: (height, width) uint8.
+    grey: (height, width) uint8, without clutter.
     mask: likewise, 255 where the picture is, 0 in a vignette.
+    clear: likewise, 255 where there was no clutter either.
     to_working: 3 by 3, pixels of the original to working pixels.
+    shape: height and width of the original, pixels.
     """
 
     grey: Array
     mask: Array
+    clear: Array
     to_working: Array
+    shape: tuple[int, int]
 
 
 class Features(NamedTuple):
@@ -48,7 +61,7 @@ class Features(NamedTuple):
 
 
 def canonical(rgb: Array, *, side_pixels: int) -> Canonical:
-    """Crop uniform borders and bring the longer side to `side_pixels`.
+    """Take out clutter, crop uniform margins and bring the longer side to `side_pixels`.
 
     Args:
         rgb: (height, width, 3) uint8.
@@ -56,28 +69,35 @@ def canonical(rgb: Array, *, side_pixels: int) -> Canonical:
 
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    left, top, right, bottom = _content_box(grey)
-    inner = grey[top:bottom, left:right]
-    scale = side_pixels / max(inner.shape)
-    width, height = (max(8, round(length * scale)) for length in (right - left, bottom - top))
-    resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    working = cv2.resize(inner, (width, height), interpolation=resampling)
-    sx, sy = width / (right - left), height / (bottom - top)
-    to_working = np.array([[sx, 0, (0.5 - left) * sx - 0.5], [0, sy, (0.5 - top) * sy - 0.5], [0, 0, 1]])
-    return Canonical(working, _picture_mask(working), to_working)
+    whole = (0, 0, grey.shape[1], grey.shape[0])
+    working, to_working = _at_working_size(grey, whole, side_pixels)
+    cleaned, cluttered = clean(working)
+    box = _content_box(cleaned)
+    if box != (0, 0, *working.shape[::-1]):
+        corners = np.array([[box[0], box[2]], [box[1], box[3]]]) / np.diag(to_working)[:2, None]
+        left, top, right, bottom = np.rint(corners).T.astype(int).ravel().tolist()
+        working, to_working = _at_working_size(grey, (left, top, right, bottom), side_pixels)
+        cleaned, cluttered = clean(working)
+    mask = _picture_mask(cleaned)
+    return Canonical(cleaned, mask, mask & ~cluttered, to_working, grey.shape)
 
 
 def extract(picture: Canonical, *, max_features: int) -> Features:
-    """Take the strongest SIFT features of the contrast-equalised picture, as RootSIFT (Arandjelovic 2012)."""
-    sift, clahe = _detectors(max_features)
-    keypoints, descriptors = sift.detectAndCompute(clahe.apply(picture.grey), picture.mask)
+    """Take SIFT features of the contrast-equalised picture, as RootSIFT (Arandjelovic 2012).
+
+    The strongest of every cell of a grid come first, then the second strongest, so that one contrasty spot, a label
+    say, does not take the place of the skin around it.
+    """
+    sift, clahe = _detectors(DETECTED * max_features)
+    equalised = clahe.apply(picture.grey)
+    keypoints = sift.detect(equalised, picture.clear)
     if not keypoints:
         return Features(np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8))
-    order = np.argsort([-k.response for k in keypoints], kind="stable")[:max_features]
-    chosen = [keypoints[i] for i in order]
-    rows = [(*k.pt, np.log2(k.size), np.deg2rad(k.angle)) for k in chosen]
-    points = np.array(rows, dtype=np.float32)
-    root = np.sqrt(descriptors[order] / np.maximum(descriptors[order].sum(1, keepdims=True), 1e-6))
+    found = np.array([(*k.pt, k.response) for k in keypoints], dtype=np.float32)
+    chosen = [keypoints[i] for i in _spread(found, equalised.shape)[:max_features]]
+    kept, descriptors = sift.compute(equalised, chosen)
+    points = np.array([(*k.pt, np.log2(k.size), np.deg2rad(k.angle)) for k in kept], dtype=np.float32)
+    root = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-6))
     return Features(points, np.clip(np.rint(root * DESCRIPTOR_SCALE), 0, 255).astype(np.uint8))
 
 
@@ -92,22 +112,60 @@ def _detectors(max_features: int) -> tuple[cv2.SIFT, cv2.CLAHE]:
     return cv2.SIFT.create(nfeatures=max_features, contrastThreshold=CONTRAST), cv2.createCLAHE(3.0, (8, 8))
 
 
+def _at_working_size(grey: Array, box: tuple[int, int, int, int], side_pixels: int) -> tuple[Array, Array]:
+    """Cut a box (left, top, right, bottom) out and resize it; return it and the map from the whole's pixels to its."""
+    left, top, right, bottom = box
+    scale = side_pixels / max(right - left, bottom - top)
+    width, height = (max(8, round(length * scale)) for length in (right - left, bottom - top))
+    resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    working = cv2.resize(grey[top:bottom, left:right], (width, height), interpolation=resampling)
+    sx, sy = width / (right - left), height / (bottom - top)
+    return working, np.array([[sx, 0, (0.5 - left) * sx - 0.5], [0, sy, (0.5 - top) * sy - 0.5], [0, 0, 1]])
+
+
+def _spread(points: Array, shape: tuple[int, ...]) -> Array:
+    """Order features, rows of x, y and response: the strongest of each cell of a grid, then the second ones."""
+    cell = np.floor(points[:, :2] / (shape[1] + 1, shape[0] + 1) * CELLS).astype(np.int64) @ (1, CELLS)
+    strongest = np.lexsort([-points[:, 2], cell])
+    first = np.searchsorted(cell[strongest], cell[strongest])
+    turn = np.empty(len(points), np.int64)
+    turn[strongest] = np.arange(len(points)) - first
+    return np.lexsort([-points[:, 2], turn])
+
+
 def _content_box(grey: Array) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom of what is left without uniform borders."""
+    """Return left, top, right, bottom of what is left without uniform margins."""
     height, width = grey.shape
-    top, bottom = _uniform(grey), _uniform(grey[::-1])
-    left, right = _uniform(grey.T), _uniform(grey.T[::-1])
-    if max(top, bottom) > BORDER_MAX_SHARE * height or max(left, right) > BORDER_MAX_SHARE * width:
+    left, top, right, bottom = 0, 0, width, height
+    for _ in range(PEELS):
+        inner = grey[top:bottom, left:right]
+        rows = [_uniform(side) for side in (inner, inner[::-1])]
+        columns = [_uniform(side) for side in (inner.T, inner.T[::-1])]
+        if not any(rows + columns):
+            break
+        left, right, top, bottom = left + columns[0], right - columns[1], top + rows[0], bottom - rows[1]
+        if min(right - left, bottom - top) < MIN_SIDE:
+            return 0, 0, width, height
+    if max(left, width - right) > MARGIN_MAX_SHARE * width or max(top, height - bottom) > MARGIN_MAX_SHARE * height:
         return 0, 0, width, height
-    return left, top, width - right, height - bottom
+    return left, top, right, bottom
 
 
 def _uniform(grey: Array) -> int:
-    """Count the rows, from the first on, that are uniform and of the first row's level."""
-    rows = grey.astype(np.float32)
-    level = rows[0].mean()
-    border = (rows.std(1) <= BORDER_MAX_STD) & (np.abs(rows.mean(1) - level) <= BORDER_MAX_STD)
-    return len(border) if border.all() else int(np.argmin(border))
+    """Count the rows, from the first on, that are uniform and of the first row's level, if they end at an edge.
+
+    Skin that fades into its surroundings ends at none.
+    """
+    low, middle, high = (round(share * (grey.shape[1] - 1)) for share in (MARGIN_TAILS[0], 0.5, MARGIN_TAILS[1]))
+    rows = np.sort(grey, axis=1).astype(np.float32)
+    level, spread = rows[:, middle], rows[:, high] - rows[:, low]
+    margin = (spread <= MARGIN_MAX_RANGE) & (np.abs(level - level[0]) <= MARGIN_MAX_RANGE / 2)
+    if margin.all() or not margin[0]:
+        return len(margin) if margin.all() else 0
+    count = int(np.argmin(margin))
+    beyond = min(count + EDGE_WIDTH, len(margin) - 1)
+    jump = abs(level[beyond] - level[count - 1]) + max(0.0, spread[beyond] - spread[count - 1])
+    return count if jump >= EDGE_MIN_JUMP else 0
 
 
 def _picture_mask(grey: Array) -> Array:
@@ -120,6 +178,6 @@ def _picture_mask(grey: Array) -> Array:
         filling |= np.isin(labels, list(corners)).astype(np.uint8)
     if not filling.any() or filling.mean() > CORNER_MAX_SHARE:
         return np.full(grey.shape, 255, np.uint8)
-    margin = np.ones((2 * MASK_MARGIN + 1, 2 * MASK_MARGIN + 1), np.uint8)
-    kept: Array = (1 - cv2.dilate(filling, margin)) * np.uint8(255)
+    edge = np.ones((2 * MASK_EDGE + 1, 2 * MASK_EDGE + 1), np.uint8)
+    kept: Array = (1 - cv2.dilate(filling, edge)) * np.uint8(255)
     return kept

@@ -24,7 +24,7 @@ class Found(NamedTuple):
 
     candidates: every pair that was verified, as positions of distinct pictures, with what proposed it.
     edges: the scalar columns of Duplicates.
-    transforms: theirs, (edges, 6) float32.
+    transforms: theirs, (edges, 9) float32.
     kept: for every image the position of the image kept in its place, itself if it is kept.
     """
 
@@ -77,7 +77,6 @@ def find_duplicates(
         proposed,
         alone,
         features,
-        phash=phash[distinct],
         params=verifying,
         engine=engine,
         scratch=scratch,

@@ -91,7 +91,7 @@ def _fit(a: Array, b: Array, *, min_inliers: int) -> Alignment | None:
     counted = [
         (_distinct(a, b, _errors(matrix, a, b) < AFFINE_TOLERANCE), matrix)
         for matrix in (fine, rough)
-        if matrix is not None and _plausible(matrix)
+        if matrix is not None and plausible(matrix) and np.linalg.det(matrix[:, :2]) > 0
     ]
     if not counted:
         return None
@@ -111,8 +111,7 @@ def _distinct(a: Array, b: Array, chosen: Array) -> int:
     return min(len(np.unique(np.floor(points[chosen] / CELL), axis=0)) for points in (a, b))
 
 
-def _plausible(matrix: Array) -> bool:
-    large, small = np.linalg.svd(matrix[:, :2], compute_uv=False)
-    return bool(
-        np.linalg.det(matrix[:, :2]) > 0 and 1 / MAX_SCALE < small <= large < MAX_SCALE and large < MAX_STRETCH * small
-    )
+def plausible(matrix: Array) -> bool:
+    """Whether pictures are scaled and stretched so, by an affine map of 2 or 3 rows."""
+    large, small = np.linalg.svd(matrix[:2, :2], compute_uv=False)
+    return bool(1 / MAX_SCALE < small <= large < MAX_SCALE and large < MAX_STRETCH * small)

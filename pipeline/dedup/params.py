@@ -15,6 +15,7 @@ class Candidates(Section):
 
     max_distance_bits: Hamming radius of the 256-bit pHash, over 8 orientations.
     neighbours: nearest embeddings an image.
+    thumbnails: nearest thumbnails an image, over 8 orientations.
     voters: local features of an image, the strongest, that look for their like in all others.
     min_votes: that agree on turn and scale.
     lesion_pairs: also look at all pairs that the source says show one lesion.
@@ -22,6 +23,7 @@ class Candidates(Section):
 
     max_distance_bits: int
     neighbours: int
+    thumbnails: int
     voters: int
     min_votes: int
     lesion_pairs: bool
@@ -32,7 +34,10 @@ class Verify(Section):
 
     side_pixels: longer side at which pictures are compared.
     max_features: of one picture.
-    copy_max_deformation: local shifts that no affine map explains, by what noise explains; a copy has none.
+    copy_max_deformation: local shifts that no homography explains, by what noise explains; a copy has none.
+    copy_min_shared_clutter: how far hairs lie on each other where both have some: 1 wholly, 0 as by chance.
+    near_min_correlation: of two pictures compared as a whole, whose hashes are near.
+    whole_min_correlation: of others that were compared as a whole.
     smooth_min_correlation: of two pictures with too few features to match.
     """
 
@@ -42,6 +47,9 @@ class Verify(Section):
     copy_min_inliers: int
     copy_min_overlap: float
     copy_max_deformation: float
+    copy_min_shared_clutter: float
+    near_min_correlation: float
+    whole_min_correlation: float
     smooth_min_correlation: float
     same_lesion_min_correlation: float
     same_lesion_min_inliers: int

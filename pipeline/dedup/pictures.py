@@ -42,7 +42,7 @@ def draw(
 
     Args:
         duplicates: the table Duplicates.
-        transforms: theirs, (n, 6).
+        transforms: theirs, (n, 9).
         chosen: rows to draw, in the order of the pictures.
         image_ids: of `pixels`, sorted.
         pixels: of all images.
@@ -54,8 +54,9 @@ def draw(
     for i, position in enumerate(chosen):
         row, transform = duplicates.iloc[position], transforms[position]
         first, second = (pixels[int(np.searchsorted(image_ids, row[end]))] for end in ("a", "b"))
-        moved = cv2.warpAffine(first, transform.reshape(2, 3), second.shape[1::-1], flags=cv2.INTER_AREA)
-        inside = cv2.warpAffine(np.ones(first.shape[:2], np.uint8), transform.reshape(2, 3), second.shape[1::-1])
+        size, matrix = second.shape[1::-1], transform.reshape(3, 3).astype(np.float64)
+        moved = cv2.warpPerspective(first, matrix, size, flags=cv2.INTER_AREA)
+        inside = cv2.warpPerspective(np.ones(first.shape[:2], np.uint8), matrix, size)
         blend = np.where(inside[..., None] > 0, (moved.astype(np.uint16) + second) // 2, second // 3).astype(np.uint8)
         edge, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(blend, edge, -1, OUTLINE, max(1, second.shape[1] // 200))

@@ -21,13 +21,21 @@ class Duplicates(Table):
             "what proves it: equal bytes, equal pixels, or geometry",
             choices=("bytes", "pixels", "geometry"),
         ),
-        texts("proposed_by", "bytes, pixels, phash, embedding, features, lesion"),
+        texts("proposed_by", "bytes, pixels, phash, thumbnail, embedding, features, lesion"),
         number("distance_bits", "smallest Hamming distance of the 256-bit pHashes over 8 orientations"),
         number("overlap", "share of the smaller image's area that the transform maps into the other, 0 to 1"),
         number("correlation", "of the grey values where the two overlap, a low quantile over tiles, -1 to 1"),
-        number("deformation", "local shifts that no affine map explains, by what noise explains", nullable=True),
-        integer("inliers", "feature matches that agree with the transform"),
-        vector("transform", "2 by 3 affine matrix, row by row: pixels of a to pixels of b"),
+        number("deformation", "local shifts that no homography explains, by what noise explains", nullable=True),
+        number(
+            "shared_clutter",
+            "how far the smaller clutter (hairs, letters) lies on the other's: 1 wholly, 0 as by chance",
+            nullable=True,
+        ),
+        integer(
+            "inliers",
+            "feature matches that agree with the transform; 0 where it was found by comparing the pictures as a whole",
+        ),
+        vector("transform", "3 by 3 homography, row by row: pixels of a to pixels of b"),
     )
 
 

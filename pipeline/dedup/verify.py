@@ -14,38 +14,49 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.core.arrays import SharedArrays
 from pipeline.core.engine import Engine, map_shards
-from pipeline.core.orientations import COUNT
 from pipeline.core.shards import Pixels
-from pipeline.dedup.agreement import Agreement, agree
+from pipeline.dedup.agreement import Agreement, agree, overlap
 from pipeline.dedup.features import Canonical, Features, canonical, extract
-from pipeline.dedup.geometry import Alignment, align
+from pipeline.dedup.geometry import Alignment, align, plausible
 from pipeline.dedup.params import Verify
-from pipeline.dedup.smooth import align_smooth
+from pipeline.dedup.whole import align_whole, thumbnail
 
 IMAGES_A_TASK = 64
 PAIRS_A_TASK = 250
-FEW_FEATURES = 40  # with less, the grey values are compared as a whole if the features fail
+FEW_FEATURES = 40  # with less, the pictures are compared as a whole, too, and may have no tile to compare
 CACHED = 64  # decoded pictures a worker keeps: pairs come sorted, so one side repeats
 
 Array = np.ndarray[Any, Any]
-Finding = tuple[str, Agreement, int]  # relation, how well they agree, inliers
+MEASURED = ("overlap", "correlation", "deformation", "shared_clutter")  # of Agreement, and columns of Duplicates
+RELATIONS = ("same_lesion", "copy")  # the stronger last
+
+
+class Finding(NamedTuple):
+    """What a pair is, how well it agrees, and the features that agree: 0 where it was compared as a whole."""
+
+    relation: str
+    seen: Agreement
+    inliers: int
 
 
 class Pairs(NamedTuple):
-    """One task: pairs of places in the rest, which holds each picture's number in the whole, its pixels, its hashes."""
+    """One task: pairs of places in the rest, which holds each picture's number in the whole, and its pixels.
+
+    whole: (pairs,) the least correlation of one more comparison, as a whole; infinite: none.
+    """
 
     pairs: Array
+    whole: Array
     numbers: Array
     pixels: Pixels
-    phash: Array
 
 
 def extract_features(pixels: Pixels, *, params: Verify, engine: Engine, scratch: Path) -> SharedArrays:
     """Extract every picture's features, once.
 
     Returns:
-        points, descriptors (features of all pictures, one picture below the other), owners (the picture's number) and
-        sizes (of each picture: working width and height).
+        points, descriptors (features of all pictures, one picture below the other), owners (the picture's number), and
+        of each picture sizes (working width and height) and thumbnails.
 
     """
     tasks = [
@@ -61,7 +72,6 @@ def verify(
     pixels: Pixels,
     features: SharedArrays,
     *,
-    phash: Array,
     params: Verify,
     engine: Engine,
     scratch: Path,
@@ -69,66 +79,76 @@ def verify(
     """Look at every candidate pair.
 
     Args:
-        candidates: a, b (positions into pixels, a < b) and what else is known; sorted.
+        candidates: a, b (positions into pixels, a < b), proposed_by, and what else is known; sorted.
         pixels: of all pictures.
         features: of all pictures.
-        phash: (pictures, 256) uint8.
         params: thresholds.
         engine: where the work is done.
         scratch: for finished work.
 
     Returns:
-        the candidates that hold, with relation, overlap, correlation, deformation, inliers; their transforms (n, 6).
+        the candidates that hold, with relation, what MEASURED lists, inliers; their transforms (n, 9).
 
     """
-    columns = ["row", "relation", "overlap", "correlation", "deformation", "inliers"]
-    tasks = list(_tasks(candidates[["a", "b"]].to_numpy(), pixels, phash))
+    columns = ["row", "relation", *MEASURED, "inliers"]
+    floors = {"phash": params.near_min_correlation, "thumbnail": params.whole_min_correlation}
+    whole = np.array([min(floors.get(s, np.inf) for s in sources) for sources in candidates["proposed_by"]])
+    tasks = list(_tasks(candidates[["a", "b"]].to_numpy(), whole, pixels))
     check = partial(_verify_pairs, features=features, params=params)
     parts = list(map_shards(check, tasks, label="verify", engine=engine, scratch=scratch))
     offsets = np.cumsum([0, *(len(task.pairs) for task in tasks)])
     rows = [(offset + row, *rest) for offset, part in zip(offsets, parts, strict=False) for row, *rest in part]
     found = pd.DataFrame([row[:-1] for row in rows], columns=columns).astype({"row": "int64", "inliers": "int64"})
-    transforms = np.array([row[-1] for row in rows], dtype=np.float32).reshape(-1, 6)
+    transforms = np.array([row[-1] for row in rows], dtype=np.float32).reshape(-1, 9)
     proven = candidates.iloc[found.pop("row")].reset_index(drop=True)
     return pd.concat([proven, found], axis=1), transforms
 
 
-def relation(agreement: Agreement, inliers: int, params: Verify) -> str | None:
-    """Say what a pair is by the thresholds: `copy`, `same_lesion`, or nothing."""
+def relation(seen: Agreement, params: Verify, *, inliers: int | None, floor: float) -> str | None:
+    """Say what a pair is by the thresholds, or None.
+
+    Args:
+        seen: how well the two agree.
+        params: thresholds of a copy.
+        inliers: None if they were compared as a whole.
+        floor: least correlation of a pair that shows the same at all.
+
+    """
     if (
-        inliers >= params.copy_min_inliers
-        and agreement.correlation >= params.copy_min_correlation
-        and agreement.overlap >= params.copy_min_overlap
-        and agreement.deformation <= params.copy_max_deformation
+        (inliers is None or inliers >= params.copy_min_inliers)
+        and seen.correlation >= params.copy_min_correlation
+        and seen.overlap >= params.copy_min_overlap
+        and seen.deformation <= params.copy_max_deformation
+        and not seen.shared_clutter < params.copy_min_shared_clutter
     ):
         return "copy"
-    if inliers >= params.same_lesion_min_inliers and agreement.correlation >= params.same_lesion_min_correlation:
-        return "same_lesion"
-    return None
+    enough = inliers is None or inliers >= params.same_lesion_min_inliers
+    return "same_lesion" if enough and seen.correlation >= floor else None
 
 
-def _tasks(pairs: Array, pixels: Pixels, phash: Array) -> Iterator[Pairs]:
+def _tasks(pairs: Array, whole: Array, pixels: Pixels) -> Iterator[Pairs]:
     for start in range(0, len(pairs), PAIRS_A_TASK):
-        numbers, places = np.unique(pairs[start : start + PAIRS_A_TASK], return_inverse=True)
-        yield Pairs(places.reshape(-1, 2), numbers, pixels.take(numbers), phash[numbers])
+        stop = start + PAIRS_A_TASK
+        numbers, places = np.unique(pairs[start:stop], return_inverse=True)
+        yield Pairs(places.reshape(-1, 2), whole[start:stop], numbers, pixels.take(numbers))
 
 
 def _features(task: tuple[int, Pixels], *, params: Verify) -> dict[str, Array]:
     cv2.setNumThreads(1)  # tasks run beside each other
     start, pixels = task
     pictures = (canonical(pixels[i], side_pixels=params.side_pixels) for i in range(len(pixels)))
-    found = [(p.grey.shape[::-1], extract(p, max_features=params.max_features)) for p in pictures]
+    found = [(p.grey.shape[::-1], thumbnail(p), extract(p, max_features=params.max_features)) for p in pictures]
+    sizes, thumbnails, features = zip(*found, strict=True)
     return {
-        "points": np.concatenate([features.points for _, features in found]),
-        "descriptors": np.concatenate([features.descriptors for _, features in found]),
-        "owners": np.repeat(np.arange(start, start + len(found)), [len(features.points) for _, features in found]),
-        "sizes": np.array([size for size, _ in found], dtype=np.int64),
+        "points": np.concatenate([f.points for f in features]),
+        "descriptors": np.concatenate([f.descriptors for f in features]),
+        "owners": np.repeat(np.arange(start, start + len(found)), [len(f.points) for f in features]),
+        "sizes": np.array(sizes, dtype=np.int64),
+        "thumbnails": np.stack(thumbnails),
     }
 
 
-def _verify_pairs(
-    task: Pairs, *, features: SharedArrays, params: Verify
-) -> list[tuple[int, str, float, float, float, int, Array]]:
+def _verify_pairs(task: Pairs, *, features: SharedArrays, params: Verify) -> list[tuple[Any, ...]]:
     """Verify one task's pairs; of those that hold, the pair's place in the task, its finding and the transform."""
     cv2.setNumThreads(1)  # tasks run beside each other
 
@@ -138,29 +158,47 @@ def _verify_pairs(
 
     limits = np.searchsorted(features["owners"], np.stack([task.numbers, task.numbers + 1], axis=1))
     own = [Features(features["points"][i:j], features["descriptors"][i:j]) for i, j in limits]
-    widths = features["sizes"][task.numbers, 0]
+    widths, thumbnails = features["sizes"][task.numbers, 0], features["thumbnails"][task.numbers]
     found = []
     with threadpool_limits(1):
         for row, (a, b) in enumerate(task.pairs):
             alignment = align(own[a], own[b], b_width=widths[b], min_inliers=params.same_lesion_min_inliers)
             finding = _compare(picture(a), picture(b), alignment, params=params) if alignment else None
-            if not finding and min(len(own[a].points), len(own[b].points)) < FEW_FEATURES:
-                finding = _compare_smooth(picture(a), picture(b), *task.phash[[a, b]], params=params)
+            few = min(len(own[a].points), len(own[b].points)) < FEW_FEATURES
+            if (few or np.isfinite(task.whole[row])) and (finding is None or finding.relation != RELATIONS[-1]):
+                small = (thumbnails[a], thumbnails[b])
+                other = _compare_whole(picture(a), picture(b), small, floor=task.whole[row], few=few, params=params)
+                finding = max([f for f in (finding, other) if f], key=_strength, default=None)
             if finding:
                 name, seen, inliers = finding
                 matrix = np.linalg.inv(picture(b).to_working) @ seen.matrix @ picture(a).to_working
-                found.append((row, name, seen.overlap, seen.correlation, seen.deformation, inliers, matrix[:2].ravel()))
+                measured = (float(getattr(seen, column)) for column in MEASURED)
+                found.append((row, name, *measured, inliers, (matrix / matrix[2, 2]).ravel()))
     return found
+
+
+def _strength(finding: Finding) -> tuple[int, float]:
+    return RELATIONS.index(finding.relation), finding.seen.correlation
 
 
 def _compare(a: Canonical, b: Canonical, alignment: Alignment, *, params: Verify) -> Finding | None:
     seen = agree(a, b, alignment.matrix)
-    name = relation(seen, alignment.inliers, params)
-    return (name, seen, alignment.inliers) if name else None
+    name = relation(seen, params, inliers=alignment.inliers, floor=params.same_lesion_min_correlation)
+    return Finding(name, seen, alignment.inliers) if name else None
 
 
-def _compare_smooth(a: Canonical, b: Canonical, phash_a: Array, phash_b: Array, *, params: Verify) -> Finding | None:
-    seen = align_smooth(a, b, hash_a=phash_a.reshape(COUNT, -1), hash_b=phash_b.reshape(COUNT, -1))
-    if seen and seen.correlation >= params.smooth_min_correlation and seen.overlap >= params.copy_min_overlap:
-        return "copy", seen, 0
+def _compare_whole(
+    a: Canonical, b: Canonical, thumbnails: tuple[Array, Array], *, floor: float, few: bool, params: Verify
+) -> Finding | None:
+    aligned = align_whole(a, b, thumbnails=thumbnails)
+    if aligned is None:
+        return None
+    matrix, correlation = aligned
+    if seen := agree(a, b, matrix) if plausible(matrix) else None:
+        name = relation(seen, params, inliers=None, floor=floor)
+        if name:
+            return Finding(name, seen, 0)
+    share = overlap(a.grey.shape, b.grey.shape, matrix)
+    if few and correlation >= params.smooth_min_correlation and share >= params.copy_min_overlap:
+        return Finding("copy", Agreement(matrix, share, correlation, float("nan"), float("nan")), 0)
     return None

@@ -32,7 +32,14 @@ def test_a_run_ranks_the_planted_copies_and_a_second_one_repeats_it(
     scrape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--dermnet", str(scrape), "--originals", "22", "--designs", "aug10", "--no-embeddings"]
-    arguments += ["--finders", "ours", "pHash-256, 8 orientations", "CLIP cosine", "--cache", str(tmp_path / "cache")]
+    arguments += [
+        "--finders",
+        "ours",
+        "pHash-256, 8 orientations",
+        "cosine of the vectors",
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
     written = [tmp_path / name for name in ("first.json", "second.json")]
     for path in written:
         assert main([*arguments, "--write", str(path)]) == 0
@@ -42,7 +49,7 @@ def test_a_run_ranks_the_planted_copies_and_a_second_one_repeats_it(
     ours, hashes = (setting["finders"][name] for name in ("ours", "pHash-256, 8 orientations"))
     assert ours["average_precision"] >= hashes["average_precision"]
     assert setting["operating_point"]["proven"]["false_pairs"] == 0
-    assert setting["unavailable"] == {"CLIP cosine": "without --weights there are no vectors"}
+    assert setting["unavailable"] == {"cosine of the vectors": "without --weights there are no vectors"}
     printed = capsys.readouterr().out
     assert "| ours |" in printed
     assert "| fastdup |" in printed

@@ -73,7 +73,7 @@ def test_a_pair_proposed_twice_is_one_row_that_names_both_sources() -> None:
 
 def test_local_features_vote_for_turned_crops_among_many_others() -> None:
     rng = np.random.default_rng(0)
-    pictures = [lesion(seed) for seed in range(12)]
+    pictures = [lesion(seed) for seed in range(40)]
     planted = []
     for source in range(3):
         y, x = rng.integers(0, 45), rng.integers(0, 60)
@@ -85,7 +85,7 @@ def test_local_features_vote_for_turned_crops_among_many_others() -> None:
         np.concatenate([features.points for features in found]),
         np.concatenate([features.descriptors for features in found]),
         owners=np.repeat(np.arange(len(found)), [len(features.points) for features in found]),
-        min_votes=20,
+        min_votes=12,
     )
     assert [pair for pair in planted if pair not in pairs.tolist()] == []
-    assert len(pairs) < 15 * 14 / 2 / 2  # so few pictures get many chance votes
+    assert len(pairs) < 43 * 42 / 2 / 4  # few pictures get many chance votes

@@ -78,7 +78,7 @@ def test_planted_copies_are_removed_grouped_and_reported(tmp_path: Path) -> None
     assert summary["conflicts"]["across_lesions"]["copy"] == len(conflicts)
     assert sum(summary["images_by_split"].values()) == 8
     assert len(list((tmp_path / "reports/dedup/pictures").glob("*_copy.png"))) == 3
-    assert store.vectors(Duplicates, "transform").shape == (len(edges), 6)
+    assert store.vectors(Duplicates, "transform").shape == (len(edges), 9)
 
 
 @pytest.mark.pipeline

@@ -34,10 +34,16 @@ def table(count: int, **columns: Any) -> pd.DataFrame:
 def proven(*pairs: tuple[int, int], relation: str = "copy") -> tuple[pd.DataFrame, Array]:
     frame = pd.DataFrame(pairs, columns=["a", "b"]).astype("int64")
     frame = frame.assign(
-        relation=relation, overlap=1.0, correlation=0.9, deformation=2.0, inliers=50, distance_bits=9.0
+        relation=relation,
+        overlap=1.0,
+        correlation=0.9,
+        deformation=2.0,
+        shared_clutter=0.9,
+        inliers=50,
+        distance_bits=9.0,
     )
     frame["proposed_by"] = [("phash",)] * len(pairs)
-    return frame, np.tile(np.array([2, 0, 5, 0, 2, 7], np.float32), (len(pairs), 1))
+    return frame, np.tile(np.array([2, 0, 5, 0, 2, 7, 0, 0, 1], np.float32), (len(pairs), 1))
 
 
 def test_the_keeper_has_the_better_evidence_then_more_pixels_then_fewer_flags_then_the_smaller_name() -> None:
@@ -110,7 +116,7 @@ def test_equal_bytes_are_named_as_such() -> None:
         ["b:0000", "b:0001", "bytes", "copy"],
         ["b:0000", "b:0002", "pixels", "copy"],
     ]
-    assert transforms.tolist() == [[1, 0, 0, 0, 1, 0]] * 2
+    assert transforms.tolist() == [[1, 0, 0, 0, 1, 0, 0, 0, 1]] * 2
 
 
 def test_a_twin_on_the_other_side_of_the_keeper_inherits_the_inverse_transform() -> None:
@@ -121,8 +127,7 @@ def test_a_twin_on_the_other_side_of_the_keeper_inherits_the_inverse_transform()
         images, np.zeros((3, 256), np.uint8), found, matrices, represented_by=represented_by, kept=np.array([1, 1, 1])
     )
     place = edges[["a", "b"]].to_numpy().tolist().index(["b:0001", "b:0002"])
-    forth = np.vstack([matrices[0].reshape(2, 3), [0, 0, 1]])
-    assert transforms[place].reshape(2, 3) == pytest.approx(np.linalg.inv(forth)[:2])
+    assert transforms[place].reshape(3, 3) == pytest.approx(np.linalg.inv(matrices[0].reshape(3, 3)))
 
 
 def test_groups_join_over_patient_lesion_and_verified_pairs_and_only_copies_are_removed() -> None:

@@ -15,8 +15,6 @@ from pipeline.core.shards import decode
 from pipeline.dedup.features import canonical, extract, mirror
 from pipeline.dedup.params import Verify
 from pipeline.dedup.verify import FEW_FEATURES, extract_features, verify
-from pipeline.fingerprint.as_pillow import to_grey
-from pipeline.fingerprint.hashes import perceptual_hashes, shrink
 from pipeline.ingest.tables import Images
 from tests.drawn import ingest, jpeg, lesion, png
 from tests.project import ROOT
@@ -26,16 +24,15 @@ PARAMS = Verify(**yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"
 Array = np.ndarray[Any, Any]
 
 
-def judge(tmp_path: Path, a: Array, b: Array) -> tuple[pd.DataFrame, Array]:
+def judge(tmp_path: Path, a: Array, b: Array, *, proposed_by: str = "features") -> tuple[pd.DataFrame, Array]:
     """Verify one pair of pictures, through files and tables as in the stage."""
     store = ingest(tmp_path, {"a.png": png(a), "b.png": png(b)})
     pixels = store.pixels(store.read(Images, "demo"))
-    phash = np.concatenate([perceptual_hashes(shrink(to_grey(image)[None])).reshape(1, -1) for image in (a, b)])
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     features = extract_features(pixels, params=PARAMS, engine="local", scratch=scratch)
-    pair = pd.DataFrame({"a": [0], "b": [1]})
-    return verify(pair, pixels, features, phash=phash, params=PARAMS, engine="local", scratch=scratch)
+    pair = pd.DataFrame({"a": [0], "b": [1], "proposed_by": [(proposed_by,)]})
+    return verify(pair, pixels, features, params=PARAMS, engine="local", scratch=scratch)
 
 
 def turn(image: Array, degrees: float) -> tuple[Array, Array]:
@@ -55,6 +52,40 @@ def labelled(image: Array) -> Array:
     return image
 
 
+def haired(image: Array, seed: int) -> Array:
+    rng, image = np.random.default_rng(seed), image.copy()
+    for _ in range(9):
+        ends = rng.uniform(0, 1, (2, 2)) * image.shape[1::-1]
+        cv2.line(image, *(tuple(int(v) for v in end) for end in ends), (40, 30, 25), 2, cv2.LINE_AA)
+    return image
+
+
+def watermarked(image: Array) -> Array:
+    image = image.copy()
+    cv2.putText(image, "CONFIDENTIAL", (6, 80), 0, 0.85, (255, 255, 255), 2, cv2.LINE_AA)
+    return image
+
+
+def page(image: Array) -> Array:
+    """Show a picture of 200 by 150 pixels between lines of text, its corner at (50, 60)."""
+    sheet = np.full((260, 300, 3), 255, np.uint8)
+    for i, y in enumerate((12, 26, 40, 226, 240, 254)):
+        cv2.putText(sheet, f"follow-up of patient {i * 37}, case {i}", (8, y), 0, 0.4, (30, 30, 60), 1, cv2.LINE_AA)
+    sheet[60:210, 50:250] = image
+    return sheet
+
+
+def tilted(image: Array) -> Array:
+    height, width = image.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    drawn = corners + np.array([[18, 8], [-6, 15], [-20, -4], [4, -14]], np.float32)
+    return cv2.warpPerspective(image, cv2.getPerspectiveTransform(drawn, corners), (width, height), flags=2)
+
+
+def noisy(image: Array) -> Array:
+    return np.clip(image + np.random.default_rng(0).normal(0, 20, image.shape), 0, 255).astype(np.uint8)
+
+
 @cache
 def planted() -> dict[str, tuple[Array, Array]]:
     image = lesion(1)
@@ -69,6 +100,8 @@ def planted() -> dict[str, tuple[Array, Array]]:
         "darker": ((image * 0.6 + 10).astype(np.uint8), shift(0, 0)),
         "blurred": (cv2.GaussianBlur(image, (0, 0), 1.2), shift(0, 0)),
         "labelled": (labelled(image), shift(0, 0)),
+        "haired": (haired(image, 1), shift(0, 0)),
+        "on a page": (page(image), shift(50, 60)),
         "framed": (cv2.copyMakeBorder(image, 12, 30, 40, 8, cv2.BORDER_CONSTANT, value=(20, 90, 20)), shift(40, 12)),
     }
 
@@ -79,9 +112,34 @@ def test_a_planted_copy_is_proven_with_the_transform_it_was_planted_by(kind: str
     found, transforms = judge(tmp_path, lesion(1), copy)
     assert found["relation"].tolist() == ["copy"]
     points = np.array([[20, 20, 1], [180, 20, 1], [100, 75, 1], [20, 130, 1], [180, 130, 1]])
-    away = np.linalg.norm(points @ transforms[0].reshape(2, 3).T - points @ true.T, axis=1)
+    away = np.linalg.norm(points @ transforms[0].reshape(3, 3)[:2].T - points @ true.T, axis=1)
     assert away.max() < 1.0
     assert found["overlap"].iloc[0] > (0.75 if kind == "turned" else 0.95)
+
+
+def test_a_tilted_copy_is_a_copy_by_a_homography(tmp_path: Path) -> None:
+    found, transforms = judge(tmp_path, lesion(1), tilted(lesion(1)))
+    assert found["relation"].tolist() == ["copy"]
+    assert np.abs(transforms[0].reshape(3, 3)[2, :2]).max() > 1e-4
+
+
+def test_a_noisy_copy_is_found_as_a_whole(tmp_path: Path) -> None:
+    found, transforms = judge(tmp_path, lesion(1), noisy(lesion(1)), proposed_by="phash")
+    assert len(found) == 1
+    points = np.array([[20, 20, 1], [180, 20, 1], [100, 75, 1], [20, 130, 1]])
+    assert np.linalg.norm(points @ (transforms[0].reshape(3, 3)[:2] - shift(0, 0)).T, axis=1).max() < 1.5
+
+
+def test_a_picture_with_hairs_elsewhere_is_another_photograph(tmp_path: Path) -> None:
+    image = lesion(1)
+    found, _ = judge(tmp_path, haired(image, 1), haired(image, 2))
+    assert found["relation"].tolist() == ["same_lesion"]
+    assert found["shared_clutter"].iloc[0] < PARAMS.copy_min_shared_clutter
+
+
+def test_a_shared_watermark_merges_nothing(tmp_path: Path) -> None:
+    found, _ = judge(tmp_path, watermarked(lesion(1)), watermarked(lesion(2)))
+    assert found.empty
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -153,7 +211,7 @@ def test_smooth_pictures_are_matched_by_their_grey_values(tmp_path: Path) -> Non
     assert found[["relation", "inliers"]].to_numpy().tolist() == [["copy", 0]]
     true = matrix(5, width=320, height=240) @ np.vstack([shift(0, 0, 1.6), [0, 0, 1]])
     points = np.array([[20, 20, 1], [180, 20, 1], [100, 75, 1], [20, 130, 1]])
-    assert np.linalg.norm(points @ (transforms[0].reshape(2, 3) - true).T, axis=1).max() < 6
+    assert np.linalg.norm(points @ (transforms[0].reshape(3, 3)[:2] - true).T, axis=1).max() < 6
 
 
 def test_unlike_smooth_pictures_and_blank_ones_are_not_matched(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def images(count: int = 400, *, seed: int = 0) -> pd.DataFrame:
 def duplicates(pairs: list[tuple[str, str, str]]) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
     """Make the table Duplicates of (a, b, relation), and its transforms."""
     frame = pd.DataFrame(pairs, columns=["a", "b", "relation"]).astype(str)
-    return fill(frame, Duplicates), np.zeros((len(frame), 6), dtype=np.float32)
+    return fill(frame, Duplicates), np.zeros((len(frame), 9), dtype=np.float32)
 
 
 def groups(known: pd.DataFrame, pairs: list[tuple[str, str, str]]) -> pd.DataFrame:

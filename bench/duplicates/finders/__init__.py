@@ -54,11 +54,11 @@ FINDERS = {
     "imagehash dHash-64": _hash("dhash", 8),
     "imagededup 0.3.3 PHash": _peer("imagededup", "imagededup==0.3.3.post2"),
     "cleanvision 0.3.7": _peer("cleanvision", "cleanvision==0.3.7"),
-    "CLIP cosine": Finder(peers.rank_cosine, PEERS, needs_vectors=True, uses_vectors=True),
-    "FiftyOne Brain, CLIP": Finder(
+    "cosine of the vectors": Finder(peers.rank_cosine, PEERS, needs_vectors=True, uses_vectors=True),
+    "FiftyOne Brain": Finder(
         peers.rank_fiftyone, (*PEERS, peers.SCRIPTS / "fiftyone_brain.py"), needs_vectors=True, uses_vectors=True
     ),
-    "SelfClean 0.0.39, CLIP": _peer("selfclean", "selfclean==0.0.39", needs_vectors=True),
+    "SelfClean 0.0.39": _peer("selfclean", "selfclean==0.0.39", needs_vectors=True),
 }
 # Peers of which no number can be given, and why.
 LEFT_OUT = {

@@ -18,7 +18,12 @@ from pipeline.dedup.groups import keeper_ranks, representatives
 from pipeline.dedup.verify import extract_features, verify
 
 # What a pair must show to be ranked at all, below everything that the profile's thresholds prove.
-RELAXED = {"same_lesion_min_correlation": 0.3, "same_lesion_min_inliers": 5, "smooth_min_correlation": 0.9}
+RELAXED = {
+    "same_lesion_min_correlation": 0.15,
+    "same_lesion_min_inliers": 5,
+    "near_min_correlation": 0.05,
+    "whole_min_correlation": 0.15,
+}
 TIERS = ("weak", "same_lesion", "copy", "pixels", "bytes")  # the strongest last
 CODE = ("pipeline.core", "pipeline.fingerprint", "pipeline.dedup", "bench.duplicates.finders.ours")
 
@@ -58,18 +63,18 @@ def rank(prepared: Prepared) -> pd.DataFrame:
 
 
 def evidence_score(pairs: pd.DataFrame) -> pd.Series[float]:
-    """Score pairs by the strongest kind of evidence, and within a kind by inliers times correlation.
+    """Score pairs by the strongest kind of evidence, and within a kind by the correlation.
 
     Args:
-        pairs: evidence (bytes, pixels, geometry), relation (copy, same_lesion, weak or missing), inliers, correlation.
+        pairs: evidence (bytes, pixels, geometry), relation (copy, same_lesion, weak or missing) and correlation.
 
     Returns:
         the evidence's place in `TIERS` plus a strength from 0 to 1; missing where nothing is proven.
 
     """
     kind = pairs["evidence"].where(pairs["evidence"].isin(["bytes", "pixels"]), pairs["relation"])
-    strength = (pairs["inliers"] * pairs["correlation"].clip(lower=0)).astype(float)
-    return kind.map({name: float(i) for i, name in enumerate(TIERS)}) + strength / (1 + strength)
+    strength = pairs["correlation"].clip(0, 1).astype(float)
+    return kind.map({name: float(i) for i, name in enumerate(TIERS)}) + strength
 
 
 def orientations(prints: Prints) -> tuple[Array, Array]:
@@ -98,9 +103,9 @@ def _relaxed(
 ) -> pd.DataFrame:
     """Verify candidates, positions in `apart`, by relaxed thresholds; the features lie in scratch already."""
     params = profile.dedup.verify.model_copy(update=RELAXED)
-    alone, phash = prints.pixels.take(apart), prints.phash[apart]
+    alone = prints.pixels.take(apart)
     features = extract_features(alone, params=params, engine="local", scratch=scratch)
     below = scratch / "relaxed"
     below.mkdir(exist_ok=True)
-    proven, _ = verify(candidates, alone, features, phash=phash, params=params, engine="local", scratch=below)
+    proven, _ = verify(candidates, alone, features, params=params, engine="local", scratch=below)
     return proven

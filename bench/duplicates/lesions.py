@@ -1,0 +1,225 @@
+"""`python -m bench.duplicates.lesions`: on all of HAM10000, which finders pair the images of one lesion.
+
+Nothing is planted. A true pair is one whose images carry one lesion id, or that people judged to show one lesion
+although the ids differ. Every finder ranks pairs; counted is how many of the pairs that the ids join lie above the cut
+where it has made as many false merges as ours makes at the profile's thresholds, and at none, 10 and 100 of them.
+
+The false-merge rate is taken on look-alikes: pairs of one diagnosis and two lesions that some source held for alike
+enough to be looked at. It counts what no judged list calls true, and comes with a Clopper-Pearson interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import beta
+
+from bench.duplicates import collection
+from bench.duplicates.__main__ import ROOT
+from bench.duplicates.collection import Collection, File, expect_whole, fingerprints
+from bench.duplicates.finders import FINDERS, OURS
+from bench.duplicates.originals import SAME, Verdicts, read_verdicts
+from bench.duplicates.prepared import Prepared, embed
+from bench.duplicates.profile import ENCODERS, Profile, read_profile
+from bench.duplicates.run import ranking
+from bench.environments import UnavailableError
+from pipeline.core.errors import UserError
+from pipeline.ingest.sources import ham10000
+from pipeline.ingest.sources.files import RawReader
+
+MAX_BYTES = 200_000_000
+CONFIDENCE = 0.95
+FALSE_MERGES = (0, 10, 100)  # besides as many as ours makes
+
+Array = np.ndarray[Any, Any]
+
+
+class Lesions(NamedTuple):
+    """All images of HAM10000 as a collection, with their lesion and diagnosis, file by file."""
+
+    gathered: Collection
+    lesion: Array
+    diagnosis: Array
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the finders; print the tables; return the exit status."""
+    options = _parser().parse_args(arguments)
+    profile = read_profile(options.profile, encoder=options.encoder)
+    try:
+        result = measure(
+            gather(options.ham10000, options.cache),
+            options.finders,
+            profile=profile,
+            weights=options.weights,
+            verdicts=read_verdicts(options.judged),
+            cache=options.cache,
+        )
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(table(result))
+    if options.write:
+        options.write.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    return 0
+
+
+def gather(folder: Path, cache: Path) -> Lesions:
+    """Lay all images out as files, once."""
+    entries = {
+        entry.source_id: entry for entry in ham10000.read(folder, licence="unsaid", attribution="unsaid").entries
+    }
+    with RawReader(folder, max_bytes=MAX_BYTES) as reader:
+        files = (File(name, reader.read(entry.locator)) for name, entry in entries.items())
+        gathered = collection.write(cache / "collections/ham10000-whole", files, count=len(entries), seed=0)
+    listed = [entries[label] for label in gathered.labels]
+    return Lesions(
+        gathered,
+        np.unique([entry.lesion_id or entry.source_id for entry in listed], return_inverse=True)[1],
+        np.array([str(entry.raw_label) for entry in listed]),
+    )
+
+
+def measure(
+    lesions: Lesions,
+    finders: Sequence[str],
+    *,
+    profile: Profile,
+    weights: Path | None,
+    verdicts: Verdicts,
+    cache: Path,
+) -> dict[str, Any]:
+    """Rank by every finder and count.
+
+    Args:
+        lesions: from `gather`.
+        finders: keys of FINDERS; ours comes first.
+        profile: our thresholds.
+        weights: of the encoder; None: finders that need vectors are left out.
+        verdicts: of people, on pairs whose ids differ.
+        cache: for finished work.
+
+    """
+    prints = fingerprints(lesions.gathered, profile)
+    expect_whole(lesions.gathered, prints)
+    digests = prints.images["stored_sha256"]
+    vectors = embed(prints.pixels, digests, profile, weights=weights, cache=cache / "vectors") if weights else None
+    prepared = Prepared(lesions.gathered, prints, profile, vectors, joined(lesions.lesion))
+    ours = ranking(prepared, OURS, FINDERS[OURS])
+    proven = ours[ours["relation"].isin(["copy", "same_lesion"])]
+    states = label(proven, lesions, verdicts)
+    report: dict[str, Any] = {
+        "images": len(lesions.lesion),
+        "pairs_joined_by_id": joined(lesions.lesion),
+        "ours": _ours(proven, states),
+        "look_alikes": false_merges(ours, lesions, verdicts),
+        "finders": {},
+        "unavailable": {},
+    }
+    allowed = sorted({*FALSE_MERGES, int((states == "false").sum())})
+    for name in [OURS, *(finder for finder in finders if finder != OURS)]:
+        try:
+            pairs = ranking(prepared, name, FINDERS[name]).dropna(subset="score")
+        except UnavailableError as error:
+            report["unavailable"][name] = str(error)
+            continue
+        report["finders"][name] = {str(n): found_before(pairs, lesions, verdicts, false=n) for n in allowed}
+    listed = lesions.gathered.labels
+    across = proven[states != "joined"]
+    rows = across.assign(
+        **{end: [listed[i] for i in across[end]] for end in ("a", "b")}, verdict=states[states != "joined"]
+    )
+    rows.to_csv(lesions.gathered.root / "pairs across lesions.csv", index=False)
+    return report
+
+
+def label(pairs: pd.DataFrame, lesions: Lesions, verdicts: Verdicts) -> Array:
+    """Say of each pair whether ids join it (`joined`), people do (`judged`), or nobody (`false`)."""
+    a, b = pairs["a"].to_numpy(), pairs["b"].to_numpy()
+    same = np.where(lesions.lesion[a] == lesions.lesion[b], "joined", "false")
+    names = lesions.gathered.labels
+    for i in np.flatnonzero(same == "false"):
+        if verdicts.get(frozenset((names[a[i]], names[b[i]]))) in SAME:
+            same[i] = "judged"
+    return same
+
+
+def joined(lesion: Array) -> int:
+    """Count the pairs of images that share a lesion."""
+    sizes = np.bincount(lesion)
+    return int((sizes * (sizes - 1) // 2).sum())
+
+
+def found_before(pairs: pd.DataFrame, lesions: Lesions, verdicts: Verdicts, *, false: int) -> int:
+    """Count the joined pairs ranked above the false pair that would be one too many; ties are taken all or none."""
+    states = label(pairs, lesions, verdicts)
+    wrong = np.cumsum(states == "false")
+    ends = np.append(pairs["score"].to_numpy()[1:] != pairs["score"].to_numpy()[:-1], True)
+    kept = np.flatnonzero(ends & (wrong <= false))
+    return int((states[: kept[-1] + 1] == "joined").sum()) if len(kept) else 0
+
+
+def false_merges(ours: pd.DataFrame, lesions: Lesions, verdicts: Verdicts) -> dict[str, Any]:
+    """Count what is merged of the look-alikes: all proposed pairs of one diagnosis whose ids differ."""
+    a, b = ours["a"].to_numpy(), ours["b"].to_numpy()
+    alike = (lesions.lesion[a] != lesions.lesion[b]) & (lesions.diagnosis[a] == lesions.diagnosis[b])
+    looked = ours[alike]
+    wrong = label(looked, lesions, verdicts) == "false"
+    report: dict[str, Any] = {"pairs": len(looked)}
+    for relation in ("copy", "same_lesion"):
+        count = int((wrong & (looked["relation"] == relation).to_numpy()).sum())
+        report[relation] = {"false": count, "rate_interval": exact_interval(count, len(looked))}
+    return report
+
+
+def exact_interval(count: int, total: int) -> list[float]:
+    """Return the Clopper-Pearson interval of a share."""
+    tail = (1 - CONFIDENCE) / 2
+    low = float(beta.ppf(tail, count, total - count + 1)) if count else 0.0
+    high = float(beta.ppf(1 - tail, count + 1, total - count)) if count < total else 1.0
+    return [round(low, 7), round(high, 7)]
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Lay the counts out as Markdown."""
+    cuts = list(next(iter(result["finders"].values())))
+    total = result["pairs_joined_by_id"]
+    lines = [
+        f"| pairs of one lesion, of {total}, at false merges: | {' | '.join(cuts)} |",
+        "|---" * (1 + len(cuts)) + "|",
+    ]
+    lines += [f"| {name} | {' | '.join(str(found[c]) for c in cuts)} |" for name, found in result["finders"].items()]
+    return "\n".join([*lines, "", json.dumps({"ours": result["ours"], "look-alikes": result["look_alikes"]})])
+
+
+def _ours(proven: pd.DataFrame, states: Array) -> dict[str, dict[str, int]]:
+    kinds = ("joined", "judged", "false")
+    return {
+        relation: {kind: int(((proven["relation"] == relation).to_numpy() & (states == kind)).sum()) for kind in kinds}
+        for relation in ("copy", "same_lesion")
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.duplicates.lesions", description=__doc__)
+    add = parser.add_argument
+    add("--ham10000", type=Path, metavar="FOLDER", required=True, help="the archives as the Dataverse publishes them")
+    add("--finders", nargs="+", choices=FINDERS, metavar="NAME", default=list(FINDERS), help="default: all")
+    add("--judged", type=Path, nargs="+", metavar="CSV", default=[ROOT / "docs/results/ham10000_across_lesions.csv"])
+    add("--profile", type=Path, default=ROOT / "profiles/ham10000.yaml", help="our thresholds (default: ham10000)")
+    add("--encoder", choices=ENCODERS, default="profile", help="of the vectors (default: the profile's own)")
+    add("--weights", type=Path, help="of the encoder; without it, what needs vectors is left out")
+    add("--cache", type=Path, default=ROOT / "bench/.cache/duplicates", help="finished work (default: bench/.cache)")
+    add("--write", type=Path, metavar="JSON", help="also write the results, to docs/results/lesions.json say")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,57 @@
+"""Find what was laid over a picture or lies on the skin: hairs, letters, rulers' ticks, frames' lines, air bubbles.
+
+All of it is thin and far brighter or darker than what surrounds it. Two pictures of one lesion may differ in it, and
+pictures of two lesions may share it (a watermark, a screen's frame), so it must neither spoil a proof nor be one.
+DullRazor (Lee et al. 1997) finds hairs so; here bright things count as well, and the fill is smooth, since
+a fill with texture would be compared.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+WIDTH = 11  # working pixels: what is wider is no clutter
+MIN_CONTRAST = 25  # grey levels against what surrounds it; the darkest pigment network stays below
+SMOOTHING = 0.7  # sigma in working pixels, against noise
+MIN_AREA = 24  # pixels that belong together: noise stays where it is
+EDGE = 5  # working pixels: side of what is added around
+FILL = 6.0  # sigma in working pixels
+
+Array = np.ndarray[Any, Any]
+
+
+def clean(grey: Array) -> tuple[Array, Array]:
+    """Fill clutter by what surrounds it.
+
+    Args:
+        grey: (height, width) uint8, at working size.
+
+    Returns:
+        the picture without clutter, and where it was: 255, elsewhere 0; both (height, width) uint8.
+
+    """
+    found = clutter(grey)
+    if not found.any():
+        return grey, found
+    clear = (found == 0).astype(np.float32)
+    weight = cv2.GaussianBlur(clear, (0, 0), FILL)
+    around = cv2.GaussianBlur(grey * clear, (0, 0), FILL) / np.maximum(weight, 1e-3)
+    filled = np.where(found > 0, np.where(weight > 1e-3, around, grey), grey)  # noqa: PLR2004 - nothing clear is near
+    return np.rint(filled).astype(np.uint8), found
+
+
+def clutter(grey: Array) -> Array:
+    """Mark what is thin and stands out, (height, width) uint8: 255 there, 0 elsewhere."""
+    smooth = cv2.GaussianBlur(grey, (0, 0), SMOOTHING)
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (WIDTH, WIDTH))
+    bright = cv2.morphologyEx(smooth, cv2.MORPH_TOPHAT, element)
+    dark = cv2.morphologyEx(smooth, cv2.MORPH_BLACKHAT, element)
+    stands_out = (cv2.max(bright, dark) > MIN_CONTRAST).astype(np.uint8)
+    _, parts, statistics, _ = cv2.connectedComponentsWithStats(stands_out, connectivity=8)
+    large = statistics[:, cv2.CC_STAT_AREA] >= MIN_AREA
+    large[0] = False  # what does not stand out
+    stands_out = large[parts].astype(np.uint8)
+    return np.asarray(cv2.dilate(stands_out, np.ones((EDGE, EDGE), np.uint8)) * np.uint8(255))
