@@ -55,8 +55,8 @@ def labelled(image: Array) -> Array:
 def haired(image: Array, seed: int) -> Array:
     rng, image = np.random.default_rng(seed), image.copy()
     for _ in range(9):
-        ends = rng.uniform(0, 1, (2, 2)) * image.shape[1::-1]
-        cv2.line(image, *(tuple(int(v) for v in end) for end in ends), (40, 30, 25), 2, cv2.LINE_AA)
+        start, end = np.rint(rng.uniform(0, 1, (2, 2)) * image.shape[1::-1]).astype(int).tolist()
+        cv2.line(image, start, end, (40, 30, 25), 2, cv2.LINE_AA)
     return image
 
 
@@ -79,7 +79,8 @@ def tilted(image: Array) -> Array:
     height, width = image.shape[:2]
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     drawn = corners + np.array([[18, 8], [-6, 15], [-20, -4], [4, -14]], np.float32)
-    return cv2.warpPerspective(image, cv2.getPerspectiveTransform(drawn, corners), (width, height), flags=2)
+    matrix = cv2.getPerspectiveTransform(drawn, corners)
+    return np.asarray(cv2.warpPerspective(image, matrix, (width, height), flags=cv2.INTER_CUBIC))
 
 
 def noisy(image: Array) -> Array:
