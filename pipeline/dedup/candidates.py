@@ -18,7 +18,7 @@ from pipeline.core.arrays import SharedArrays
 from pipeline.core.orientations import COUNT, IDENTITY
 from pipeline.dedup.params import Candidates
 from pipeline.dedup.votes import voted_pairs
-from pipeline.dedup.whole import turned
+from pipeline.dedup.whole import thumbnails, turned
 
 BLOCK = 2048  # images whose neighbours are sought at once: bounds the memory
 
@@ -45,7 +45,7 @@ def propose(
     voters = np.flatnonzero(np.arange(len(owners)) - np.searchsorted(owners, owners) < params.voters)
     proposals = {
         "phash": near_hashes(phash, max_distance_bits=params.max_distance_bits),
-        "thumbnail": nearest_thumbnails(features["thumbnails"], neighbours=params.thumbnails),
+        "thumbnail": nearest_thumbnails(thumbnails(features["squares"]), neighbours=params.thumbnails),
         "features": voted_pairs(
             features["points"][voters],
             features["descriptors"][voters],
@@ -103,20 +103,20 @@ def nearest_embeddings(vectors: Array, *, neighbours: int) -> Array:
     return distinct(np.concatenate(found))
 
 
-def nearest_thumbnails(thumbnails: Array, *, neighbours: int) -> Array:
+def nearest_thumbnails(tiny: Array, *, neighbours: int) -> Array:
     """Pair every picture with those whose thumbnails are nearest by cosine in some orientation; as `near_hashes`.
 
     Args:
-        thumbnails: (pictures, 256) float32, unit norm or zero.
+        tiny: (pictures, 256) float32, unit norm or zero, from `whole.thumbnails`.
         neighbours: an image.
 
     """
-    count = min(neighbours + COUNT, len(thumbnails))  # a symmetric picture finds itself in every orientation
-    index = faiss.IndexFlatIP(thumbnails.shape[1])
-    index.add(thumbnails)
+    count = min(neighbours + 1, len(tiny))  # a picture may find itself
+    index = faiss.IndexFlatIP(tiny.shape[1])
+    index.add(tiny)
     found = [np.zeros((0, 2), np.int64)]
-    for start, block in _blocks(thumbnails):
-        views = turned(block).reshape(-1, thumbnails.shape[1])
+    for start, block in _blocks(tiny):
+        views = turned(block).reshape(-1, tiny.shape[1])
         cosines, hits = index.search(np.ascontiguousarray(views), count)
         queries = np.repeat(np.arange(len(block)) + start, COUNT * count)
         found.append(_best(queries, hits.ravel(), cosines.ravel(), neighbours))

@@ -19,7 +19,7 @@ from pipeline.dedup.agreement import Agreement, agree, overlap
 from pipeline.dedup.features import Canonical, Features, canonical, extract
 from pipeline.dedup.geometry import Alignment, align, plausible
 from pipeline.dedup.params import Verify
-from pipeline.dedup.whole import align_whole, thumbnail
+from pipeline.dedup.whole import Whole, align_whole, small
 
 IMAGES_A_TASK = 64
 PAIRS_A_TASK = 250
@@ -27,6 +27,7 @@ FEW_FEATURES = 40  # with less, the pictures are compared as a whole, too, and m
 CACHED = 64  # decoded pictures a worker keeps: pairs come sorted, so one side repeats
 
 Array = np.ndarray[Any, Any]
+WHOLE_MIN_DETAIL = 0.4  # correlation of small squares; with less, tiles hardly ever agree
 MEASURED = ("overlap", "correlation", "deformation", "shared_clutter")  # of Agreement, and columns of Duplicates
 RELATIONS = ("same_lesion", "copy")  # the stronger last
 
@@ -56,7 +57,7 @@ def extract_features(pixels: Pixels, *, params: Verify, engine: Engine, scratch:
 
     Returns:
         points, descriptors (features of all pictures, one picture below the other), owners (the picture's number), and
-        of each picture sizes (working width and height) and thumbnails.
+        of each picture sizes (working width and height) and squares (see `whole.small`).
 
     """
     tasks = [
@@ -137,14 +138,14 @@ def _features(task: tuple[int, Pixels], *, params: Verify) -> dict[str, Array]:
     cv2.setNumThreads(1)  # tasks run beside each other
     start, pixels = task
     pictures = (canonical(pixels[i], side_pixels=params.side_pixels) for i in range(len(pixels)))
-    found = [(p.grey.shape[::-1], thumbnail(p), extract(p, max_features=params.max_features)) for p in pictures]
-    sizes, thumbnails, features = zip(*found, strict=True)
+    found = [(p.grey.shape[::-1], small(p), extract(p, max_features=params.max_features)) for p in pictures]
+    sizes, squares, features = zip(*found, strict=True)
     return {
         "points": np.concatenate([f.points for f in features]),
         "descriptors": np.concatenate([f.descriptors for f in features]),
         "owners": np.repeat(np.arange(start, start + len(found)), [len(f.points) for f in features]),
         "sizes": np.array(sizes, dtype=np.int64),
-        "thumbnails": np.stack(thumbnails),
+        "squares": np.stack(squares),
     }
 
 
@@ -158,17 +159,20 @@ def _verify_pairs(task: Pairs, *, features: SharedArrays, params: Verify) -> lis
 
     limits = np.searchsorted(features["owners"], np.stack([task.numbers, task.numbers + 1], axis=1))
     own = [Features(features["points"][i:j], features["descriptors"][i:j]) for i, j in limits]
-    widths, thumbnails = features["sizes"][task.numbers, 0], features["thumbnails"][task.numbers]
+    sizes, squares = features["sizes"][task.numbers], features["squares"][task.numbers]
     found = []
     with threadpool_limits(1):
         for row, (a, b) in enumerate(task.pairs):
-            alignment = align(own[a], own[b], b_width=widths[b], min_inliers=params.same_lesion_min_inliers)
+            alignment = align(own[a], own[b], b_width=sizes[b, 0], min_inliers=params.same_lesion_min_inliers)
             finding = _compare(picture(a), picture(b), alignment, params=params) if alignment else None
             few = min(len(own[a].points), len(own[b].points)) < FEW_FEATURES
             if (few or np.isfinite(task.whole[row])) and (finding is None or finding.relation != RELATIONS[-1]):
-                small = (thumbnails[a], thumbnails[b])
-                other = _compare_whole(picture(a), picture(b), small, floor=task.whole[row], few=few, params=params)
-                finding = max([f for f in (finding, other) if f], key=_strength, default=None)
+                shapes = (tuple(sizes[a, ::-1].tolist()), tuple(sizes[b, ::-1].tolist()))
+                whole = align_whole(squares[a], squares[b], shapes=shapes)
+                if whole and whole.detail >= WHOLE_MIN_DETAIL and plausible(whole.matrix):
+                    floor = float(task.whole[row])
+                    other = _compare_whole(picture(a), picture(b), whole, floor=floor, few=few, params=params)
+                    finding = max([f for f in (finding, other) if f], key=_strength, default=None)
             if finding:
                 name, seen, inliers = finding
                 matrix = np.linalg.inv(picture(b).to_working) @ seen.matrix @ picture(a).to_working
@@ -188,17 +192,12 @@ def _compare(a: Canonical, b: Canonical, alignment: Alignment, *, params: Verify
 
 
 def _compare_whole(
-    a: Canonical, b: Canonical, thumbnails: tuple[Array, Array], *, floor: float, few: bool, params: Verify
+    a: Canonical, b: Canonical, whole: Whole, *, floor: float, few: bool, params: Verify
 ) -> Finding | None:
-    aligned = align_whole(a, b, thumbnails=thumbnails)
-    if aligned is None:
-        return None
-    matrix, correlation = aligned
-    if seen := agree(a, b, matrix) if plausible(matrix) else None:
-        name = relation(seen, params, inliers=None, floor=floor)
-        if name:
-            return Finding(name, seen, 0)
-    share = overlap(a.grey.shape, b.grey.shape, matrix)
-    if few and correlation >= params.smooth_min_correlation and share >= params.copy_min_overlap:
-        return Finding("copy", Agreement(matrix, share, correlation, float("nan"), float("nan")), 0)
+    seen = agree(a, b, whole.matrix)
+    if name := relation(seen, params, inliers=None, floor=floor):
+        return Finding(name, seen, 0)
+    share = overlap(a.grey.shape, b.grey.shape, whole.matrix)
+    if few and whole.correlation >= params.smooth_min_correlation and share >= params.copy_min_overlap:
+        return Finding("copy", Agreement(whole.matrix, share, whole.correlation, float("nan"), float("nan")), 0)
     return None
