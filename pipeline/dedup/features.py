@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.dedup.clutter import clean
 
-MARGIN_MAX_RANGE = 6.0  # grey levels: a row or column this uniform, from the edge inwards, is margin
+MARGIN_MAX_RANGE = 10.0  # grey levels: a row or column this uniform, from the edge inwards, is margin
 MARGIN_TAILS = (0.06, 0.94)  # between these shares of its pixels the range is taken
 EDGE_WIDTH = 2  # rows
 EDGE_MIN_JUMP = 12.0  # grey levels, in the row's level or range
