@@ -16,6 +16,7 @@ import pandas as pd
 
 from pipeline.core.arrays import SharedArrays
 from pipeline.core.orientations import COUNT, IDENTITY
+from pipeline.dedup.hash_search import near_hashes
 from pipeline.dedup.params import Candidates
 from pipeline.dedup.votes import voted_pairs
 from pipeline.dedup.whole import thumbnails, turned
@@ -60,34 +61,15 @@ def propose(
     return merge(proposals, phash)
 
 
-def near_hashes(phash: Array, *, max_distance_bits: int) -> Array:
-    """Find every pair whose perceptual hashes are near in some orientation; exact, by brute force over blocks.
-
-    Args:
-        phash: (images, 8 * bytes) uint8, orientation by orientation.
-        max_distance_bits: inclusive.
-
-    Returns:
-        (pairs, 2) positions, the smaller first, sorted.
-
-    """
-    oriented = np.ascontiguousarray(phash).reshape(len(phash), COUNT, -1)
-    index = faiss.IndexBinaryFlat(8 * oriented.shape[2])
-    found = []
-    for start, block in _blocks(oriented):
-        index.add(np.ascontiguousarray(block[:, IDENTITY]))
-        limits, _, hits = index.range_search(block.reshape(-1, oriented.shape[2]), max_distance_bits + 1)
-        queries = np.repeat(np.arange(COUNT * len(block)) // COUNT + start, np.diff(limits.astype(np.int64)))
-        found.append(distinct(np.stack([hits, queries], axis=1)[hits < queries]))
-    return distinct(np.concatenate([np.zeros((0, 2), np.int64), *found]))
-
-
 def nearest_embeddings(vectors: Array, *, neighbours: int) -> Array:
-    """Pair every image with its nearest by cosine; exact. Arguments and result like those of `near_hashes`.
+    """Pair every image with its nearest by cosine; exact.
 
     Args:
         vectors: (images, dimensions) float32, unit norm.
         neighbours: an image.
+
+    Returns:
+        as `near_hashes`.
 
     """
     count = min(neighbours, len(vectors) - 1)

@@ -4,11 +4,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from pipeline.core.orientations import COUNT, orient
-from pipeline.dedup import candidates
-from pipeline.dedup.candidates import distances, merge, near_hashes, nearest_embeddings, same_key
+from pipeline.dedup.candidates import distances, merge, nearest_embeddings, same_key
 from pipeline.dedup.features import canonical, extract
 from pipeline.dedup.votes import voted_pairs
 from tests.drawn import lesion
@@ -26,17 +24,6 @@ def hashes(count: int) -> Array:
         bits[i, orientation] = bits[i - 1, 0]
         bits[i, orientation, flipped] ^= 1
     return np.packbits(bits, axis=2).reshape(count, -1)
-
-
-@pytest.mark.parametrize("radius", [9, 30, 60])
-def test_the_hash_search_misses_no_pair_and_invents_none(radius: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(candidates, "BLOCK", 37)  # several blocks
-    phash = hashes(90)
-    bits = np.unpackbits(phash, axis=1).reshape(90, COUNT, 256).astype(int)
-    apart = np.abs(bits[:, None, None, 0] - bits[None]).sum(3).min(2)
-    expected = [(a, b) for a in range(90) for b in range(a + 1, 90) if apart[a, b] <= radius]
-    assert near_hashes(phash, max_distance_bits=radius).tolist() == [list(pair) for pair in expected]
-    assert len(expected) >= {9: 0, 30: 5, 60: 29}[radius]
 
 
 def test_distances_are_those_of_the_nearest_orientation() -> None:
