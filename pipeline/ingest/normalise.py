@@ -91,8 +91,8 @@ def normalise(content: bytes, *, max_pixels: int) -> Normalised:
             raise RejectedError("too_large", detail)
         if image.mode not in READABLE:
             raise RejectedError("unsupported_format", f"{kind} with pixels of type {image.mode}")
+        image.load()  # before the orientation: to look for that, Pillow loads a PNG, and errors would pass for no Exif
         turn, profile = TURNS.get(_orientation(image)), image.info.get("icc_profile")
-        image.load()
         conversion = _to_srgb(profile, _profiled_mode(image)) if profile else None
         is_plain = (
             image.mode in {"1", "L", "P", "RGB"} and not image.has_transparency_data and not _is_deep(kind, content)

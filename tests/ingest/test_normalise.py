@@ -236,6 +236,25 @@ def test_a_jpeg_whose_tail_was_never_written_is_truncated() -> None:
     assert rejected(content[:half] + b"\0" * (len(content) - half)).reason == "truncated"
 
 
+def test_a_png_with_a_damaged_byte_is_rejected() -> None:
+    content = encoded(Image.fromarray(picture()), "PNG")
+    for place in range(8, len(content)):
+        damaged = content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :]
+        assert rejected(damaged).reason in {"undecodable", "truncated"}
+
+
+def test_a_png_with_damaged_data_under_a_true_checksum_is_rejected() -> None:
+    """Pillow loads a PNG to look for Exif, and what goes wrong in that must not be taken for damaged Exif."""
+    for image in (Image.fromarray(picture()).quantize(16), Image.fromarray(picture()).convert("L")):
+        content = bytearray(encoded(image, "PNG", exif=located()))
+        place = content.index(b"IDAT") + 12
+        content[place] ^= 255
+        length = int.from_bytes(content[place - 16 : place - 12])
+        start = place - 12
+        content[start + 4 + length : start + 8 + length] = zlib.crc32(content[start : start + 4 + length]).to_bytes(4)
+        assert rejected(bytes(content)).reason == "undecodable"
+
+
 def test_a_bomb_is_rejected_by_its_header() -> None:
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -282,7 +301,9 @@ def test_damaged_files_are_rejected_or_read_and_never_crash() -> None:
         for place in rng.integers(0, len(content), 3):
             content[place] = rng.integers(0, 256)
         try:
-            outcomes.add(accepted(bytes(content)).stored_as)
+            image_stored = accepted(bytes(content))
+            assert decoded(image_stored.content).shape == (image_stored.height, image_stored.width, 3)
+            outcomes.add(image_stored.stored_as)
         except RejectedError as error:
             outcomes.add(error.reason)
     assert {"received", "reencoded", "undecodable", "truncated"} <= outcomes
