@@ -8,7 +8,7 @@ result, and vector instructions and matrix products may do it. The tests compare
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,12 +19,22 @@ LUMA = np.array([[19595, 38470, 7471, 32768]], np.float32) / 65536  # of red, gr
 LOBES = 3  # of the Lanczos kernel, on either side
 WEIGHT_BITS = 22  # of a weight's fraction
 LEVELS_MAX = 255
-GREY_STRIP_PIXELS = 1 << 15  # a strip's colours as floats stay in a processor's cache
-STRIP_PIXELS = 1 << 21  # larger pictures are resized in strips, so that none is held whole as floats
-WIDE = 400  # pixels: from here on narrow bands pay, which multiply fewer zeros; below, fewer and wider ones
-BANDS = {True: 4, False: 8}
+STRIP = 1 << 17  # numbers that are floats at a time: they stay in a processor's cache
+BAND = 8  # places of a result: as many as one vector instruction multiplies; OpenBLAS need not copy strips for so few
 
 Array = np.ndarray[Any, Any]
+
+
+class Target(NamedTuple):
+    """A size in pixels.
+
+    transposed: as if pictures were transposed, resized to `height` by `width` and transposed back, which differs by
+        rounding.
+    """
+
+    width: int
+    height: int
+    transposed: bool = False
 
 
 class Band(NamedTuple):
@@ -43,65 +53,77 @@ class Band(NamedTuple):
 def to_grey(rgb: Array) -> Array:
     """Convert (height, width, 3) uint8 to (height, width) uint8, as `Image.convert("L")`: ITU-R 601-2 luma."""
     grey = np.empty(rgb.shape[:2], np.uint8)
-    for strip in _strips(*grey.shape, pixels=GREY_STRIP_PIXELS):
+    for strip in _strips(len(rgb), rgb[0].size):
         grey[strip] = cv2.transform(rgb[strip].astype(np.float32), LUMA)
     return grey
 
 
-def resize(greys: Array, width: int, height: int, *, transposed: bool = False) -> Array:
+def resize(greys: Array, targets: Sequence[Target]) -> list[Array]:
     """Resize grey pictures as `Image.resize((width, height), Resampling.LANCZOS)`.
 
     Args:
-        greys: (images, rows, columns), levels 0 to 255, of uint8 or any float.
-        width: pixels of the result.
-        height: likewise.
-        transposed: as if the pictures were transposed, resized to `height` by `width` and transposed back; that differs
-            by rounding.
+        greys: (rows, images, columns), levels 0 to 255, uint8. In this order a row of pixels and a column of pixels of
+            all pictures each lie in one matrix, and one product serves them all.
+        targets: the sizes.
 
     Returns:
-        (images, height, width) uint8.
+        of each target (height, images, width) uint8.
 
     """
-    rows, columns = greys.shape[1:]
-    if transposed:
-        is_rows_first, is_tall = True, _is_tall((columns, rows), (width, height))
-    else:
-        is_rows_first, is_tall = False, _is_tall((rows, columns), (height, width))
-    if is_rows_first != is_tall:
-        return _resize_columns(_resize_rows(greys, height), width).astype(np.uint8)
-    return _resize_rows(_resize_columns(greys, width), height).astype(np.uint8)
+    rows, images, columns = greys.shape
+    rows_first = [target for target in targets if _is_rows_first(rows, columns, target)]
+    columns_first = [target for target in targets if target not in rows_first]
+    high = _resize_rows(greys.reshape(rows, images * columns), {target.height for target in rows_first})
+    wide = _resize_columns(greys.reshape(rows * images, columns), {target.width for target in columns_first})
+    results = []
+    for target in targets:
+        width, height = target.width, target.height
+        if target in rows_first:
+            small = _resize_columns(high[height].reshape(height * images, columns), {width})[width]
+        else:
+            small = _resize_rows(wide[width].reshape(rows, images * width), {height})[height]
+        results.append(small.reshape(height, images, width))
+    return results
 
 
-def _is_tall(source: tuple[int, int], target: tuple[int, int]) -> bool:
-    """Say whether Pillow (from 13 on, pull request 9549) resizes rows before columns; sizes are (rows, columns)."""
-    fewer_rows, fewer_columns = source[0] - target[0], source[1] - target[1]
+def _is_rows_first(rows: int, columns: int, target: Target) -> bool:
+    """Say whether Pillow (from 13 on, pull request 9549) resizes rows before columns."""
+    fewer_rows, fewer_columns = rows - target.height, columns - target.width
+    if target.transposed:
+        return fewer_columns <= max(0, 2 * fewer_rows)
     return fewer_rows > max(0, 2 * fewer_columns)
 
 
-def _resize_columns(greys: Array, width: int) -> Array:
-    images, rows, columns = greys.shape
-    result = np.empty((images, rows, width))
-    for strip in _strips(rows, columns):
-        levels = greys[:, strip].astype(np.float64, copy=False)
-        for band in _bands(columns, width):
-            np.matmul(levels[:, :, band.source], band.weights, out=result[:, strip, band.target])
-    return _round(result)
+def _resize_columns(levels: Array, widths: Collection[int]) -> dict[int, Array]:
+    """Resize (rows, columns) uint8 to (rows, width) uint8, for each width."""
+    rows, columns = levels.shape
+    results = {width: np.empty((rows, width)) for width in widths}
+    for strip in _strips(rows, columns) if results else ():
+        floats = levels[strip].astype(np.float64)
+        for width, result in results.items():
+            for band in _bands(columns, width):
+                np.matmul(floats[:, band.source], band.weights, out=result[strip, band.target])
+    return {width: _levels(result) for width, result in results.items()}
 
 
-def _resize_rows(greys: Array, height: int) -> Array:
-    images, rows, columns = greys.shape
-    result = np.empty((images, height, columns))
-    for strip in _strips(columns, rows):
-        levels = greys[:, :, strip].astype(np.float64, copy=False)
-        for band in _bands(rows, height):
-            np.matmul(band.weights.T, levels[:, band.source], out=result[:, band.target, strip])
-    return _round(result)
+def _resize_rows(levels: Array, heights: Collection[int]) -> dict[int, Array]:
+    """Resize (rows, columns) uint8 to (height, columns) uint8, for each height."""
+    rows, columns = levels.shape
+    results = {height: np.empty((height, columns)) for height in heights}
+    for strip in _strips(columns, rows) if results else ():
+        floats = levels[:, strip].astype(np.float64)
+        for height, result in results.items():
+            for band in _bands(rows, height):
+                np.matmul(band.weights.T, floats[band.source], out=result[band.target, strip])
+    return {height: _levels(result) for height, result in results.items()}
 
 
-def _round(levels: Array) -> Array:
-    np.clip(levels, 0, LEVELS_MAX, out=levels)
-    levels += 0.5
-    return np.floor(levels, out=levels)
+def _levels(sums: Array) -> Array:
+    """Round to uint8; spoils its argument."""
+    np.clip(sums, 0, LEVELS_MAX, out=sums)
+    sums += 0.5
+    levels: Array = sums.astype(np.uint8)
+    return levels
 
 
 @lru_cache(maxsize=256)
@@ -117,8 +139,8 @@ def _bands(source: int, target: int) -> tuple[Band, ...]:
     weights = np.where((places < end) & (np.abs(at) < LOBES), np.sinc(at) * np.sinc(at / LOBES), 0.0)
     weights = np.ldexp(weights / weights.sum(1, keepdims=True), WEIGHT_BITS)
     weights = np.ldexp(np.trunc(weights + np.copysign(0.5, weights)), -WEIGHT_BITS)
-    bands, size = [], BANDS[source >= WIDE]
-    for chosen in (slice(start, min(start + size, target)) for start in range(0, target, size)):
+    bands = []
+    for chosen in (slice(start, min(start + BAND, target)) for start in range(0, target, BAND)):
         low, high = int(first[chosen].min()), int(end[chosen].max())
         matrix = np.zeros((high - low, chosen.stop - chosen.start))
         row, tap = np.nonzero(weights[chosen])
@@ -127,6 +149,6 @@ def _bands(source: int, target: int) -> tuple[Band, ...]:
     return tuple(bands)
 
 
-def _strips(length: int, across: int, *, pixels: int = STRIP_PIXELS) -> Iterator[slice]:
-    step = max(1, pixels // across)
+def _strips(length: int, across: int) -> Iterator[slice]:
+    step = max(1, STRIP // across)
     return (slice(start, start + step) for start in range(0, length, step))

@@ -30,7 +30,7 @@ def judge(tmp_path: Path, a: Array, b: Array) -> tuple[pd.DataFrame, Array]:
     """Verify one pair of pictures, through files and tables as in the stage."""
     store = ingest(tmp_path, {"a.png": png(a), "b.png": png(b)})
     pixels = store.pixels(store.read(Images, "demo"))
-    phash = np.concatenate([perceptual_hashes(shrink(to_grey(image)[None])).reshape(1, -1) for image in (a, b)])
+    phash = np.concatenate([perceptual_hashes(shrink([to_grey(image)])).reshape(1, -1) for image in (a, b)])
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     features = extract_features(pixels, params=PARAMS, engine="local", scratch=scratch)
