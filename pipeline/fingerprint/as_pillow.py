@@ -8,7 +8,7 @@ result, and vector instructions and matrix products may do it. The tests compare
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ LOBES = 3  # of the Lanczos kernel, on either side
 WEIGHT_BITS = 22  # of a weight's fraction
 LEVELS_MAX = 255
 STRIP = 1 << 17  # numbers that are floats at a time: they stay in a processor's cache
-BAND = 8  # places of a result: as many as one vector instruction multiplies; OpenBLAS need not copy strips for so few
+BAND = 8  # places of a result, at most: as many as one instruction multiplies; OpenBLAS copies no strip for so few
 
 Array = np.ndarray[Any, Any]
 
@@ -71,19 +71,20 @@ def resize(greys: Array, targets: Sequence[Target]) -> list[Array]:
 
     """
     rows, images, columns = greys.shape
-    rows_first = [target for target in targets if _is_rows_first(rows, columns, target)]
-    columns_first = [target for target in targets if target not in rows_first]
-    high = _resize_rows(greys.reshape(rows, images * columns), {target.height for target in rows_first})
-    wide = _resize_columns(greys.reshape(rows * images, columns), {target.width for target in columns_first})
-    results = []
-    for target in targets:
-        width, height = target.width, target.height
-        if target in rows_first:
-            small = _resize_columns(high[height].reshape(height * images, columns), {width})[width]
-        else:
-            small = _resize_rows(wide[width].reshape(rows, images * width), {height})[height]
-        results.append(small.reshape(height, images, width))
-    return results
+    rows_first = [_is_rows_first(rows, columns, target) for target in targets]
+    halfway = [
+        np.empty((target.height, images, columns) if is_rows else (rows, images, target.width), np.uint8)
+        for target, is_rows in zip(targets, rows_first, strict=True)
+    ]
+    for chunk in _strips(images, rows * columns):
+        levels = greys[:, chunk]
+        levels = levels.astype(np.float64) if levels.size <= STRIP else levels  # once for all targets
+        for target, is_rows, result in zip(targets, rows_first, halfway, strict=True):
+            result[:, chunk] = _resize_rows(levels, target.height) if is_rows else _resize_columns(levels, target.width)
+    return [
+        _resize_columns(levels, target.width) if is_rows else _resize_rows(levels, target.height)
+        for target, is_rows, levels in zip(targets, rows_first, halfway, strict=True)
+    ]
 
 
 def _is_rows_first(rows: int, columns: int, target: Target) -> bool:
@@ -94,36 +95,33 @@ def _is_rows_first(rows: int, columns: int, target: Target) -> bool:
     return fewer_rows > max(0, 2 * fewer_columns)
 
 
-def _resize_columns(levels: Array, widths: Collection[int]) -> dict[int, Array]:
-    """Resize (rows, columns) uint8 to (rows, width) uint8, for each width."""
-    rows, columns = levels.shape
-    results = {width: np.empty((rows, width)) for width in widths}
-    for strip in _strips(rows, columns) if results else ():
-        floats = levels[strip].astype(np.float64)
-        for width, result in results.items():
-            for band in _bands(columns, width):
-                np.matmul(floats[:, band.source], band.weights, out=result[strip, band.target])
-    return {width: _levels(result) for width, result in results.items()}
+def _resize_columns(levels: Array, width: int) -> Array:
+    """Resize (rows, images, columns) to (rows, images, width) uint8."""
+    flat = levels.reshape(-1, levels.shape[2])
+    sums = np.empty((len(flat), width))
+    for strip in _strips(*flat.shape):
+        floats = flat[strip].astype(np.float64, copy=False)
+        for band in _bands(levels.shape[2], width):
+            np.matmul(floats[:, band.source], band.weights, out=sums[strip, band.target])
+    return _levels(sums).reshape(*levels.shape[:2], width)
 
 
-def _resize_rows(levels: Array, heights: Collection[int]) -> dict[int, Array]:
-    """Resize (rows, columns) uint8 to (height, columns) uint8, for each height."""
-    rows, columns = levels.shape
-    results = {height: np.empty((height, columns)) for height in heights}
-    for strip in _strips(columns, rows) if results else ():
-        floats = levels[:, strip].astype(np.float64)
-        for height, result in results.items():
-            for band in _bands(rows, height):
-                np.matmul(band.weights.T, floats[band.source], out=result[band.target, strip])
-    return {height: _levels(result) for height, result in results.items()}
+def _resize_rows(levels: Array, height: int) -> Array:
+    """Resize (rows, images, columns) to (height, images, columns) uint8."""
+    flat = levels.reshape(len(levels), -1)
+    sums = np.empty((height, flat.shape[1]))
+    for strip in _strips(flat.shape[1], len(flat)):
+        floats = flat[:, strip].astype(np.float64, copy=False)
+        for band in _bands(len(levels), height):
+            np.matmul(band.weights.T, floats[band.source], out=sums[band.target, strip])
+    return _levels(sums).reshape(height, *levels.shape[1:])
 
 
 def _levels(sums: Array) -> Array:
     """Round to uint8; spoils its argument."""
-    np.clip(sums, 0, LEVELS_MAX, out=sums)
     sums += 0.5
-    levels: Array = sums.astype(np.uint8)
-    return levels
+    levels = sums.astype(np.int16)  # cuts off towards zero, and what lies below zero becomes zero in any case
+    return np.clip(levels, 0, LEVELS_MAX, out=levels).astype(np.uint8)
 
 
 @lru_cache(maxsize=256)
@@ -139,8 +137,8 @@ def _bands(source: int, target: int) -> tuple[Band, ...]:
     weights = np.where((places < end) & (np.abs(at) < LOBES), np.sinc(at) * np.sinc(at / LOBES), 0.0)
     weights = np.ldexp(weights / weights.sum(1, keepdims=True), WEIGHT_BITS)
     weights = np.ldexp(np.trunc(weights + np.copysign(0.5, weights)), -WEIGHT_BITS)
-    bands = []
-    for chosen in (slice(start, min(start + BAND, target)) for start in range(0, target, BAND)):
+    bands, size = [], -(-target // -(-target // BAND))  # as equal as can be
+    for chosen in (slice(start, min(start + size, target)) for start in range(0, target, size)):
         low, high = int(first[chosen].min()), int(end[chosen].max())
         matrix = np.zeros((high - low, chosen.stop - chosen.start))
         row, tap = np.nonzero(weights[chosen])

@@ -55,7 +55,7 @@ def read_grey(content: bytes) -> Grey:
         by = reduction(*size)
         flags = REDUCED[by] | cv2.IMREAD_IGNORE_ORIENTATION
         levels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-        if levels is not None and levels.shape == tuple(-(-length // by) for length in size):
+        if levels is not None and levels.shape == (-(-size[0] // by), -(-size[1] // by)):
             return Grey(levels, *size)
     return whole(to_grey(decode(content)))
 

@@ -30,8 +30,8 @@ COSINES = 2 * np.cos(np.pi / DCT_SIDE * np.arange(SIDE)[:, None] * (np.arange(DC
 ODD = (-1.0) ** np.arange(SIDE)
 ONES = np.ones(SIDE)
 MIRRORS = np.stack([np.outer(y, x) for y, x in ((ONES, ONES), (ONES, ODD), (ODD, ONES), (ODD, ODD))])
-UPRIGHT = {0: 0, 2: 3, 4: 1, 6: 2}  # orientations that are such a mirror image
-LYING = {1: 1, 3: 2, 5: 0, 7: 3}  # orientations that are one transposed
+# For each orientation the mirror image that it is, or 4 plus that one of which it is the transpose.
+TURNED = [0, 5, 3, 6, 1, 4, 2, 7]
 
 Array = np.ndarray[Any, Any]
 
@@ -85,20 +85,18 @@ def _perceptual(squares: Array) -> Array:
         exact = squares[:, doubtful].swapaxes(0, 1)
         low[doubtful] = fftpack.dct(fftpack.dct(exact, axis=1), axis=2)[:, :SIDE, :SIDE]
         bits[doubtful] = _above_median(low[doubtful])[0]
-    turned = np.empty((images, COUNT, SIDE, SIDE), bool)
-    for orientation, mirror in UPRIGHT.items():
-        turned[:, orientation] = bits[:, mirror]
-    for orientation, mirror in LYING.items():
-        turned[:, orientation] = bits[:, mirror].swapaxes(1, 2)
-    return np.packbits(turned.reshape(images, COUNT, -1), axis=2)
+    upright, transposed = (np.packbits(turned.reshape(images, 4, -1), axis=2) for turned in (bits, bits.swapaxes(2, 3)))
+    return np.concatenate([upright, transposed], axis=1)[:, TURNED]
 
 
 def difference_hashes(thumbnails: Thumbnails) -> Array:
     """Hash the signs of horizontal differences, as `imagehash.dhash(hash_size=16)`; the result is as above."""
-    upright, lying = np.moveaxis(thumbnails.upright, 1, 2), np.moveaxis(thumbnails.lying, 1, 2)  # as orient takes them
-    turned = np.stack([orient(lying if orientation % 2 else upright, orientation) for orientation in range(COUNT)])
-    bits = np.moveaxis(turned[:, :, 1:] > turned[:, :, :-1], 3, 0)
-    return np.packbits(bits.reshape(len(bits), COUNT, -1), axis=2)
+    upright, lying = (np.ascontiguousarray(size.swapaxes(0, 1)) for size in (thumbnails.upright, thumbnails.lying))
+    bits = np.empty((len(upright), COUNT, SIDE, SIDE), bool)
+    for orientation in range(COUNT):
+        levels = orient(np.moveaxis(lying if orientation % 2 else upright, 0, 2), orientation)
+        np.greater(levels[:, 1:], levels[:, :-1], out=np.moveaxis(bits[:, orientation], 0, 2))
+    return np.packbits(bits.reshape(len(upright), COUNT, -1), axis=2)
 
 
 def _above_median(low: Array) -> tuple[Array, Array]:
