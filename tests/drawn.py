@@ -14,6 +14,7 @@ from PIL import Image
 
 from pipeline.core.shards import ShardWriter
 from pipeline.core.store import Store
+from pipeline.ingest.normalise import pixel_digest
 from pipeline.ingest.tables import Images
 
 Array = np.ndarray[Any, Any]
@@ -60,9 +61,11 @@ def ingest(root: Path, contents: dict[str, bytes], *, batch: str = "demo", **col
         for i, (source_id, content) in enumerate(contents.items()):
             with Image.open(io.BytesIO(content)) as image:
                 width, height = image.size
+                pixels = pixel_digest(image)
             row = {column.name: None for column in Images.columns} | {
                 "image_id": f"{batch}:{source_id}",
                 "sha256": hashlib.sha256(content).hexdigest(),
+                "pixel_sha256": pixels,
                 "stored_sha256": hashlib.sha256(content).hexdigest(),
                 "stored_as": "received",
                 "shard": "000000.tar",

@@ -118,7 +118,6 @@ def fingerprints(collection: Collection, profile: Profile) -> Prints:
         pack(store, collection.images, entries, batch=BATCH, limits=profile.limits, engine=engine)
         fingerprint(store, profile.fingerprint, BATCH)
     images, prints = store.read(Images, BATCH), store.read(Fingerprints, BATCH)
-    images = images.assign(pixel_sha256=prints["pixel_sha256"])
     number = {f"{BATCH}:{name}": i for i, name in enumerate(collection.names)}
     return Prints(
         store,

@@ -91,7 +91,6 @@ def audited(root: Path, folder: Path, entries: tuple[Entry, ...], knobs: Knobs) 
     images, rejects = pack(store, folder, entries, batch=BATCH, limits=knobs.limits, engine=knobs.dedup.engine)
     run_fingerprint(store, knobs.fingerprint, BATCH)
     prints = store.read(Fingerprints, BATCH)
-    images = images.assign(pixel_sha256=prints["pixel_sha256"])
     pixels = store.pixels(images)
     found = find_duplicates(
         images,

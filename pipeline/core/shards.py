@@ -84,7 +84,7 @@ class Pixels:
 
     def read(self, position: int) -> bytes:
         """Read one image's stored bytes."""
-        file = os.open(self._root / self._shards[position], os.O_RDONLY)
+        file = os.open(f"{self._root}/{self._shards[position]}", os.O_RDONLY)
         try:
             return os.pread(file, int(self._sizes[position]), int(self._offsets[position]))
         finally:

@@ -49,7 +49,7 @@ def find_duplicates(
     """Find all pairs that show the same photograph or the same lesion, and what to keep.
 
     Args:
-        images: of Images, sorted by image_id, with pixel_sha256.
+        images: of Images, sorted by image_id.
         flags: their lists of quality flags.
         pixels: theirs.
         phash: (images, 256) uint8, 8 orientations.

@@ -56,7 +56,7 @@ def read(store: Store, batches: list[str]) -> tuple[pd.DataFrame, pd.Series[Any]
     """Read all batches, sorted by image_id.
 
     Returns:
-        Images with pixel_sha256, quality flags, (images, 256) pHashes, (images, dimensions) embeddings.
+        Images, quality flags, (images, 256) pHashes, (images, dimensions) embeddings.
 
     Raises:
         UserError: the batches were embedded by unlike encoders.
@@ -67,7 +67,7 @@ def read(store: Store, batches: list[str]) -> tuple[pd.DataFrame, pd.Series[Any]
     if len(encoders) > 1:
         raise UserError(f"data/embed holds vectors of {encoders}, which cannot be compared: run `dvc repro embed`")
     order = np.argsort(images["image_id"].to_numpy().astype(str), kind="stable")
-    images = images.assign(pixel_sha256=prints["pixel_sha256"]).iloc[order].reset_index(drop=True)
+    images = images.iloc[order].reset_index(drop=True)
     flags = prints["flags"].iloc[order].reset_index(drop=True)
     phash = store.vectors(Fingerprints, "phash", batches)[order]
     return images, flags, phash, store.vectors(Embeddings, "vector", batches)[order]

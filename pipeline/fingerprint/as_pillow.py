@@ -8,7 +8,7 @@ result, and vector instructions and matrix products may do it. The tests compare
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,12 +19,22 @@ LUMA = np.array([[19595, 38470, 7471, 32768]], np.float32) / 65536  # of red, gr
 LOBES = 3  # of the Lanczos kernel, on either side
 WEIGHT_BITS = 22  # of a weight's fraction
 LEVELS_MAX = 255
-GREY_STRIP_PIXELS = 1 << 15  # a strip's colours as floats stay in a processor's cache
-STRIP_PIXELS = 1 << 21  # larger pictures are resized in strips, so that none is held whole as floats
-WIDE = 400  # pixels: from here on narrow bands pay, which multiply fewer zeros; below, fewer and wider ones
-BANDS = {True: 4, False: 8}
+STRIP = 1 << 17  # numbers that are floats at a time: they stay in a processor's cache
+BAND = 8  # places of a result, at most: as many as one instruction multiplies; OpenBLAS copies no strip for so few
 
 Array = np.ndarray[Any, Any]
+
+
+class Target(NamedTuple):
+    """A size in pixels.
+
+    transposed: as if pictures were transposed, resized to `height` by `width` and transposed back, which differs by
+        rounding.
+    """
+
+    width: int
+    height: int
+    transposed: bool = False
 
 
 class Band(NamedTuple):
@@ -43,65 +53,75 @@ class Band(NamedTuple):
 def to_grey(rgb: Array) -> Array:
     """Convert (height, width, 3) uint8 to (height, width) uint8, as `Image.convert("L")`: ITU-R 601-2 luma."""
     grey = np.empty(rgb.shape[:2], np.uint8)
-    for strip in _strips(*grey.shape, pixels=GREY_STRIP_PIXELS):
+    for strip in _strips(len(rgb), rgb[0].size):
         grey[strip] = cv2.transform(rgb[strip].astype(np.float32), LUMA)
     return grey
 
 
-def resize(greys: Array, width: int, height: int, *, transposed: bool = False) -> Array:
+def resize(greys: Array, targets: Sequence[Target]) -> list[Array]:
     """Resize grey pictures as `Image.resize((width, height), Resampling.LANCZOS)`.
 
     Args:
-        greys: (images, rows, columns), levels 0 to 255, of uint8 or any float.
-        width: pixels of the result.
-        height: likewise.
-        transposed: as if the pictures were transposed, resized to `height` by `width` and transposed back; that differs
-            by rounding.
+        greys: (rows, images, columns), levels 0 to 255, uint8. In this order a row of pixels and a column of pixels of
+            all pictures each lie in one matrix, and one product serves them all.
+        targets: the sizes.
 
     Returns:
-        (images, height, width) uint8.
+        of each target (height, images, width) uint8.
 
     """
-    rows, columns = greys.shape[1:]
-    if transposed:
-        is_rows_first, is_tall = True, _is_tall((columns, rows), (width, height))
-    else:
-        is_rows_first, is_tall = False, _is_tall((rows, columns), (height, width))
-    if is_rows_first != is_tall:
-        return _resize_columns(_resize_rows(greys, height), width).astype(np.uint8)
-    return _resize_rows(_resize_columns(greys, width), height).astype(np.uint8)
+    rows, images, columns = greys.shape
+    rows_first = [_is_rows_first(rows, columns, target) for target in targets]
+    halfway = [
+        np.empty((target.height, images, columns) if is_rows else (rows, images, target.width), np.uint8)
+        for target, is_rows in zip(targets, rows_first, strict=True)
+    ]
+    for chunk in _strips(images, rows * columns):
+        levels = greys[:, chunk]
+        levels = levels.astype(np.float64) if levels.size <= STRIP else levels  # once for all targets
+        for target, is_rows, result in zip(targets, rows_first, halfway, strict=True):
+            result[:, chunk] = _resize_rows(levels, target.height) if is_rows else _resize_columns(levels, target.width)
+    return [
+        _resize_columns(levels, target.width) if is_rows else _resize_rows(levels, target.height)
+        for target, is_rows, levels in zip(targets, rows_first, halfway, strict=True)
+    ]
 
 
-def _is_tall(source: tuple[int, int], target: tuple[int, int]) -> bool:
-    """Say whether Pillow (from 13 on, pull request 9549) resizes rows before columns; sizes are (rows, columns)."""
-    fewer_rows, fewer_columns = source[0] - target[0], source[1] - target[1]
+def _is_rows_first(rows: int, columns: int, target: Target) -> bool:
+    """Say whether Pillow (from 13 on, pull request 9549) resizes rows before columns."""
+    fewer_rows, fewer_columns = rows - target.height, columns - target.width
+    if target.transposed:
+        return fewer_columns <= max(0, 2 * fewer_rows)
     return fewer_rows > max(0, 2 * fewer_columns)
 
 
-def _resize_columns(greys: Array, width: int) -> Array:
-    images, rows, columns = greys.shape
-    result = np.empty((images, rows, width))
-    for strip in _strips(rows, columns):
-        levels = greys[:, strip].astype(np.float64, copy=False)
-        for band in _bands(columns, width):
-            np.matmul(levels[:, :, band.source], band.weights, out=result[:, strip, band.target])
-    return _round(result)
+def _resize_columns(levels: Array, width: int) -> Array:
+    """Resize (rows, images, columns) to (rows, images, width) uint8."""
+    flat = levels.reshape(-1, levels.shape[2])
+    sums = np.empty((len(flat), width))
+    for strip in _strips(*flat.shape):
+        floats = flat[strip].astype(np.float64, copy=False)
+        for band in _bands(levels.shape[2], width):
+            np.matmul(floats[:, band.source], band.weights, out=sums[strip, band.target])
+    return _levels(sums).reshape(*levels.shape[:2], width)
 
 
-def _resize_rows(greys: Array, height: int) -> Array:
-    images, rows, columns = greys.shape
-    result = np.empty((images, height, columns))
-    for strip in _strips(columns, rows):
-        levels = greys[:, :, strip].astype(np.float64, copy=False)
-        for band in _bands(rows, height):
-            np.matmul(band.weights.T, levels[:, band.source], out=result[:, band.target, strip])
-    return _round(result)
+def _resize_rows(levels: Array, height: int) -> Array:
+    """Resize (rows, images, columns) to (height, images, columns) uint8."""
+    flat = levels.reshape(len(levels), -1)
+    sums = np.empty((height, flat.shape[1]))
+    for strip in _strips(flat.shape[1], len(flat)):
+        floats = flat[:, strip].astype(np.float64, copy=False)
+        for band in _bands(len(levels), height):
+            np.matmul(band.weights.T, floats[band.source], out=sums[band.target, strip])
+    return _levels(sums).reshape(height, *levels.shape[1:])
 
 
-def _round(levels: Array) -> Array:
-    np.clip(levels, 0, LEVELS_MAX, out=levels)
-    levels += 0.5
-    return np.floor(levels, out=levels)
+def _levels(sums: Array) -> Array:
+    """Round to uint8; spoils its argument."""
+    sums += 0.5
+    levels = sums.astype(np.int16)  # cuts off towards zero, and what lies below zero becomes zero in any case
+    return np.clip(levels, 0, LEVELS_MAX, out=levels).astype(np.uint8)
 
 
 @lru_cache(maxsize=256)
@@ -117,7 +137,7 @@ def _bands(source: int, target: int) -> tuple[Band, ...]:
     weights = np.where((places < end) & (np.abs(at) < LOBES), np.sinc(at) * np.sinc(at / LOBES), 0.0)
     weights = np.ldexp(weights / weights.sum(1, keepdims=True), WEIGHT_BITS)
     weights = np.ldexp(np.trunc(weights + np.copysign(0.5, weights)), -WEIGHT_BITS)
-    bands, size = [], BANDS[source >= WIDE]
+    bands, size = [], -(-target // -(-target // BAND))  # as equal as can be
     for chosen in (slice(start, min(start + size, target)) for start in range(0, target, size)):
         low, high = int(first[chosen].min()), int(end[chosen].max())
         matrix = np.zeros((high - low, chosen.stop - chosen.start))
@@ -127,6 +147,6 @@ def _bands(source: int, target: int) -> tuple[Band, ...]:
     return tuple(bands)
 
 
-def _strips(length: int, across: int, *, pixels: int = STRIP_PIXELS) -> Iterator[slice]:
-    step = max(1, pixels // across)
+def _strips(length: int, across: int) -> Iterator[slice]:
+    step = max(1, STRIP // across)
     return (slice(start, start + step) for start in range(0, length, step))

@@ -1,29 +1,26 @@
-"""Hashes that propose duplicates: of the exact pixels, and two of their look in all eight orientations.
+"""Hashes that propose duplicates: two of a picture's look, in all eight orientations.
 
-The look hashes are those of the package imagehash, bit for bit (tests say so, on real images too), so others can
-recompute them: the dHash of every orientation, and the pHash of the picture and of its mirror images (orientations 0,
-2, 4 and 6). A quarter turn's pHash comes from the same cosine transform by symmetry; imagehash would resize the turned
-picture, whose rounding falls elsewhere: 2 of 256 bits differ on average, and at most 16 in the tests.
-
-Hashes come from the pixels decoded in full. libjpeg can decode at half size in half the time, but the digest needs all
-pixels, so that would be a second decode. It would save nothing at 200 by 150 and a tenth of this stage at 640 by 480;
-for that, 3 and 1 of the 256 bits would change on average (10 and 4 at most), and a copy in another file format would no
-longer have its original's hash. So it is not done.
+They are those of the package imagehash on the same grey picture, bit for bit (tests say so, on real images too), so
+others can recompute them: the dHash of every orientation, and the pHash of the picture and of its mirror images
+(orientations 0, 2, 4 and 6). A quarter turn's pHash comes from the same cosine transform by symmetry; imagehash would
+resize the turned picture, whose rounding falls elsewhere: 2 of 256 bits differ on average, and at most 16 in the tests.
+Which grey picture it is, and what that does to the hashes, says `greys`.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import fftpack
 
 from pipeline.core.orientations import COUNT, orient
-from pipeline.fingerprint.as_pillow import STRIP_PIXELS, resize
+from pipeline.fingerprint.as_pillow import Target, resize
 
 SIDE = 16  # bits a side: 256 bits
 DCT_SIDE = 64  # imagehash's highfreq_factor of 4
+CHUNK = 32  # pictures whose coefficients stay in a processor's cache
 TIE = 1e-6  # of coefficients up to 4e6: where the two around the median are closer, rounding decides on the bits
 
 # Row k is the k-th cosine, so that `COSINES @ x` are the lowest coefficients of scipy.fftpack.dct(x).
@@ -33,18 +30,18 @@ COSINES = 2 * np.cos(np.pi / DCT_SIDE * np.arange(SIDE)[:, None] * (np.arange(DC
 ODD = (-1.0) ** np.arange(SIDE)
 ONES = np.ones(SIDE)
 MIRRORS = np.stack([np.outer(y, x) for y, x in ((ONES, ONES), (ONES, ODD), (ODD, ONES), (ODD, ODD))])
-UPRIGHT = {0: 0, 2: 3, 4: 1, 6: 2}  # orientations that are such a mirror image
-LYING = {1: 1, 3: 2, 5: 0, 7: 3}  # orientations that are one transposed
+# For each orientation the mirror image that it is, or 4 plus that one of which it is the transpose.
+TURNED = [0, 5, 3, 6, 1, 4, 2, 7]
 
 Array = np.ndarray[Any, Any]
 
 
 class Thumbnails(NamedTuple):
-    """Pictures at the sizes that their hashes compare, uint8.
+    """Pictures at the sizes that their hashes compare, uint8, in the order that `as_pillow.resize` explains.
 
-    square: (images, 64, 64).
-    upright: (images, 16, 17).
-    lying: (images, 17, 16), resized as if the pictures were transposed.
+    square: (64, images, 64).
+    upright: (16, images, 17).
+    lying: (17, images, 16), resized as if the pictures were transposed.
     """
 
     square: Array
@@ -52,22 +49,15 @@ class Thumbnails(NamedTuple):
     lying: Array
 
 
-def pixel_digest(rgb: Array) -> str:
-    """Hash the decoded pixels: sha256 of height, width and the bytes of a (height, width, 3) uint8 array, in hex."""
-    height, width = rgb.shape[:2]
-    digest = hashlib.sha256(height.to_bytes(4, "big") + width.to_bytes(4, "big"))
-    digest.update(np.ascontiguousarray(rgb).data)
-    return digest.hexdigest()
+def shrink(greys: Sequence[Array]) -> Thumbnails:
+    """Resize pictures of one size, each (height, width) uint8, for their hashes."""
+    square, upright, lying = Target(DCT_SIDE, DCT_SIDE), Target(SIDE + 1, SIDE), Target(SIDE, SIDE + 1, transposed=True)
+    return Thumbnails(*resize(np.stack(greys, axis=1), [square, upright, lying]))
 
 
-def shrink(greys: Array) -> Thumbnails:
-    """Resize pictures of one size, (images, height, width) uint8, for their hashes."""
-    levels = greys.astype(np.float64) if greys.size <= STRIP_PIXELS else greys  # once for all three
-    return Thumbnails(
-        square=resize(levels, DCT_SIDE, DCT_SIDE),
-        upright=resize(levels, SIDE + 1, SIDE),
-        lying=resize(levels, SIDE, SIDE + 1, transposed=True),
-    )
+def join(parts: Sequence[Thumbnails]) -> Thumbnails:
+    """Put thumbnails of several lots of pictures together."""
+    return Thumbnails(*(np.concatenate(size, axis=1) for size in zip(*parts, strict=True)))
 
 
 def perceptual_hashes(thumbnails: Thumbnails) -> Array:
@@ -80,26 +70,33 @@ def perceptual_hashes(thumbnails: Thumbnails) -> Array:
         (images, 8, 32) uint8, packed bits, orientation by orientation.
 
     """
-    squares = thumbnails.square
-    low = COSINES @ squares.astype(np.float64) @ COSINES.T
+    images = thumbnails.square.shape[1]
+    chunks = (slice(start, start + CHUNK) for start in range(0, images, CHUNK))
+    return np.concatenate([_perceptual(thumbnails.square[:, chunk]) for chunk in chunks])
+
+
+def _perceptual(squares: Array) -> Array:
+    images = squares.shape[1]
+    low = COSINES @ squares.reshape(DCT_SIDE, -1).astype(np.float64)
+    low = (low.reshape(-1, DCT_SIDE) @ COSINES.T).reshape(SIDE, images, SIDE)
+    low = np.ascontiguousarray(low.swapaxes(0, 1))
     bits, doubtful = _above_median(low)
     if doubtful.any():  # symmetric and plain pictures: the reference's own rounding decides
-        low[doubtful] = fftpack.dct(fftpack.dct(squares[doubtful], axis=1), axis=2)[:, :SIDE, :SIDE]
+        exact = squares[:, doubtful].swapaxes(0, 1)
+        low[doubtful] = fftpack.dct(fftpack.dct(exact, axis=1), axis=2)[:, :SIDE, :SIDE]
         bits[doubtful] = _above_median(low[doubtful])[0]
-    turned = np.empty((len(squares), COUNT, SIDE, SIDE), bool)
-    for orientation, mirror in UPRIGHT.items():
-        turned[:, orientation] = bits[:, mirror]
-    for orientation, mirror in LYING.items():
-        turned[:, orientation] = bits[:, mirror].swapaxes(1, 2)
-    return np.packbits(turned.reshape(len(squares), COUNT, -1), axis=2)
+    upright, transposed = (np.packbits(turned.reshape(images, 4, -1), axis=2) for turned in (bits, bits.swapaxes(2, 3)))
+    return np.concatenate([upright, transposed], axis=1)[:, TURNED]
 
 
 def difference_hashes(thumbnails: Thumbnails) -> Array:
     """Hash the signs of horizontal differences, as `imagehash.dhash(hash_size=16)`; the result is as above."""
-    upright, lying = np.moveaxis(thumbnails.upright, 0, 2), np.moveaxis(thumbnails.lying, 0, 2)  # as orient takes them
-    turned = np.stack([orient(lying if orientation % 2 else upright, orientation) for orientation in range(COUNT)])
-    bits = np.moveaxis(turned[:, :, 1:] > turned[:, :, :-1], 3, 0)
-    return np.packbits(bits.reshape(len(bits), COUNT, -1), axis=2)
+    upright, lying = (np.ascontiguousarray(size.swapaxes(0, 1)) for size in (thumbnails.upright, thumbnails.lying))
+    bits = np.empty((len(upright), COUNT, SIDE, SIDE), bool)
+    for orientation in range(COUNT):
+        levels = orient(np.moveaxis(lying if orientation % 2 else upright, 0, 2), orientation)
+        np.greater(levels[:, 1:], levels[:, :-1], out=np.moveaxis(bits[:, orientation], 0, 2))
+    return np.packbits(bits.reshape(len(upright), COUNT, -1), axis=2)
 
 
 def _above_median(low: Array) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""One decode of each image feeds its digest, its hashes and its quality scores."""
+"""One decode of each image feeds its hashes and its quality scores."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import ThreadpoolController
 
+from pipeline.core.memory import keep_freed
 from pipeline.core.shards import Pixels
-from pipeline.fingerprint.as_pillow import to_grey
-from pipeline.fingerprint.hashes import Thumbnails, difference_hashes, perceptual_hashes, pixel_digest, shrink
+from pipeline.fingerprint.greys import Grey, read_grey
+from pipeline.fingerprint.hashes import Thumbnails, difference_hashes, join, perceptual_hashes, shrink
 from pipeline.fingerprint.params import QualityThresholds
 from pipeline.fingerprint.quality import Quality, flags, measure
 
-RUN_BYTES = 3 << 18  # small pictures of one size are taken together, as many as stay in a processor's cache
+RUN_PIXELS = 1 << 19  # small pictures of one size are taken together, as many as stay in a processor's cache
 
 Array = np.ndarray[Any, Any]
 
@@ -29,33 +30,31 @@ def fingerprint(pixels: Pixels, *, thresholds: QualityThresholds) -> tuple[pd.Da
         the scalar columns of Fingerprints but for image_id; pHashes and dHashes, each (images, 256) uint8.
 
     """
-    digests: list[str] = []
     scores: list[Quality] = []
-    raised: list[list[str]] = []
+    sides: list[int] = []
     small: list[Thumbnails] = []
     cv2.setNumThreads(1)  # tasks run beside each other
+    keep_freed()
     with _threads().limit(limits=1):
         for run in _runs(pixels):
-            greys = [to_grey(rgb) for rgb in run]
-            digests += [pixel_digest(rgb) for rgb in run]
-            measured = [measure(grey) for grey in greys]
-            raised += [flags(quality, shorter_side=min(greys[0].shape), thresholds=thresholds) for quality in measured]
-            scores += measured
-            small.append(shrink(np.stack(greys)))
-        thumbnails = Thumbnails(*(np.concatenate(size) for size in zip(*small, strict=True)))
+            small.append(shrink([grey.levels for grey in run]))
+            scores += measure(run, small[-1].square)
+            sides += [min(grey.height, grey.width) for grey in run]
+        thumbnails = join(small)
         phashes, dhashes = perceptual_hashes(thumbnails), difference_hashes(thumbnails)
-    prints = pd.DataFrame(scores, columns=Quality._fields).assign(pixel_sha256=digests, flags=pd.Series(raised))
+    raised = [flags(score, shorter_side=side, thresholds=thresholds) for score, side in zip(scores, sides, strict=True)]
+    prints = pd.DataFrame(scores, columns=Quality._fields).assign(flags=pd.Series(raised))
     return prints, phashes.reshape(len(prints), -1), dhashes.reshape(len(prints), -1)
 
 
-def _runs(pixels: Pixels) -> Iterator[list[Array]]:
-    """Decode images and yield those that follow each other and have one size, a few at a time."""
-    run: list[Array] = []
-    for rgb in (pixels[position] for position in range(len(pixels))):
-        if run and (rgb.shape != run[0].shape or (len(run) + 1) * rgb.size > RUN_BYTES):
+def _runs(pixels: Pixels) -> Iterator[list[Grey]]:
+    """Read images and yield those that follow each other and have one size, a few at a time."""
+    run: list[Grey] = []
+    for grey in (read_grey(pixels.read(position)) for position in range(len(pixels))):
+        if run and (grey.levels.shape != run[0].levels.shape or (len(run) + 1) * grey.levels.size > RUN_PIXELS):
             yield run
             run = []
-        run.append(rgb)
+        run.append(grey)
     if run:
         yield run
 

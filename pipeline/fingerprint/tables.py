@@ -15,11 +15,10 @@ class Fingerprints(Table):
     key = ("image_id",)
     columns = (
         text("image_id", "of Images"),
-        text("pixel_sha256", "of height, width and decoded RGB bytes: equal for re-wrapped files"),
-        number("mean", "of the luma at a working size of at most 256 pixels, as all scores but the aspect; 0 to 1"),
+        number("mean", "of the luma, at 64 by 64 pixels as the next two and the dark corners; 0 to 1"),
         number("std", "of the luma, 0 to 1"),
         number("range", "of the luma between its 1st and 99th percentile, 0 to 1"),
-        number("sharpness", "variance of the Laplacian of the luma, 0 to 255 scale"),
+        number("sharpness", "variance of the Laplacian of the luma at no more than 256 pixels, 0 to 255 scale"),
         number("dark_corners", "share of the area that is dark and connected to a corner: vignette or background"),
         number("aspect", "longer side by shorter side"),
         texts("flags", f"thresholds in params say which: {', '.join(FLAGS)}"),

@@ -8,6 +8,7 @@ copied. On the way the structure is walked to its end marker: a truncated file i
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable
 
 from pipeline.ingest.rows import RejectedError
@@ -87,10 +88,10 @@ def strip_jpeg(content: bytes) -> bytes:
 def strip_png(content: bytes) -> bytes:
     """Copy a PNG without texts, times, Exif, profiles and further frames.
 
-    Transparency goes too: strip only what is opaque.
+    Transparency goes too: strip only what is opaque. Checksums are compared, since Pillow does not do so for pixels.
 
     Raises:
-        RejectedError: there is no end chunk.
+        RejectedError: a checksum is wrong, or there is no end chunk.
 
     """
     parts, position = [content[:8]], 8
@@ -100,6 +101,8 @@ def strip_png(content: bytes) -> bytes:
         if end > len(content):
             break
         if kind in PNG_CHUNKS:
+            if zlib.crc32(content[position + 4 : end - 4]) != int.from_bytes(content[end - 4 : end]):
+                raise RejectedError("undecodable", f"the checksum of a chunk {kind.decode()} is wrong")
             parts.append(content[position:end])
         if kind == b"IEND":
             return b"".join(parts)

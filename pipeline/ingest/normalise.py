@@ -7,6 +7,7 @@ re-wrapped copy still has the same pixels. It costs space, on few images.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import struct
@@ -66,6 +67,7 @@ class Normalised:
     """An image as it is stored; width and height are in pixels, upright."""
 
     content: bytes
+    pixel_sha256: str
     extension: str
     stored_as: StoredAs
     width: int
@@ -91,19 +93,30 @@ def normalise(content: bytes, *, max_pixels: int) -> Normalised:
             raise RejectedError("too_large", detail)
         if image.mode not in READABLE:
             raise RejectedError("unsupported_format", f"{kind} with pixels of type {image.mode}")
+        image.load()  # before the orientation: to look for that, Pillow loads a PNG, and errors would pass for no Exif
         turn, profile = TURNS.get(_orientation(image)), image.info.get("icc_profile")
-        image.load()
         conversion = _to_srgb(profile, _profiled_mode(image)) if profile else None
         is_plain = (
             image.mode in {"1", "L", "P", "RGB"} and not image.has_transparency_data and not _is_deep(kind, content)
         )
         if stripped is not None and is_plain and turn is None and conversion is None:
             stored_as: StoredAs = "received" if stripped == content else "stripped"
-            return Normalised(stripped, EXTENSIONS[kind], stored_as, image.width, image.height)
+            return Normalised(stripped, pixel_digest(image), EXTENSIONS[kind], stored_as, image.width, image.height)
         upright = _opaque_srgb(image, conversion)
         if turn is not None and kind != "TIFF":  # Pillow turns TIFFs itself
             upright = upright.transpose(turn)
-    return Normalised(_encode(upright), "png", "reencoded", upright.width, upright.height)
+    return Normalised(_encode(upright), pixel_digest(upright), "png", "reencoded", upright.width, upright.height)
+
+
+def pixel_digest(image: Image.Image) -> str:
+    """Hash what an image shows, however it is stored: sha256 of height, width and the bytes of its RGB, in hex.
+
+    It is taken here, of the decode that checks the file: hashes and scores need no full decode.
+    """
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    digest = hashlib.sha256(image.height.to_bytes(4, "big") + image.width.to_bytes(4, "big"))
+    digest.update(rgb.tobytes())
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.core.memory import keep_freed
 from pipeline.core.shards import ShardWriter
 from pipeline.ingest.normalise import Normalised, normalise
 from pipeline.ingest.params import Limits
@@ -68,6 +69,7 @@ def write_shard(
         rows of Images, and the rejects.
 
     """
+    keep_freed()
     name = f"{shard.number:05d}.tar"
     rows: list[dict[str, Any]] = []
     rejects: list[Reject] = []
@@ -97,6 +99,7 @@ def _row(entry: Entry, image: Normalised, received: bytes, batch: str) -> dict[s
     return {
         "image_id": f"{batch}:{entry.source_id}",
         "sha256": hashlib.sha256(received).hexdigest(),
+        "pixel_sha256": image.pixel_sha256,
         "stored_sha256": hashlib.sha256(image.content).hexdigest(),
         "stored_as": image.stored_as,
         "width": image.width,

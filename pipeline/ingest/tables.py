@@ -31,6 +31,7 @@ class Images(Table):
     columns = (
         text("image_id", "`<batch>:<source_id>`"),
         text("sha256", "of the bytes received"),
+        text("pixel_sha256", "of height, width and decoded RGB bytes, upright: equal for re-wrapped files"),
         text("stored_sha256", "of the bytes in the shard"),
         text(
             "stored_as",

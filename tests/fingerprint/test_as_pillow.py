@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.fingerprint.as_pillow import STRIP_PIXELS, resize, to_grey
+from pipeline.fingerprint.as_pillow import STRIP, Target, resize, to_grey
 
-TARGETS = [(64, 64), (17, 16)]  # what pHash and dHash compare
+TARGETS = [Target(64, 64), Target(17, 16)]  # what pHash and dHash compare
 SIZES = {
     "dermoscopy": (200, 150),
     "photograph": (640, 427),
@@ -39,6 +39,11 @@ def by_pillow(grey: Array, width: int, height: int) -> Array:
     return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.LANCZOS))
 
 
+def resized(greys: list[Array], *targets: Target) -> list[Array]:
+    """Resize; the results are (images, height, width)."""
+    return [np.moveaxis(small, 1, 0) for small in resize(np.stack(greys, axis=1), targets)]
+
+
 def test_grey_is_pillows_for_every_green_and_blue_and_many_reds() -> None:
     red, green, blue = np.meshgrid(np.arange(0, 256, 17), np.arange(256), np.arange(256), indexing="ij")
     colours = np.stack([red, green, blue], axis=-1).astype(np.uint8).reshape(1024, -1, 3)
@@ -47,23 +52,27 @@ def test_grey_is_pillows_for_every_green_and_blue_and_many_reds() -> None:
 
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("target", TARGETS, ids=str)
-def test_a_picture_is_resized_as_by_pillow(name: str, target: tuple[int, int]) -> None:
+def test_a_picture_is_resized_as_by_pillow(name: str, target: Target) -> None:
     grey = noise(*SIZES[name])
-    assert (resize(grey[None], *target)[0] == by_pillow(grey, *target)).all()
+    (small,) = resized([grey], target)
+    assert (small[0] == by_pillow(grey, target.width, target.height)).all()
 
 
 @pytest.mark.parametrize("name", SIZES)
 def test_a_transposed_picture_is_resized_as_by_pillow(name: str) -> None:
     grey = noise(*SIZES[name])
     expected = by_pillow(np.ascontiguousarray(grey.T), 17, 16).T
-    assert (resize(grey[None], 16, 17, transposed=True)[0] == expected).all()
+    (small,) = resized([grey], Target(16, 17, transposed=True))
+    assert (small[0] == expected).all()
 
 
-def test_some_pictures_at_once_are_resized_as_one_by_one() -> None:
-    greys = np.stack([noise(200, 150), noise(200, 150)[::-1], noise(200, 150)[:, ::-1]])
-    for target in TARGETS:
-        assert (resize(greys, *target) == np.concatenate([resize(grey[None], *target) for grey in greys])).all()
+def test_some_pictures_and_sizes_at_once_are_resized_as_one_by_one() -> None:
+    greys = [noise(200, 150), noise(200, 150)[::-1], noise(200, 150)[:, ::-1]]
+    targets = [*TARGETS, Target(16, 17, transposed=True)]
+    for target, together in zip(targets, resized(greys, *targets), strict=True):
+        alone = [resized([grey], target)[0] for grey in greys]
+        assert (together == np.concatenate(alone)).all()
 
 
 def test_one_of_the_sizes_needs_strips() -> None:
-    assert max(width * height for width, height in SIZES.values()) > STRIP_PIXELS
+    assert max(width * height for width, height in SIZES.values()) > STRIP

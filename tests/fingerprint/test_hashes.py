@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import io
 import zipfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import imagehash
 import numpy as np
 import pytest
@@ -15,14 +13,13 @@ from PIL import Image
 from pipeline.core.orientations import COUNT, orient
 from pipeline.core.shards import decode
 from pipeline.fingerprint.as_pillow import to_grey
-from pipeline.fingerprint.hashes import Thumbnails, difference_hashes, perceptual_hashes, pixel_digest, shrink
-from tests.drawn import jpeg, lesion, png
+from pipeline.fingerprint.hashes import difference_hashes, join, perceptual_hashes, shrink
+from tests.drawn import lesion
 
 REAL = Path(__file__).parents[3] / "shared/data"
 SAMPLED = {"ham10000/HAM10000_images_part_1.zip": 100, "dermnet12/dermnet12.zip": 90}  # each so-many-th picture
 MIRRORED = (0, 2, 4, 6)  # the picture, and its mirror images: left to right, top to bottom, and both
 TURNED_MAX_BITS = 16  # resizing rounds each pass to 8 bits, and a turned picture passes in the other order
-SCALED_MAX_BITS = 12
 
 Array = np.ndarray[Any, Any]
 
@@ -77,41 +74,14 @@ def test_the_orientations_of_a_picture_without_symmetry_have_different_hashes() 
 
 def test_pictures_hashed_together_have_the_hashes_that_each_has_alone() -> None:
     images = list(drawn().values())
-    small = [shrink(to_grey(image)[None]) for image in images]
-    together = Thumbnails(*(np.concatenate(size) for size in zip(*small, strict=True)))
+    together = join([shrink([to_grey(image)]) for image in images])
     alone = [hashes(image) for image in images]
     assert (perceptual_hashes(together) == np.stack([perceptual for perceptual, _ in alone])).all()
     assert (difference_hashes(together) == np.stack([difference for _, difference in alone])).all()
 
 
-def test_decoding_a_jpeg_at_half_its_size_would_change_bits() -> None:
-    """Why hashes come from the full decode, though a scaled one is faster: see the module's docstring."""
-    changed = []
-    for seed in range(4):
-        content = np.frombuffer(jpeg(lesion(seed, width=640, height=480)), np.uint8)
-        full = to_grey(decode(content.tobytes()))
-        half = np.asarray(cv2.imdecode(content, cv2.IMREAD_REDUCED_GRAYSCALE_2))
-        a, b = (np.unpackbits(perceptual_hashes(shrink(grey[None]))[0, 0]) for grey in (full, half))
-        changed.append(int((a != b).sum()))
-    assert 0 < max(changed) <= SCALED_MAX_BITS
-
-
-def test_the_pixel_digest_survives_another_file_format_and_sees_one_changed_pixel() -> None:
-    image = lesion(1)
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "BMP")
-    assert pixel_digest(decode(buffer.getvalue())) == pixel_digest(decode(png(image)))
-    changed = image.copy()
-    changed[3, 4, 1] ^= 1
-    assert pixel_digest(changed) != pixel_digest(image)
-
-
-def test_the_pixel_digest_tells_shapes_apart() -> None:
-    assert pixel_digest(np.zeros((2, 6, 3), np.uint8)) != pixel_digest(np.zeros((6, 2, 3), np.uint8))
-
-
 def hashes(image: Array) -> tuple[Array, Array]:
-    thumbnails = shrink(to_grey(image)[None])
+    thumbnails = shrink([to_grey(image)])
     return perceptual_hashes(thumbnails)[0], difference_hashes(thumbnails)[0]
 
 

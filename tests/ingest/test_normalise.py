@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
-from pipeline.ingest.normalise import Normalised, normalise
+from pipeline.ingest.normalise import Normalised, normalise, pixel_digest
 from pipeline.ingest.rows import RejectedError
 from tests.ingest.layouts import decoded, encoded, jpeg, picture
 
@@ -24,6 +24,7 @@ def accepted(content: bytes) -> Normalised:
         assert stored.size == (image.width, image.height)
         assert {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}[str(stored.format)] == image.extension
         assert stored.mode in {"1", "L", "P", "RGB"}
+        assert pixel_digest(stored) == image.pixel_sha256
         assert not set(stored.info) & {"exif", "xmp", "icc_profile", "comment", "transparency", "photoshop"}
     return image
 
@@ -58,6 +59,26 @@ def test_a_plain_jpeg_is_stored_as_received() -> None:
     content = jpeg()
     image = accepted(content)
     assert (image.content, image.stored_as, image.width, image.height) == (content, "received", 32, 24)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_the_pixel_digest_is_of_what_is_seen_however_it_is_stored(mode: str) -> None:
+    content = jpeg() if mode == "RGB" else encoded(Image.fromarray(picture()).convert("L"), "JPEG")
+    seen = Image.fromarray(decoded(content))
+    copies = [encoded(seen, kind, lossless=True) for kind in ("PNG", "BMP", "WEBP", "TIFF")]
+    assert {accepted(copy).pixel_sha256 for copy in copies} == {accepted(content).pixel_sha256}
+
+
+def test_the_pixel_digest_sees_one_changed_level() -> None:
+    changed = picture()
+    changed[3, 4, 1] ^= 1
+    digests = {accepted(encoded(Image.fromarray(pixels), "PNG")).pixel_sha256 for pixels in (picture(), changed)}
+    assert len(digests) == 2
+
+
+def test_the_pixel_digest_tells_shapes_apart() -> None:
+    digests = {accepted(encoded(Image.new("RGB", size), "PNG")).pixel_sha256 for size in ((6, 2), (2, 6), (12, 1))}
+    assert len(digests) == 3
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
@@ -236,6 +257,25 @@ def test_a_jpeg_whose_tail_was_never_written_is_truncated() -> None:
     assert rejected(content[:half] + b"\0" * (len(content) - half)).reason == "truncated"
 
 
+def test_a_png_with_a_damaged_byte_is_rejected() -> None:
+    content = encoded(Image.fromarray(picture()), "PNG")
+    for place in range(8, len(content)):
+        damaged = content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :]
+        assert rejected(damaged).reason in {"undecodable", "truncated"}
+
+
+def test_a_png_with_damaged_data_under_a_true_checksum_is_rejected() -> None:
+    """Pillow loads a PNG to look for Exif, and what goes wrong in that must not be taken for damaged Exif."""
+    for image in (Image.fromarray(picture()).quantize(16), Image.fromarray(picture()).convert("L")):
+        content = bytearray(encoded(image, "PNG"))
+        place = content.index(b"IDAT") + 12
+        content[place] ^= 255
+        length = int.from_bytes(content[place - 16 : place - 12])
+        start = place - 12
+        content[start + 4 + length : start + 8 + length] = zlib.crc32(content[start : start + 4 + length]).to_bytes(4)
+        assert rejected(bytes(content)).reason == "undecodable"
+
+
 def test_a_bomb_is_rejected_by_its_header() -> None:
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -282,7 +322,9 @@ def test_damaged_files_are_rejected_or_read_and_never_crash() -> None:
         for place in rng.integers(0, len(content), 3):
             content[place] = rng.integers(0, 256)
         try:
-            outcomes.add(accepted(bytes(content)).stored_as)
+            image_stored = accepted(bytes(content))
+            assert decoded(image_stored.content).shape == (image_stored.height, image_stored.width, 3)
+            outcomes.add(image_stored.stored_as)
         except RejectedError as error:
             outcomes.add(error.reason)
     assert {"received", "reencoded", "undecodable", "truncated"} <= outcomes

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -18,6 +20,9 @@ from pipeline.ingest.rows import Locator, RejectedError
 
 # What operating systems leave beside images: hidden files and folders, resource forks, thumbnail caches.
 LITTER = re.compile(r"(^|/)(\.[^./][^/]*|__MACOSX|Thumbs\.db|ehthumbs\.db|desktop\.ini)(/|$)", re.IGNORECASE)
+
+# What zipfile raises on damaged members; of bzip2 it is an OSError.
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, struct.error)
 
 BACKSLASH = "\\"  # how some programs on Windows part folders within a zip, against its standard
 
@@ -116,7 +121,10 @@ class RawReader:
         if not path.is_file():
             raise RejectedError("image_missing", "a broken link, a link to a folder, or no regular file")
         self._expect_small(path.stat().st_size)
-        return path.read_bytes()
+        try:
+            return path.read_bytes()
+        except OSError as error:  # its message would quote the name
+            raise RejectedError("image_missing", f"cannot be read: {error.strerror}") from error
 
     def _read_member(self, file: str, position: int) -> bytes:
         if file not in self._archives:
@@ -131,7 +139,7 @@ class RawReader:
             raise RejectedError(
                 "undecodable", "encrypted, or compressed by an unknown method, within its zip"
             ) from error
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except DAMAGED as error:
             raise RejectedError("undecodable", "damaged within its zip") from error
 
     def _expect_small(self, size: int) -> None:
@@ -140,9 +148,10 @@ class RawReader:
 
 
 def zips(files: Iterable[RawFile], folder: Path) -> Iterator[RawFile]:
-    """Yield those files that are readable zips, by name and content."""
+    """Yield those files that are readable zips, by name and content; a pipe is not opened, which might never end."""
     for file in files:
-        if file.name.lower().endswith(".zip") and zipfile.is_zipfile(folder / file.locator.file):
+        path = folder / file.locator.file
+        if file.name.lower().endswith(".zip") and path.is_file() and zipfile.is_zipfile(path):
             yield file
 
 
