@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.duplicates.collection import Collection
+from bench.duplicates.lesions import Lesions, exact_interval, false_merges, found_before, joined, label
+
+
+def five() -> Lesions:
+    """Three images of lesion 0, two of lesion 1; all are nevi but the last."""
+    gathered = Collection(Path("nowhere"), ("a", "b", "c", "d", "e"))
+    return Lesions(gathered, np.array([0, 0, 0, 1, 1]), np.array(["nv", "nv", "nv", "nv", "mel"]))
+
+
+def ranked(*pairs: tuple[int, int, float]) -> pd.DataFrame:
+    return pd.DataFrame(pairs, columns=["a", "b", "score"])
+
+
+def test_a_pair_is_joined_by_its_ids_or_judged_or_false() -> None:
+    pairs = ranked((0, 1, 3.0), (2, 3, 2.0), (1, 4, 1.0))
+    verdicts = {frozenset(("c", "d")): "same_lesion", frozenset(("b", "e")): "different"}
+    assert label(pairs, five(), verdicts).tolist() == ["joined", "judged", "false"]
+    assert joined(five().lesion) == 4
+
+
+def test_pairs_are_counted_down_to_the_allowed_false_merges_and_ties_are_taken_all_or_none() -> None:
+    pairs = ranked((0, 1, 5.0), (0, 3, 4.0), (0, 2, 3.0), (1, 3, 2.0), (1, 2, 2.0), (3, 4, 1.0))
+    assert [found_before(pairs, five(), {}, false=n) for n in (0, 1, 2)] == [1, 2, 4]
+    assert found_before(pairs, five(), {frozenset(("a", "d")): "same"}, false=0) == 2
+    assert found_before(ranked((0, 3, 1.0), (0, 1, 1.0)), five(), {}, false=0) == 0
+
+
+def test_false_merges_are_taken_on_pairs_of_one_diagnosis_and_two_lesions() -> None:
+    pairs = ranked((0, 1, 5.0), (0, 3, 4.0), (1, 3, 3.0), (2, 3, 2.0), (2, 4, 1.0))
+    pairs["relation"] = ["copy", "copy", "same_lesion", "none", "copy"]
+    report = false_merges(pairs, five(), {frozenset(("b", "d")): "same_lesion"})
+    assert report["pairs"] == 3
+    assert (report["copy"]["false"], report["same_lesion"]["false"]) == (1, 0)
+
+
+def test_the_interval_of_a_share_is_the_exact_one() -> None:
+    assert exact_interval(0, 10) == pytest.approx([0, 0.3084971], abs=1e-6)
+    assert exact_interval(10, 10) == pytest.approx([0.6915029, 1], abs=1e-6)
+    assert exact_interval(1, 10) == pytest.approx([0.0025286, 0.4450161], abs=1e-6)
