@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,11 @@ import pandas as pd
 
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import components, links
+from pipeline.label_noise.context import patient_context
 
 Array = np.ndarray[Any, Any]
+
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -22,21 +26,27 @@ class Labelled:
     classes: diagnoses in scope, sorted: the order of every probability vector.
     given: (n,) position of the given diagnosis in `classes`.
     vectors: (n, d) float32, unit norm.
+    context: (n, numbers) float32, what is known of the patient.
+    evidence: (n,) how the given diagnosis was confirmed, `unknown` where nobody says: never a feature.
     split: strings.
     group: (n,) number of the group: what one fold holds together.
     lesion: (n,) number of the lesion: images of one lesion, or of one photograph, are judged together.
     photograph: (n,) number of the photograph: shared by copies.
-    voter: (n,) in train and nobody's removed copy: the images that probes learn from.
+    removed: (n,) whose copy is kept in its place.
+    voter: (n,) in train and not removed: the images that probes learn from.
     """
 
     image_id: Array
     classes: list[str]
     given: Array
     vectors: Array
+    context: Array
+    evidence: Array
     split: Array
     group: Array
     lesion: Array
     photograph: Array
+    removed: Array
     voter: Array
 
     def names(self, positions: Array) -> Array:
@@ -52,6 +62,7 @@ def align(
     groups: pd.DataFrame,
     duplicates: pd.DataFrame,
     classes: list[str],
+    context: Sequence[str],
 ) -> Labelled:
     """Join the tables by image_id and keep the images in scope.
 
@@ -62,6 +73,7 @@ def align(
         groups: the table Groups.
         duplicates: the table Duplicates.
         classes: diagnoses in scope.
+        context: what of the patient the probes may know, columns of Images.
 
     Raises:
         UserError: the vectors are of several encoders, or tables of earlier stages speak of other images.
@@ -70,7 +82,7 @@ def align(
     encoders = sorted(embeddings["encoder"].unique())
     if len(encoders) > 1:
         raise UserError(f"data/embed holds vectors of {encoders}, which cannot be compared: run `dvc repro embed`")
-    rows = images.loc[images["diagnosis"].isin(classes), ["image_id", "diagnosis", "lesion_id"]].sort_values("image_id")
+    rows = images[images["diagnosis"].isin(classes)].sort_values("image_id")
     joined = rows.merge(groups, on="image_id", how="left").reset_index(drop=True)
     position = pd.Index(embeddings["image_id"]).get_indexer(joined["image_id"])
     unknown = joined.loc[joined["split"].isna() | (position < 0), "image_id"]
@@ -81,17 +93,20 @@ def align(
     names = joined["image_id"].tolist()
     copies = copy_edges(duplicates, names)
     same_lesion = links(names, joined["lesion_id"].tolist())
-    split = joined["split"].to_numpy(dtype=str)
+    split, removed = joined["split"].to_numpy(dtype=str), joined["duplicate_of"].notna().to_numpy()
     return Labelled(
         image_id=joined["image_id"].to_numpy(dtype=str),
         classes=classes,
         given=pd.Index(classes).get_indexer(pd.Index(joined["diagnosis"])),
         vectors=np.ascontiguousarray(vectors[position], dtype=np.float32),
+        context=patient_context(joined, context),
+        evidence=joined["label_evidence"].fillna(UNKNOWN).to_numpy(dtype=str),
         split=split,
         group=_numbers(joined["group_id"]),
         lesion=_numbers(components(names, copies + same_lesion)),
         photograph=_numbers(components(names, copies)),
-        voter=(split == "train") & joined["duplicate_of"].isna().to_numpy(),
+        removed=removed,
+        voter=(split == "train") & ~removed,
     )
 
 

@@ -7,6 +7,7 @@ from pipeline.core.taxonomy import diagnoses_in_scope
 from pipeline.dedup.tables import Duplicates, Groups
 from pipeline.embed.tables import Embeddings
 from pipeline.ingest.tables import Images
+from pipeline.label_noise.audit import sample_labels
 from pipeline.label_noise.findings import summarise, tabulate
 from pipeline.label_noise.labelled import align
 from pipeline.label_noise.neighbours import nearest_in_train, radius_in_train
@@ -14,9 +15,10 @@ from pipeline.label_noise.off_topic import off_topic
 from pipeline.label_noise.params import LabelNoiseParams
 from pipeline.label_noise.pictures import draw_sheets
 from pipeline.label_noise.probabilities import believe
+from pipeline.label_noise.queue import line_up
 from pipeline.label_noise.reasons import reasons
 from pipeline.label_noise.suspects import judge, rivals
-from pipeline.label_noise.tables import LabelScores
+from pipeline.label_noise.tables import AuditSample, LabelScores, SuspectQueue
 
 
 def run(store: Store, params: LabelNoiseParams) -> None:
@@ -29,6 +31,7 @@ def run(store: Store, params: LabelNoiseParams) -> None:
         groups=store.read(Groups),
         duplicates=store.read(Duplicates),
         classes=diagnoses_in_scope(images["diagnosis"], params.classes),
+        context=params.context,
     )
     beliefs, rival = believe(labelled, params.probe, params.noise), rivals(labelled)
     judgement = judge(labelled, beliefs, rival, method=params.method, floor=params.conflict_error_probability)
@@ -46,7 +49,11 @@ def run(store: Store, params: LabelNoiseParams) -> None:
         examples=params.examples,
     )
     store.write(LabelScores, scores, vectors={"probabilities": judgement.probabilities})
-    store.report("label_noise/summary.json", summarise(labelled, beliefs, scores, rival=rival, params=params))
+    store.write(SuspectQueue, queue := line_up(scores, labelled, params.queue))
+    store.write(AuditSample, sample_labels(scores, labelled, params.audit))
+    store.report(
+        "label_noise/summary.json", summarise(labelled, beliefs, scores, rival=rival, queue=queue, params=params)
+    )
     pixels = store.pixels(images[images["image_id"].isin(scores["image_id"])])
     with store.output("reports/label_noise/pictures") as folder:
         folder.mkdir()

@@ -1,0 +1,101 @@
+"""Runs methods on planted labels, cell by cell; a cell that is on disk is not run again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.duplicates.cache import code_digest, key_of
+from bench.label_noise import rivals
+from bench.label_noise.collection import Collection
+from bench.label_noise.planting import Planted, plant
+from pipeline.label_noise.labelled import Labelled
+from pipeline.label_noise.params import LabelNoiseParams
+from pipeline.label_noise.probabilities import Beliefs, assign_folds, believe, out_of_fold, with_everything
+from pipeline.label_noise.suspects import NOBODY, judge
+
+Array = np.ndarray[Any, Any]
+
+OURS = "ours"
+UNGROUPED = ("ours, folds that ignore lesions", "cleanlab self-confidence, folds that ignore lesions")
+CODE = ("pipeline.label_noise", "bench.label_noise.planting", "bench.label_noise.rivals", "bench.label_noise.run")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One planting.
+
+    shape, rate, per, seed: see `planting.plant`.
+    """
+
+    shape: str
+    rate: float
+    per: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a cell.
+
+    wrong: (n,) which labels are.
+    scores: (n,) of each method, higher is more suspect.
+    """
+
+    wrong: Array
+    scores: dict[str, Array]
+
+
+def run_cell(collection: Collection, cell: Cell, params: LabelNoiseParams, *, cache: Path) -> Outcome:
+    """Plant, and let every method rank; or read it from the cache."""
+    labelled = collection.labelled
+    data = hashlib.sha256(labelled.vectors.tobytes() + labelled.given.tobytes() + labelled.group.tobytes()).hexdigest()
+    path = cache / f"{key_of([collection.name, data, cell, params, code_digest(CODE)])}.npz"
+    if not path.exists():
+        planted = plant(collection, cell.shape, rate=cell.rate, per=cell.per, seed=cell.seed)
+        buffer = io.BytesIO()
+        np.savez(buffer, wrong=planted.wrong, **_rank(collection.labelled, planted, params))  # type: ignore[arg-type]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(buffer.getvalue())
+        partial.replace(path)
+    with np.load(path) as arrays:
+        return Outcome(arrays["wrong"], {name: arrays[name] for name in arrays.files if name != "wrong"})
+
+
+def _rank(clean: Labelled, planted: Planted, params: LabelNoiseParams) -> dict[str, Array]:
+    """Let every method rank the images; float32 scores."""
+    labelled = replace(clean, given=planted.given, evidence=planted.evidence)
+    alone = ignoring_lesions(labelled)
+    vectors, given = labelled.vectors, labelled.given
+    beliefs = believe(labelled, params.probe, params.noise)
+    naive = out_of_fold(alone, assign_folds(alone, params.probe), params=params.probe, noise=None)
+    scores = {
+        OURS: _ours(labelled, beliefs, params),
+        UNGROUPED[0]: _ours(alone, believe(alone, params.probe, params.noise), params),
+        UNGROUPED[1]: rivals.cleanlab_scores(given, naive)["cleanlab self-confidence"],
+        "cleanlab Datalab, defaults": rivals.datalab(given, naive),
+        **rivals.cleanlab_scores(given, beliefs.plain),
+        "FiftyOne mistakenness": rivals.mistakenness(given, beliefs.plain),
+        "SelfClean": rivals.intra_extra_distance(vectors, given),
+        "k nearest neighbours": rivals.neighbour_disagreement(vectors, given),
+        "training loss": rivals.training_loss(given, with_everything(labelled, params.probe)),
+    }
+    return {name: score.astype(np.float32) for name, score in scores.items()}
+
+
+def ignoring_lesions(labelled: Labelled) -> Labelled:
+    """Take every image for a lesion and a group of its own."""
+    each = np.arange(len(labelled.given))
+    return replace(labelled, lesion=each, group=each)
+
+
+def _ours(labelled: Labelled, beliefs: Beliefs, params: LabelNoiseParams) -> Array:
+    nobody = np.full(len(labelled.given), NOBODY)
+    floor = params.conflict_error_probability
+    return judge(labelled, beliefs, nobody, method=params.method, floor=floor).error_probability
