@@ -25,7 +25,8 @@ class Labelled:
     image_id: strings.
     classes: diagnoses in scope, sorted: the order of every probability vector.
     given: (n,) position of the given diagnosis in `classes`.
-    vectors: (n, d) float32, unit norm.
+    vectors: (n, d) float32, unit norm, of the encoder that says what is near what.
+    further: (n, d) likewise of each further encoder, which judge labels too.
     context: (n, numbers) float32, what is known of the patient.
     evidence: (n,) how the given diagnosis was confirmed, `unknown` where nobody says: never a feature.
     split: strings.
@@ -40,6 +41,7 @@ class Labelled:
     classes: list[str]
     given: Array
     vectors: Array
+    further: tuple[Array, ...]
     context: Array
     evidence: Array
     split: Array
@@ -48,6 +50,11 @@ class Labelled:
     photograph: Array
     removed: Array
     voter: Array
+
+    @property
+    def views(self) -> tuple[Array, ...]:
+        """What the encoders make of the images, the first one's first."""
+        return (self.vectors, *self.further)
 
     def names(self, positions: Array) -> Array:
         """Name diagnoses by their position."""
@@ -99,6 +106,7 @@ def align(
         classes=classes,
         given=pd.Index(classes).get_indexer(pd.Index(joined["diagnosis"])),
         vectors=np.ascontiguousarray(vectors[position], dtype=np.float32),
+        further=(),
         context=patient_context(joined, context),
         evidence=joined["label_evidence"].fillna(UNKNOWN).to_numpy(dtype=str),
         split=split,

@@ -15,13 +15,19 @@ class Probe(Section):
 
     folds: of the cross-fitting; a diagnosis with fewer groups in train is not judged.
     repeats: of the cross-fitting, with other folds.
-    components: principal components kept.
-    c: inverse L2 strength, for features of mean variance 1.
+    components: principal components kept of an encoder's vectors.
+    context_weight: of the patient's context beside them.
+    landmarks: of the Gaussian kernel, chosen among train; 0: a straight probe.
+    curvature: of the kernel, which is exp(-curvature) at the median distance.
+    c: inverse L2 strength, for as many features of mean variance 1 as there are components.
     """
 
     folds: int = Field(ge=2)
     repeats: PositiveInt
     components: PositiveInt
+    context_weight: float = Field(ge=0)
+    landmarks: NonNegativeInt
+    curvature: PositiveFloat
     c: PositiveFloat
     seed: NonNegativeInt
 

@@ -19,7 +19,7 @@ from tests.drawn import ingest, jpeg, lesion
 from tests.label_noise.planted import CLASSES, params, world
 
 COUNT = 120
-TREE = {"batches": ["demo"], "probe": {"folds": 3, "repeats": 1, "components": 16, "c": 0.1, "seed": 0}}
+TREE = {"batches": ["demo"], "probe": params().probe.model_dump() | {"folds": 3}}
 
 
 def project(root: Path) -> Store:
