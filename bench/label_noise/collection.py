@@ -17,16 +17,19 @@ from pipeline.label_noise.labelled import Labelled, align
 
 Array = np.ndarray[Any, Any]
 
+
 @dataclass(frozen=True)
 class Collection:
     """Images of one batch, all of them for probes to learn from.
 
     name: of the batch.
     labelled: the images as the stage sees them, their labels true.
+    encoders: ids.
     """
 
     name: str
     labelled: Labelled
+    encoders: list[str]
 
     @property
     def truth(self) -> Array:
@@ -44,17 +47,18 @@ def read_collection(project: Path, batch: str) -> Collection:
 
     """
     store = Store(project)
+    embeddings = store.read(Embeddings, [batch])
     groups = store.read(Groups)
     kept = groups.loc[groups["duplicate_of"].isna(), "image_id"]
     images = store.read(Images, [batch])
     images = images[images["image_id"].isin(kept)]
     labelled = align(
         images,
-        store.read(Embeddings, [batch]),
+        embeddings,
         vectors=store.vectors(Embeddings, "vector", [batch]),
         groups=groups.assign(split="train"),
         duplicates=store.read(Duplicates),
         classes=sorted(images["diagnosis"].unique()),
         context=KNOWN,
     )
-    return Collection(batch, labelled)
+    return Collection(batch, labelled, sorted(embeddings["encoder"].unique()))

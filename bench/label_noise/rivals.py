@@ -6,13 +6,11 @@ lesion and pooled over it: so they differ from our method in the score alone.
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from cleanlab import Datalab
+from cleanlab.classification import CleanLearning
 from cleanlab.rank import get_label_quality_scores
 from scipy.stats import entropy
 
@@ -30,12 +28,9 @@ CLEANLAB_SCORES = {
 
 
 def datalab(given: Array, probabilities: Array) -> Array:
-    """Rank by Datalab's label issues with its defaults."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        lab = Datalab({"label": given}, label_name="label", verbosity=0)
-        lab.find_issues(pred_probs=probabilities, issue_types={"label": {}})
-    issues = lab.get_issues("label")
-    score: Array = -issues["label_score"].to_numpy()
+    """Rank by Datalab's label issues with its defaults: it hands the probabilities to this very call."""
+    issues = CleanLearning(verbose=False).find_label_issues(labels=given, pred_probs=probabilities)
+    score: Array = -issues["label_quality"].to_numpy()
     return score
 
 
@@ -68,32 +63,27 @@ def training_loss(given: Array, seen: Array) -> Array:
     return loss
 
 
-def neighbour_disagreement(vectors: Array, given: Array) -> Array:
-    """Rank by the share of the nearest neighbours that carry another label; ties by their similarity."""
-    found = np.empty(len(given))
+def by_neighbours(vectors: Array, given: Array) -> tuple[Array, Array]:
+    """Rank by nearest neighbours in two ways.
+
+    Returns:
+        the share of the nearest that carry another label, ties by their similarity; and SelfClean's label error score
+        d² / (d² + e²), with d the cosine distance to the nearest of the same label and e to that of another. SelfClean
+        ranks 1 minus it, lowest first.
+
+    """
+    share, ratio = np.empty(len(given)), np.empty(len(given))
     for rows, similar in _similarities(vectors):
         nearest = np.argpartition(-similar, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
         other = given[nearest] != given[rows][:, None]
-        weight = np.take_along_axis(similar, nearest, axis=1)
-        found[rows] = other.mean(axis=1) + 1e-3 * (other * weight).mean(axis=1)
-    return found
-
-
-def intra_extra_distance(vectors: Array, given: Array) -> Array:
-    """Rank by SelfClean's label error score: d² / (d² + e²), d to the nearest of the same and e of another label.
-
-    SelfClean ranks 1 minus it, lowest first; distances are cosine distances, as there.
-    """
-    found = np.empty(len(given))
-    for rows, similar in _similarities(vectors):
-        distance, same = 1 - similar, given[rows][:, None] == given
-        own = np.where(same, distance, np.inf).min(axis=1)
-        other = np.where(same, np.inf, distance)
-        nearest_other = other.min(axis=1)
-        alone = np.isinf(own)
-        own[alone] = np.where(np.isfinite(other[alone]), other[alone], -np.inf).max(axis=1)
-        found[rows] = own**2 / np.maximum(own**2 + nearest_other**2, 1e-12)
-    return found
+        share[rows] = other.mean(axis=1) + 1e-3 * (other * np.take_along_axis(similar, nearest, axis=1)).mean(axis=1)
+        same = given[rows][:, None] == given
+        own = 1 - np.where(same, similar, -np.inf).max(axis=1)
+        extra = 1 - np.where(same, -np.inf, similar).max(axis=1)
+        farthest = 1 - np.where(same, np.inf, similar).min(axis=1)  # stands in for a label that no other image has
+        own = np.where(np.isinf(own), farthest, own)
+        ratio[rows] = own**2 / np.maximum(own**2 + extra**2, 1e-12)
+    return share, ratio
 
 
 def _similarities(vectors: Array) -> Iterator[tuple[Array, Array]]:

@@ -16,14 +16,20 @@ from bench.label_noise.collection import Collection
 from bench.label_noise.planting import Planted, plant
 from pipeline.label_noise.labelled import Labelled
 from pipeline.label_noise.params import LabelNoiseParams
-from pipeline.label_noise.probabilities import Beliefs, assign_folds, believe, out_of_fold, with_everything
+from pipeline.label_noise.probabilities import Beliefs, believe, lesion_shares
+from pipeline.label_noise.probe import fit_probe
 from pipeline.label_noise.suspects import NOBODY, judge
 
 Array = np.ndarray[Any, Any]
 
 OURS = "ours"
-UNGROUPED = ("ours, folds that ignore lesions", "cleanlab self-confidence, folds that ignore lesions")
-CODE = ("pipeline.label_noise", "bench.label_noise.planting", "bench.label_noise.rivals", "bench.label_noise.run")
+UNGROUPED = "ours, folds that ignore lesions"
+DATALAB = "cleanlab Datalab, folds that ignore lesions"  # its defaults, as tutorials use it
+METHOD = ("calibration", "features", "labelled", "probabilities", "probe", "suspects")
+CODE = [
+    *(f"pipeline.label_noise.{name}" for name in METHOD),
+    *(f"bench.label_noise.{name}" for name in ("planting", "rivals", "run")),
+]
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,12 @@ class Outcome:
 def run_cell(collection: Collection, cell: Cell, params: LabelNoiseParams, *, cache: Path) -> Outcome:
     """Plant, and let every method rank; or read it from the cache."""
     labelled = collection.labelled
-    data = hashlib.sha256(labelled.vectors.tobytes() + labelled.given.tobytes() + labelled.group.tobytes()).hexdigest()
-    path = cache / f"{key_of([collection.name, data, cell, params, code_digest(CODE)])}.npz"
+    arrays = [*labelled.views, labelled.context, labelled.given, labelled.group, labelled.lesion]
+    data = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
+    path = (
+        cache
+        / f"{key_of([collection.name, data, cell, params.probe, params.noise, params.method, code_digest(CODE)])}.npz"
+    )
     if not path.exists():
         planted = plant(collection, cell.shape, rate=cell.rate, per=cell.per, seed=cell.seed)
         buffer = io.BytesIO()
@@ -72,19 +82,18 @@ def _rank(clean: Labelled, planted: Planted, params: LabelNoiseParams) -> dict[s
     """Let every method rank the images; float32 scores."""
     labelled = replace(clean, given=planted.given, evidence=planted.evidence)
     alone = ignoring_lesions(labelled)
-    vectors, given = labelled.vectors, labelled.given
-    beliefs = believe(labelled, params.probe, params.noise)
-    naive = out_of_fold(alone, assign_folds(alone, params.probe), params=params.probe, noise=None)
+    vectors, given = np.hstack(labelled.views), labelled.given
+    beliefs, naive = (believe(one, params.probe, params.noise) for one in (labelled, alone))
+    share, ratio = rivals.by_neighbours(vectors, given)
     scores = {
         OURS: _ours(labelled, beliefs, params),
-        UNGROUPED[0]: _ours(alone, believe(alone, params.probe, params.noise), params),
-        UNGROUPED[1]: rivals.cleanlab_scores(given, naive)["cleanlab self-confidence"],
-        "cleanlab Datalab, defaults": rivals.datalab(given, naive),
+        UNGROUPED: _ours(alone, naive, params),
+        DATALAB: rivals.datalab(given, naive.plain),
         **rivals.cleanlab_scores(given, beliefs.plain),
         "FiftyOne mistakenness": rivals.mistakenness(given, beliefs.plain),
-        "SelfClean": rivals.intra_extra_distance(vectors, given),
-        "k nearest neighbours": rivals.neighbour_disagreement(vectors, given),
-        "training loss": rivals.training_loss(given, with_everything(labelled, params.probe)),
+        "SelfClean": ratio,
+        "k nearest neighbours": share,
+        "training loss": rivals.training_loss(given, having_seen_all(labelled, params)),
     }
     return {name: score.astype(np.float32) for name, score in scores.items()}
 
@@ -93,6 +102,24 @@ def ignoring_lesions(labelled: Labelled) -> Labelled:
     """Take every image for a lesion and a group of its own."""
     each = np.arange(len(labelled.given))
     return replace(labelled, lesion=each, group=each)
+
+
+def having_seen_all(labelled: Labelled, params: LabelNoiseParams) -> Array:
+    """Ask probes that learnt from every image, the mean over encoders: (n, classes)."""
+    shown = []
+    for vectors in labelled.views:
+        probe = fit_probe(
+            vectors,
+            labelled.context,
+            labelled.given,
+            count=lesion_shares(labelled),
+            classes=len(labelled.classes),
+            params=params.probe,
+            noise=params.noise.model_copy(update={"rounds": 0}),
+        )
+        shown.append(probe.predict(vectors, labelled.context)[0])
+    found: Array = np.mean(shown, axis=0)
+    return found
 
 
 def _ours(labelled: Labelled, beliefs: Beliefs, params: LabelNoiseParams) -> Array:

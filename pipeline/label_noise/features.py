@@ -1,4 +1,4 @@
-"""What a probe sees of an image: principal components of its vector and the patient's context, and what follows of both.
+"""What a probe sees of an image: principal components of its vector and the patient's context, bent or straight.
 
 With landmarks the map is Nyström's of a Gaussian kernel (Williams and Seeger 2001): a linear probe on it bends with the
 data, which on HAM10000 finds more errors than a straight one, most of all among diagnoses that are easily confused. Its
@@ -72,9 +72,7 @@ def fit_map(vectors: Array, context: Array, params: Probe) -> FeatureMap:
     values, directions = np.linalg.eigh(np.exp(-precision * distances).astype(np.float64))
     kept = values > JITTER
     whitening = directions[:, kept] * np.sqrt(projection.shape[1] / values[kept])
-    return FeatureMap(
-        mean, projection, params.context_weight, landmarks, precision, whitening.astype(np.float32)
-    )
+    return FeatureMap(mean, projection, params.context_weight, landmarks, precision, whitening.astype(np.float32))
 
 
 def principal_components(vectors: Array, count: int) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ in, so what a fold holds out has no say, neither directly nor through other imag
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 import numpy as np
 from scipy.optimize import minimize
 

@@ -66,8 +66,10 @@ def test_landmarks_let_a_probe_bend() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(0, 1, (1200, 2)).astype(np.float32)
     inside = (np.linalg.norm(vectors, axis=1) < 1.1).astype(int)
-    right = {m: float((fit(vectors, inside, landmarks=m).predict(vectors, nothing(vectors))[0].argmax(1) == inside).mean())
-             for m in (0, 100)}
+    right = {
+        m: float((fit(vectors, inside, landmarks=m).predict(vectors, nothing(vectors))[0].argmax(1) == inside).mean())
+        for m in (0, 100)
+    }
     assert right[0] < 0.7
     assert right[100] > 0.95
 
