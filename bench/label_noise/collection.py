@@ -14,6 +14,7 @@ from pipeline.embed.tables import Embeddings
 from pipeline.ingest.tables import Images
 from pipeline.label_noise.context import KNOWN
 from pipeline.label_noise.labelled import Labelled, align
+from pipeline.opinions.tables import Opinions
 
 Array = np.ndarray[Any, Any]
 
@@ -47,7 +48,7 @@ def read_collection(project: Path, batch: str) -> Collection:
 
     """
     store = Store(project)
-    embeddings = store.read(Embeddings, [batch])
+    embeddings, opinions = store.read(Embeddings, [batch]), store.read(Opinions, [batch])
     groups = store.read(Groups)
     kept = groups.loc[groups["duplicate_of"].isna(), "image_id"]
     images = store.read(Images, [batch])
@@ -56,9 +57,11 @@ def read_collection(project: Path, batch: str) -> Collection:
         images,
         embeddings,
         vectors=store.vectors(Embeddings, "vector", [batch]),
+        opinions=opinions,
+        descriptions=store.vectors(Opinions, "description", [batch]),
         groups=groups.assign(split="train"),
         duplicates=store.read(Duplicates),
         classes=sorted(images["diagnosis"].unique()),
         context=KNOWN,
     )
-    return Collection(batch, labelled, sorted(embeddings["encoder"].unique()))
+    return Collection(batch, labelled, [*embeddings["encoder"].unique(), *opinions["network"].unique()])

@@ -66,6 +66,8 @@ def align(
     embeddings: pd.DataFrame,
     *,
     vectors: Array,
+    opinions: pd.DataFrame,
+    descriptions: Array,
     groups: pd.DataFrame,
     duplicates: pd.DataFrame,
     classes: list[str],
@@ -77,6 +79,8 @@ def align(
         images: the table Images.
         embeddings: the table Embeddings.
         vectors: its vectors, row by row.
+        opinions: the table Opinions, empty where no second network is named.
+        descriptions: its descriptions, row by row.
         groups: the table Groups.
         duplicates: the table Duplicates.
         classes: diagnoses in scope.
@@ -106,7 +110,7 @@ def align(
         classes=classes,
         given=pd.Index(classes).get_indexer(pd.Index(joined["diagnosis"])),
         vectors=np.ascontiguousarray(vectors[position], dtype=np.float32),
-        further=(),
+        further=second_views(opinions, descriptions, joined["image_id"]),
         context=patient_context(joined, context),
         evidence=joined["label_evidence"].fillna(UNKNOWN).to_numpy(dtype=str),
         split=split,
@@ -116,6 +120,27 @@ def align(
         removed=removed,
         voter=(split == "train") & ~removed,
     )
+
+
+def second_views(opinions: pd.DataFrame, descriptions: Array, image_ids: pd.Series[str]) -> tuple[Array, ...]:
+    """Line up the second network's descriptions: none, or one (n, d) float32 of unit norm.
+
+    Its levels have scales of their own, so every number is standardised over the images first.
+
+    Raises:
+        UserError: the descriptions are by several networks, or lack an image.
+
+    """
+    if opinions.empty:
+        return ()
+    networks = sorted(opinions["network"].unique())
+    position = pd.Index(opinions["image_id"]).get_indexer(pd.Index(image_ids))
+    if len(networks) > 1 or (position < 0).any():
+        raise UserError(f"data/opinions holds descriptions by {networks} of some images: run `dvc repro opinions`")
+    found = descriptions[position]
+    found = (found - found.mean(axis=0)) / np.maximum(found.std(axis=0), 1e-6)
+    norms = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
+    return (np.ascontiguousarray(found / norms, dtype=np.float32),)
 
 
 def copy_edges(duplicates: pd.DataFrame, names: list[str]) -> list[tuple[str, str]]:

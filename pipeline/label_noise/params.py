@@ -15,6 +15,7 @@ class Probe(Section):
 
     folds: of the cross-fitting; a diagnosis with fewer groups in train is not judged.
     repeats: of the cross-fitting, with other folds.
+    encoders: `pooled`: a probe on each encoder's vectors, their opinions pooled; `concatenated`: one on all.
     components: principal components kept of an encoder's vectors.
     context_weight: of the patient's context beside them.
     landmarks: of the Gaussian kernel, chosen among train; 0: a straight probe.
@@ -24,6 +25,7 @@ class Probe(Section):
 
     folds: int = Field(ge=2)
     repeats: PositiveInt
+    encoders: Literal["pooled", "concatenated"]
     components: PositiveInt
     context_weight: float = Field(ge=0)
     landmarks: NonNegativeInt

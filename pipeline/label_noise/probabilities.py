@@ -51,9 +51,10 @@ def believe(labelled: Labelled, params: Probe, noise: Noise) -> Beliefs:
 
     """
     folds = assign_folds(labelled, params)
+    views = labelled.views if params.encoders == "pooled" else (np.hstack(labelled.views),)
     # One thread: products this narrow gain nothing from more, and the result does not depend on the number of cores.
     with threadpool_limits(limits=1):
-        found = [out_of_fold(labelled, view, folds, params=params, noise=noise) for view in labelled.views]
+        found = [out_of_fold(labelled, view, folds, params=params, noise=noise) for view in views]
     plain = by_lesion(np.mean([of_view[0] for of_view in found], axis=0), labelled.lesion)
     opinions = np.stack([by_lesion(of_view[1], labelled.lesion) for of_view in found])
     pairs = np.unique(np.column_stack([labelled.given, labelled.group])[labelled.voter], axis=0)

@@ -12,6 +12,7 @@ from pipeline.label_noise.labelled import align
 from pipeline.label_noise.params import LabelNoiseParams
 from pipeline.label_noise.pictures import draw_sheets
 from pipeline.label_noise.tables import AuditSample, LabelScores, SuspectQueue
+from pipeline.opinions.tables import Opinions
 
 
 def run(store: Store, params: LabelNoiseParams) -> None:
@@ -21,6 +22,8 @@ def run(store: Store, params: LabelNoiseParams) -> None:
         images,
         store.read(Embeddings, params.batches),
         vectors=store.vectors(Embeddings, "vector", params.batches),
+        opinions=store.read(Opinions, params.batches),
+        descriptions=store.vectors(Opinions, "description", params.batches),
         groups=store.read(Groups),
         duplicates=store.read(Duplicates),
         classes=diagnoses_in_scope(images["diagnosis"], params.classes),

@@ -23,6 +23,7 @@ TREE: dict[str, Any] = {
     "probe": {
         "folds": 5,
         "repeats": 1,
+        "encoders": "pooled",
         "components": 16,
         "context_weight": 0.5,
         "landmarks": 0,
