@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.label_noise.rivals import Neighbours, find_neighbours
 from pipeline.core.store import Store
 from pipeline.dedup.tables import Duplicates, Groups
 from pipeline.embed.tables import Embeddings
@@ -31,6 +33,11 @@ class Collection:
     name: str
     labelled: Labelled
     encoders: list[str]
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """Who is near whom by the vectors of all networks, found once."""
+        return find_neighbours(np.hstack(self.labelled.views))
 
     @property
     def truth(self) -> Array:

@@ -6,7 +6,7 @@ lesion and pooled over it: so they differ from our method in the score alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from scipy.stats import entropy
 Array = np.ndarray[Any, Any]
 
 NEIGHBOURS = 10
+LISTED = 300
 BLOCK = 512
 CLEANLAB_SCORES = {
     "cleanlab self-confidence": ("self_confidence", False),
@@ -63,34 +64,62 @@ def training_loss(given: Array, seen: Array) -> Array:
     return loss
 
 
-def by_neighbours(vectors: Array, given: Array) -> tuple[Array, Array]:
-    """Rank by nearest neighbours in two ways.
+@dataclass(frozen=True)
+class Neighbours:
+    """Who is near whom, whatever the labels.
 
-    Returns:
-        the share of the nearest that carry another label, ties by their similarity; and SelfClean's label error score
-        d² / (d² + e²), with d the cosine distance to the nearest of the same label and e to that of another. SelfClean
-        ranks 1 minus it, lowest first.
-
+    nearest: (n, LISTED) positions, nearest first; nobody is his own neighbour.
+    cosines: theirs.
+    unit: (n, d) vectors, for rows whose list holds one label only.
     """
-    share, ratio = np.empty(len(given)), np.empty(len(given))
-    for rows, similar in _similarities(vectors):
-        nearest = np.argpartition(-similar, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
-        other = given[nearest] != given[rows][:, None]
-        share[rows] = other.mean(axis=1) + 1e-3 * (other * np.take_along_axis(similar, nearest, axis=1)).mean(axis=1)
-        same = given[rows][:, None] == given
-        own = 1 - np.where(same, similar, -np.inf).max(axis=1)
-        extra = 1 - np.where(same, -np.inf, similar).max(axis=1)
-        farthest = 1 - np.where(same, np.inf, similar).min(axis=1)  # stands in for a label that no other image has
-        own = np.where(np.isinf(own), farthest, own)
-        ratio[rows] = own**2 / np.maximum(own**2 + extra**2, 1e-12)
-    return share, ratio
+
+    nearest: Array
+    cosines: Array
+    unit: Array
 
 
-def _similarities(vectors: Array) -> Iterator[tuple[Array, Array]]:
-    """Yield blocks of rows and their cosines to all images; -inf to themselves."""
+def find_neighbours(vectors: Array) -> Neighbours:
+    """Search exactly, by blocks of rows."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    listed = min(LISTED, len(unit) - 1)
+    nearest, cosines = np.empty((len(unit), listed), np.int64), np.empty((len(unit), listed), np.float32)
     for start in range(0, len(unit), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(unit)))
         similar = unit[rows] @ unit.T
         similar[np.arange(len(rows)), rows] = -np.inf
-        yield rows, similar
+        found = np.argpartition(-similar, listed - 1, axis=1)[:, :listed]
+        values = np.take_along_axis(similar, found, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        nearest[rows], cosines[rows] = (np.take_along_axis(one, order, axis=1) for one in (found, values))
+    return Neighbours(nearest, cosines, unit)
+
+
+def neighbour_disagreement(neighbours: Neighbours, given: Array) -> Array:
+    """Rank by the share of the nearest that carry another label; ties by how near those are."""
+    other = given[neighbours.nearest[:, :NEIGHBOURS]] != given[:, None]
+    share: Array = other.mean(axis=1) + 1e-3 * (other * neighbours.cosines[:, :NEIGHBOURS]).mean(axis=1)
+    return share
+
+
+def intra_extra_distance(neighbours: Neighbours, given: Array) -> Array:
+    """Rank by SelfClean's label error score: d² / (d² + e²), d to the nearest of the same and e of another label.
+
+    SelfClean ranks 1 minus it, lowest first; distances are cosine distances, as there. The only image of a label is as
+    far from its like as from the farthest image.
+    """
+    same = given[neighbours.nearest] == given[:, None]
+    own, other = (_first(neighbours, given, mask, same=flag) for mask, flag in ((same, True), (~same, False)))
+    score: Array = own**2 / np.maximum(own**2 + other**2, 1e-12)
+    return score
+
+
+def _first(neighbours: Neighbours, given: Array, mask: Array, *, same: bool) -> Array:
+    """Distance to the first neighbour in `mask`; searched among all images where the list holds none."""
+    rows = np.arange(len(given))
+    found: Array = 1 - neighbours.cosines[rows, mask.argmax(axis=1)]
+    for row in np.flatnonzero(~mask.any(axis=1)):
+        wanted = (given == given[row]) if same else (given != given[row])
+        wanted[row] = False
+        similar = neighbours.unit @ neighbours.unit[row]
+        found[row] = 1 - (similar[wanted].max() if wanted.any() else similar.min())
+    return found

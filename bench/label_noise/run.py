@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from bench.duplicates.cache import code_digest, key_of
 from bench.label_noise import rivals
@@ -69,7 +70,8 @@ def run_cell(collection: Collection, cell: Cell, params: LabelNoiseParams, *, ca
     )
     if not path.exists():
         planted = plant(collection, cell.shape, rate=cell.rate, per=cell.per, seed=cell.seed)
-        scores = _rank(collection.labelled, planted, params, ungrouped=cell.rate == GROUPING_SHOWN_AT)
+        with threadpool_limits(limits=1):  # as the stage does
+            scores = _rank(collection, planted, params, ungrouped=cell.rate == GROUPING_SHOWN_AT)
         buffer = io.BytesIO()
         np.savez(buffer, wrong=planted.wrong, **scores)  # type: ignore[arg-type]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,21 +82,21 @@ def run_cell(collection: Collection, cell: Cell, params: LabelNoiseParams, *, ca
         return Outcome(arrays["wrong"], {name: arrays[name] for name in arrays.files if name != "wrong"})
 
 
-def _rank(clean: Labelled, planted: Planted, params: LabelNoiseParams, *, ungrouped: bool) -> dict[str, Array]:
+def _rank(collection: Collection, planted: Planted, params: LabelNoiseParams, *, ungrouped: bool) -> dict[str, Array]:
     """Let every method rank the images, ours also with folds that ignore lesions if asked; float32 scores."""
-    labelled = replace(clean, given=planted.given, evidence=planted.evidence)
+    neighbours = collection.neighbours
+    labelled = replace(collection.labelled, given=planted.given, evidence=planted.evidence)
     alone, given = ignoring_lesions(labelled), labelled.given
     beliefs = believe(labelled, params.probe, params.noise)
     trusting = params.noise.model_copy(update={"rounds": 0})
     naive = believe(alone, params.probe, params.noise if ungrouped else trusting)
-    share, ratio = rivals.by_neighbours(np.hstack(labelled.views), given)
     scores = {
         OURS: _ours(labelled, beliefs, params),
         DATALAB: rivals.datalab(given, naive.plain),
         **rivals.cleanlab_scores(given, beliefs.plain),
         "FiftyOne mistakenness": rivals.mistakenness(given, beliefs.plain),
-        "SelfClean": ratio,
-        "k nearest neighbours": share,
+        "SelfClean": rivals.intra_extra_distance(neighbours, given),
+        "k nearest neighbours": rivals.neighbour_disagreement(neighbours, given),
         "training loss": rivals.training_loss(given, having_seen_all(labelled, params)),
     }
     if ungrouped:

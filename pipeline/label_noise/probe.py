@@ -18,7 +18,7 @@ from pipeline.label_noise.labelled import Array
 from pipeline.label_noise.params import Noise, Probe
 
 # The result hardly depends on these: they say when the optimiser may stop and how it is scaled.
-GRADIENT_TOLERANCE = 1e-4
+GRADIENT_TOLERANCE = 1e-3
 MAX_ITERATIONS = 300
 CURVATURE = 0.1  # of the loss, a typical p (1 - p): scales the coordinates so that few iterations are needed
 CONSTANT = 3.0  # the input that carries the intercept, likewise

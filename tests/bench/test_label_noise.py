@@ -12,7 +12,12 @@ from bench.label_noise.measures import Ranking, measure, paired_bootstrap
 from bench.label_noise.pictures import KINDS, carried
 from bench.label_noise.planting import SHAPES, plant
 from bench.label_noise.report import summarise, table
-from bench.label_noise.rivals import by_neighbours, mistakenness
+from bench.label_noise.rivals import (
+    find_neighbours,
+    intra_extra_distance,
+    mistakenness,
+    neighbour_disagreement,
+)
 from bench.label_noise.run import OURS, Cell, run_cell
 from tests.label_noise.planted import params, world
 
@@ -51,7 +56,7 @@ def test_confused_errors_go_to_the_class_most_alike() -> None:
 def test_errors_that_depend_on_features_fall_on_what_is_hard_to_tell() -> None:
     hard = plant(COLLECTION, "feature-dependent", rate=0.1, per="image", seed=1).wrong
     easy = plant(COLLECTION, "uniform", rate=0.1, per="image", seed=1).wrong
-    share, _ = by_neighbours(CLEAN.vectors, CLEAN.given)
+    share = neighbour_disagreement(COLLECTION.neighbours, CLEAN.given)
     assert share[hard].mean() > share[easy].mean() + 0.1
 
 
@@ -100,9 +105,12 @@ def test_mistakenness_is_highest_for_a_sure_contradiction_and_lowest_for_a_sure_
 def test_selfcleans_score_compares_the_nearest_of_the_same_label_with_that_of_another() -> None:
     angle = np.array([0.0, 0.1, 0.3, 0.35])
     vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    _, ratio = by_neighbours(np.repeat(vectors, 4, axis=0), np.repeat([0, 0, 1, 1], 4))
+    neighbours = find_neighbours(np.repeat(vectors, 4, axis=0))
+    ratio = intra_extra_distance(neighbours, np.repeat([0, 0, 1, 1], 4))
     assert (ratio < 0.5).all()
-    _, alone = by_neighbours(vectors.repeat(4, axis=0), np.array([1, *[0] * 7, *[1] * 8]))
+    stranger = intra_extra_distance(neighbours, np.array([1, *[0] * 7, *[1] * 8]))
+    assert stranger.argmax() == 0
+    alone = intra_extra_distance(neighbours, np.array([2, *[0] * 7, *[1] * 8]))
     assert alone.argmax() == 0
 
 

@@ -28,7 +28,7 @@ def test_without_noise_it_is_scikit_learns_logistic_regression() -> None:
     probe = fit(labelled.vectors, labelled.given)
     features = probe.features.apply(labelled.vectors, labelled.context)
     peer = LogisticRegression(C=0.1, tol=1e-6, max_iter=2000).fit(features, labelled.given)
-    assert np.abs(probe.predict(labelled.vectors, labelled.context)[0] - peer.predict_proba(features)).max() < 0.005
+    assert np.abs(probe.predict(labelled.vectors, labelled.context)[0] - peer.predict_proba(features)).max() < 0.02
 
 
 def test_wrong_labels_bend_a_probe_that_allows_for_them_less() -> None:
