@@ -11,6 +11,7 @@ from bench.label_noise.counting import binomial_interval, count
 from bench.label_noise.measures import Ranking, measure, paired_bootstrap
 from bench.label_noise.pictures import KINDS, carried
 from bench.label_noise.planting import SHAPES, plant
+from bench.label_noise.reliability import bin_up, draw
 from bench.label_noise.report import summarise, table
 from bench.label_noise.rivals import (
     find_neighbours,
@@ -147,3 +148,15 @@ def test_strays_differ_from_one_another(kind: str) -> None:
     first, second = (np.asarray(KINDS[kind](rng).resize((64, 64))) for _ in range(2))
     assert first.shape == (64, 64, 3)
     assert not np.array_equal(first, second)
+
+
+def test_reliability_compares_what_was_expected_with_what_was_wrong(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    probability = rng.random(20_000)
+    honest = bin_up(probability, rng.random(20_000) < probability)
+    modest = bin_up(probability, rng.random(20_000) < np.sqrt(probability))
+    assert honest["calibration_error"] < 0.02
+    assert modest["calibration_error"] > 0.1
+    assert honest["expected_by_planted"] == pytest.approx(1, abs=0.02)
+    draw({"honest": honest}, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 5000
