@@ -18,11 +18,12 @@ from pydantic import ValidationError
 from pipeline.core.errors import UserError
 from pipeline.core.params import Section, StageParams
 
-STAGES = ("ingest", "fingerprint", "embed", "dedup", "label_noise", "rebalance", "train", "evaluate")
+STAGES = ("ingest", "fingerprint", "embed", "dedup", "opinions", "label_noise", "rebalance", "train", "evaluate")
 INSTANCES = {
     "ingest": ("batches",),
     "fingerprint": ("batches",),
     "embed": ("batches",),
+    "opinions": ("batches",),
     "rebalance": ("arms",),
     "train": ("members", "arms", "seeds"),
 }

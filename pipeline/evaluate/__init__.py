@@ -1,1 +1,1 @@
-"""Stage 8: score members and ensemble, and measure what the curation gained."""
+"""Stage 9: score members and ensemble, and measure what the curation gained."""

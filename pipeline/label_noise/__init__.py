@@ -1,1 +1,1 @@
-"""Stage 5: rank labels by how likely they are wrong, out of sample."""
+"""Stage 6: rank labels by how likely they are wrong, out of sample."""

@@ -63,7 +63,13 @@ def tabulate(
 
 
 def summarise(
-    labelled: Labelled, beliefs: Beliefs, scores: pd.DataFrame, *, rival: Array, params: LabelNoiseParams
+    labelled: Labelled,
+    beliefs: Beliefs,
+    scores: pd.DataFrame,
+    *,
+    rival: Array,
+    queue: pd.DataFrame,
+    params: LabelNoiseParams,
 ) -> dict[str, Any]:
     """Count suspects by split and diagnosis, and say what was estimated."""
     suspects = {
@@ -88,6 +94,8 @@ def summarise(
         "estimated_errors_by_split": {
             split: round(float(errors[labelled.split == split].sum()), 2) for split in SPLITS
         },
+        "queue_minutes": round(float(queue["minutes_so_far"].max() if len(queue) else 0.0), 1),
+        "queue_errors_expected": round(float(queue["error_probability"].sum()), 2),
         "noise_matrix_given_by_true": {
             true: dict(zip(labelled.classes, np.round(row, 6).tolist(), strict=True))
             for true, row in zip(labelled.classes, beliefs.noise, strict=True)

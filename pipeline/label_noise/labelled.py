@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,11 @@ import pandas as pd
 
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import components, links
+from pipeline.label_noise.context import patient_context
 
 Array = np.ndarray[Any, Any]
+
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -21,23 +25,36 @@ class Labelled:
     image_id: strings.
     classes: diagnoses in scope, sorted: the order of every probability vector.
     given: (n,) position of the given diagnosis in `classes`.
-    vectors: (n, d) float32, unit norm.
+    vectors: (n, d) float32, unit norm, of the encoder that says what is near what.
+    further: (n, d) likewise of each further encoder, which judge labels too.
+    context: (n, numbers) float32, what is known of the patient.
+    evidence: (n,) how the given diagnosis was confirmed, `unknown` where nobody says: never a feature.
     split: strings.
     group: (n,) number of the group: what one fold holds together.
     lesion: (n,) number of the lesion: images of one lesion, or of one photograph, are judged together.
     photograph: (n,) number of the photograph: shared by copies.
-    voter: (n,) in train and nobody's removed copy: the images that probes learn from.
+    removed: (n,) whose copy is kept in its place.
+    voter: (n,) in train and not removed: the images that probes learn from.
     """
 
     image_id: Array
     classes: list[str]
     given: Array
     vectors: Array
+    further: tuple[Array, ...]
+    context: Array
+    evidence: Array
     split: Array
     group: Array
     lesion: Array
     photograph: Array
+    removed: Array
     voter: Array
+
+    @property
+    def views(self) -> tuple[Array, ...]:
+        """What the encoders make of the images, the first one's first."""
+        return (self.vectors, *self.further)
 
     def names(self, positions: Array) -> Array:
         """Name diagnoses by their position."""
@@ -49,9 +66,12 @@ def align(
     embeddings: pd.DataFrame,
     *,
     vectors: Array,
+    opinions: pd.DataFrame,
+    descriptions: Array,
     groups: pd.DataFrame,
     duplicates: pd.DataFrame,
     classes: list[str],
+    context: Sequence[str],
 ) -> Labelled:
     """Join the tables by image_id and keep the images in scope.
 
@@ -59,9 +79,12 @@ def align(
         images: the table Images.
         embeddings: the table Embeddings.
         vectors: its vectors, row by row.
+        opinions: the table Opinions, empty where no second network is named.
+        descriptions: its descriptions, row by row.
         groups: the table Groups.
         duplicates: the table Duplicates.
         classes: diagnoses in scope.
+        context: what of the patient the probes may know, columns of Images.
 
     Raises:
         UserError: the vectors are of several encoders, or tables of earlier stages speak of other images.
@@ -70,7 +93,7 @@ def align(
     encoders = sorted(embeddings["encoder"].unique())
     if len(encoders) > 1:
         raise UserError(f"data/embed holds vectors of {encoders}, which cannot be compared: run `dvc repro embed`")
-    rows = images.loc[images["diagnosis"].isin(classes), ["image_id", "diagnosis", "lesion_id"]].sort_values("image_id")
+    rows = images[images["diagnosis"].isin(classes)].sort_values("image_id")
     joined = rows.merge(groups, on="image_id", how="left").reset_index(drop=True)
     position = pd.Index(embeddings["image_id"]).get_indexer(joined["image_id"])
     unknown = joined.loc[joined["split"].isna() | (position < 0), "image_id"]
@@ -81,18 +104,43 @@ def align(
     names = joined["image_id"].tolist()
     copies = copy_edges(duplicates, names)
     same_lesion = links(names, joined["lesion_id"].tolist())
-    split = joined["split"].to_numpy(dtype=str)
+    split, removed = joined["split"].to_numpy(dtype=str), joined["duplicate_of"].notna().to_numpy()
     return Labelled(
         image_id=joined["image_id"].to_numpy(dtype=str),
         classes=classes,
         given=pd.Index(classes).get_indexer(pd.Index(joined["diagnosis"])),
         vectors=np.ascontiguousarray(vectors[position], dtype=np.float32),
+        further=second_views(opinions, descriptions, joined["image_id"]),
+        context=patient_context(joined, context),
+        evidence=joined["label_evidence"].fillna(UNKNOWN).to_numpy(dtype=str),
         split=split,
         group=_numbers(joined["group_id"]),
         lesion=_numbers(components(names, copies + same_lesion)),
         photograph=_numbers(components(names, copies)),
-        voter=(split == "train") & joined["duplicate_of"].isna().to_numpy(),
+        removed=removed,
+        voter=(split == "train") & ~removed,
     )
+
+
+def second_views(opinions: pd.DataFrame, descriptions: Array, image_ids: pd.Series[str]) -> tuple[Array, ...]:
+    """Line up the second network's descriptions: none, or one (n, d) float32 of unit norm.
+
+    Its levels have scales of their own, so every number is standardised over the images first.
+
+    Raises:
+        UserError: the descriptions are by several networks, or lack an image.
+
+    """
+    if opinions.empty:
+        return ()
+    networks = sorted(opinions["network"].unique())
+    position = pd.Index(opinions["image_id"]).get_indexer(pd.Index(image_ids))
+    if len(networks) > 1 or (position < 0).any():
+        raise UserError(f"data/opinions holds descriptions by {networks} of some images: run `dvc repro opinions`")
+    found = descriptions[position]
+    found = (found - found.mean(axis=0)) / np.maximum(found.std(axis=0), 1e-6)
+    norms = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
+    return (np.ascontiguousarray(found / norms, dtype=np.float32),)
 
 
 def copy_edges(duplicates: pd.DataFrame, names: list[str]) -> list[tuple[str, str]]:

@@ -15,13 +15,21 @@ class Probe(Section):
 
     folds: of the cross-fitting; a diagnosis with fewer groups in train is not judged.
     repeats: of the cross-fitting, with other folds.
-    components: principal components kept.
-    c: inverse L2 strength, for features of mean variance 1.
+    encoders: `pooled`: a probe on each encoder's vectors, their opinions pooled; `concatenated`: one on all.
+    components: principal components kept of an encoder's vectors.
+    context_weight: of the patient's context beside them.
+    landmarks: of the Gaussian kernel, chosen among train; 0: a straight probe.
+    curvature: of the kernel, which is exp(-curvature) at the median distance.
+    c: inverse L2 strength, for as many features of mean variance 1 as there are components.
     """
 
     folds: int = Field(ge=2)
     repeats: PositiveInt
+    encoders: Literal["pooled", "concatenated"]
     components: PositiveInt
+    context_weight: float = Field(ge=0)
+    landmarks: NonNegativeInt
+    curvature: PositiveFloat
     c: PositiveFloat
     seed: NonNegativeInt
 
@@ -39,9 +47,36 @@ class Noise(Section):
     prior_lesions: PositiveFloat
 
 
+class Audit(Section):
+    """The random sample that says how many labels are wrong.
+
+    images: to look at.
+    strata: at most; more make the interval wider where errors are rare.
+    """
+
+    images: PositiveInt
+    strata: PositiveInt
+    seed: NonNegativeInt
+
+
+class Queue(Section):
+    """What a person's look costs, and what it may overrule.
+
+    first_image_seconds: to judge a lesion.
+    next_image_seconds: for each further image of it.
+    evidence_odds: by how a diagnosis was confirmed, what the odds of an error are multiplied with; 1 where it is not
+        listed. It orders the queue only: `error_probability` in LabelScores does not know of it.
+    """
+
+    first_image_seconds: PositiveFloat
+    next_image_seconds: PositiveFloat
+    evidence_odds: dict[str, PositiveFloat]
+
+
 class LabelNoiseParams(StageParams):
     """Params of the stage.
 
+    context: what of the patient the probes may know; sources without it lose nothing.
     method: the score that ranks suspects, a key of `suspects.METHODS`.
     min_error_probability: a label at or above it is a suspect.
     conflict_error_probability: given at least to a label that a copy contradicts and the probes side against.
@@ -53,6 +88,7 @@ class LabelNoiseParams(StageParams):
     keys: ClassVar = {
         "batches": "batches",
         "classes": "classes",
+        "context": "label_noise.context",
         "probe": "label_noise.probe",
         "noise": "label_noise.noise",
         "method": "label_noise.method",
@@ -61,10 +97,13 @@ class LabelNoiseParams(StageParams):
         "off_topic_share": "label_noise.off_topic_share",
         "examples": "label_noise.examples",
         "pictures": "label_noise.pictures",
+        "audit": "label_noise.audit",
+        "queue": "label_noise.queue",
     }
 
     batches: list[str]
     classes: Classes
+    context: list[Literal["age", "sex", "site"]]
     probe: Probe
     noise: Noise
     method: Literal["noise_matrix", "self_confidence", "normalized_margin"]
@@ -73,3 +112,5 @@ class LabelNoiseParams(StageParams):
     off_topic_share: float = Field(gt=0, lt=1)
     examples: PositiveInt
     pictures: PositiveInt
+    audit: Audit
+    queue: Queue

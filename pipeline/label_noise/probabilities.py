@@ -16,7 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
 from pipeline.core.errors import UserError
-from pipeline.label_noise.calibration import calibrate, sharpen
+from pipeline.label_noise.calibration import calibrate, pool
 from pipeline.label_noise.labelled import Labelled, by_lesion
 from pipeline.label_noise.params import Noise, Probe
 from pipeline.label_noise.probe import fit_probe, uniform_noise
@@ -30,8 +30,9 @@ EVERY_PROBE = -1
 class Beliefs:
     """What the probes make of the pictures, pooled over the images of a lesion; its own labels have no part in it.
 
-    plain: (n, classes), by probes that take the labels of others at their word: what cleanlab expects.
-    corrected: (n, classes), by probes that allow for wrong labels, calibrated.
+    plain: (n, classes), by probes that take the labels of others at their word, the mean over encoders: what cleanlab
+        expects.
+    corrected: (n, classes), by probes that allow for wrong labels, the encoders' pooled and calibrated.
     noise: (classes, classes), P(given | true), estimated on train.
     judged: (n,) false where train has too few groups of the given diagnosis for an opinion.
     """
@@ -50,20 +51,22 @@ def believe(labelled: Labelled, params: Probe, noise: Noise) -> Beliefs:
 
     """
     folds = assign_folds(labelled, params)
+    views = labelled.views if params.encoders == "pooled" else (np.hstack(labelled.views),)
     # One thread: products this narrow gain nothing from more, and the result does not depend on the number of cores.
     with threadpool_limits(limits=1):
-        plain = by_lesion(out_of_fold(labelled, folds, params=params, noise=None), labelled.lesion)
-        modest = by_lesion(out_of_fold(labelled, folds, params=params, noise=noise), labelled.lesion)
+        found = [out_of_fold(labelled, view, folds, params=params, noise=noise) for view in views]
+    plain = by_lesion(np.mean([of_view[0] for of_view in found], axis=0), labelled.lesion)
+    opinions = np.stack([by_lesion(of_view[1], labelled.lesion) for of_view in found])
     pairs = np.unique(np.column_stack([labelled.given, labelled.group])[labelled.voter], axis=0)
     groups = np.bincount(pairs[:, 0], minlength=len(labelled.classes))
     judged = groups[labelled.given] >= params.folds
     known = labelled.voter & judged
     if not known.any():
-        return Beliefs(plain, modest, uniform_noise(len(labelled.classes), noise.start), judged)
-    exponent, matrix = calibrate(
-        modest[known], labelled.given[known], count=lesion_shares(labelled)[known], noise=noise
+        return Beliefs(plain, opinions.mean(axis=0), uniform_noise(len(labelled.classes), noise.start), judged)
+    powers, matrix = calibrate(
+        opinions[:, known], labelled.given[known], count=lesion_shares(labelled)[known], noise=noise
     )
-    return Beliefs(plain, sharpen(modest, exponent), matrix, judged)
+    return Beliefs(plain, pool(opinions, powers), matrix, judged)
 
 
 def assign_folds(labelled: Labelled, params: Probe) -> Array:
@@ -98,25 +101,35 @@ def assign_folds(labelled: Labelled, params: Probe) -> Array:
     return found
 
 
-def out_of_fold(labelled: Labelled, folds: Array, *, params: Probe, noise: Noise | None) -> Array:
-    """Fit one probe a fold and repeat; average what each image's probes say: (n, classes), rows sum to 1."""
-    classes, count = len(labelled.classes), lesion_shares(labelled)
-    total, votes = np.zeros((len(labelled.given), classes)), np.zeros(len(labelled.given))
+def out_of_fold(
+    labelled: Labelled, vectors: Array, folds: Array, *, params: Probe, noise: Noise
+) -> tuple[Array, Array]:
+    """Fit one probe a fold and repeat on the vectors of one encoder; average what each image's probes say.
+
+    Returns:
+        probabilities by probes that take labels at their word, and by probes that allow for wrong ones: (n, classes)
+        each, rows sum to 1.
+
+    """
+    shape, count = (len(labelled.given), len(labelled.classes)), lesion_shares(labelled)
+    plain, corrected, votes = np.zeros(shape), np.zeros(shape), np.zeros(shape[0])
     for held_by in folds:
         for fold in range(held_by.max() + 1):
             learn, judge = labelled.voter & (held_by != fold), (held_by == fold) | (held_by == EVERY_PROBE)
             probe = fit_probe(
-                labelled.vectors[learn],
+                vectors[learn],
+                labelled.context[learn],
                 labelled.given[learn],
                 count=count[learn],
-                classes=classes,
-                components=params.components,
-                c=params.c,
+                classes=shape[1],
+                params=params,
                 noise=noise,
             )
-            total[judge] += probe.predict(labelled.vectors[judge])
+            shown = probe.predict(vectors[judge], labelled.context[judge])
+            plain[judge] += shown[0]
+            corrected[judge] += shown[1]
             votes[judge] += 1
-    return total / votes[:, None]
+    return plain / votes[:, None], corrected / votes[:, None]
 
 
 def lesion_shares(labelled: Labelled) -> Array:

@@ -1,4 +1,4 @@
-"""A linear probe that knows its labels may be wrong.
+"""A probe that knows its labels may be wrong.
 
 Softmax regression whose output passes through a noise matrix before it meets the given labels ("forward correction",
 Patrini et al. 2017), with the matrix estimated together with the weights. Where the picture is clear and the label
@@ -9,17 +9,16 @@ in, so what a fold holds out has no say, neither directly nor through other imag
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
-from pipeline.label_noise.params import Noise
-
-Array = np.ndarray[Any, Any]
+from pipeline.label_noise.features import FeatureMap, fit_map
+from pipeline.label_noise.labelled import Array
+from pipeline.label_noise.params import Noise, Probe
 
 # The result hardly depends on these: they say when the optimiser may stop and how it is scaled.
-GRADIENT_TOLERANCE = 1e-4
+GRADIENT_TOLERANCE = 1e-3
 MAX_ITERATIONS = 300
 CURVATURE = 0.1  # of the loss, a typical p (1 - p): scales the coordinates so that few iterations are needed
 CONSTANT = 3.0  # the input that carries the intercept, likewise
@@ -29,54 +28,57 @@ CONSTANT = 3.0  # the input that carries the intercept, likewise
 class FittedProbe:
     """A fitted probe.
 
-    mean, projection: from vectors to principal components, (d,) and (d, components).
-    weights: (components + 1, classes); the last row is the intercept; -inf for a class that the probe never saw.
+    features: from vectors and context.
+    plain: (features + 1, classes) weights that take the labels at their word; the last row is the intercept; -inf for a
+        class that the probe never saw.
+    corrected: likewise, that allow for wrong labels.
     noise: (classes, classes), row: true diagnosis, column: given; rows sum to 1.
     """
 
-    mean: Array
-    projection: Array
-    weights: Array
+    features: FeatureMap
+    plain: Array
+    corrected: Array
     noise: Array
 
-    def predict(self, vectors: Array) -> Array:
-        """Return probabilities of the true diagnosis, (n, classes); 0 for a class that the probe never saw."""
-        scores = ((vectors - self.mean) @ self.projection) @ self.weights[:-1] + self.weights[-1]
-        return softmax(scores.astype(np.float64))
+    def predict(self, vectors: Array, context: Array) -> tuple[Array, Array]:
+        """Return probabilities of the true diagnosis, plain and corrected, (n, classes) each; 0 for an unseen class."""
+        features = self.features.apply(vectors, context)
+        scores = [features @ weights[:-1] + weights[-1] for weights in (self.plain, self.corrected)]
+        plain, corrected = (softmax(score.astype(np.float64)) for score in scores)
+        return plain, corrected
 
 
 def fit_probe(
-    vectors: Array, given: Array, *, count: Array, classes: int, components: int, c: float, noise: Noise | None
+    vectors: Array, context: Array, given: Array, *, count: Array, classes: int, params: Probe, noise: Noise
 ) -> FittedProbe:
-    """Fit principal components, weights and noise matrix.
+    """Fit features, weights and noise matrix.
 
     Args:
         vectors: (n, d) float32.
+        context: (n, numbers) float32.
         given: (n,) class numbers.
         count: (n,) weight in the noise matrix: 1 / images of the lesion, so that a lesion counts once.
         classes: how many there are, seen here or not.
-        components: principal components kept, at most.
-        c: inverse L2 strength, in scikit-learn's sense, for features of mean variance 1.
-        noise: how to estimate the noise matrix; None takes the labels at their word.
+        params: features and regularisation.
+        noise: how to estimate the noise matrix.
 
     """
-    mean, projection = principal_components(vectors, components)
+    features = fit_map(vectors, context, params)
     seen, codes = np.unique(given, return_inverse=True)
-    inputs, scale = _scaled((vectors - mean) @ projection, c)
-    matrix = np.eye(len(seen)) if noise is None else uniform_noise(len(seen), noise.start)
+    inputs, scale = _scaled(features.apply(vectors, context), params.c)
+    penalty = 1 / (params.c * len(given))
     weights = np.zeros((len(seen), inputs.shape[1]))
-    for round_ in range(1 + (noise.rounds if noise else 0)):
-        if noise and round_ > 0:
-            beliefs = softmax((inputs @ weights.T.astype(np.float32)).astype(np.float64)) * matrix[:, codes].T
-            beliefs /= beliefs.sum(axis=1, keepdims=True)
-            matrix = estimate_noise(beliefs, codes, count=count, prior=noise.prior_lesions)
-        weights = _descend(weights, inputs, scale, codes=codes, matrix=matrix, penalty=1 / (c * len(given)))
-    full = np.zeros((projection.shape[1] + 1, classes), np.float32)
-    full[-1] = -np.inf
-    full[:, seen] = (weights * scale).T
+    plain = weights = _descend(weights, inputs, scale, codes=codes, matrix=np.eye(len(seen)), penalty=penalty)
+    matrix = uniform_noise(len(seen), noise.start)
+    for _ in range(noise.rounds):
+        weights = _descend(weights, inputs, scale, codes=codes, matrix=matrix, penalty=penalty)
+        beliefs = softmax((inputs @ weights.T.astype(np.float32)).astype(np.float64)) * matrix[:, codes].T
+        beliefs /= beliefs.sum(axis=1, keepdims=True)
+        matrix = estimate_noise(beliefs, codes, count=count, prior=noise.prior_lesions)
     whole = np.eye(classes)
     whole[np.ix_(seen, seen)] = matrix
-    return FittedProbe(mean, projection, full, whole)
+    spread = [_spread(found * scale, seen, classes) for found in (plain, weights)]
+    return FittedProbe(features, spread[0], spread[1], whole)
 
 
 def estimate_noise(beliefs: Array, given: Array, *, count: Array, prior: float) -> Array:
@@ -104,29 +106,19 @@ def uniform_noise(classes: int, wrong: float) -> Array:
     return np.full((classes, classes), off) + np.eye(classes) * (1 - classes * off)
 
 
-def principal_components(vectors: Array, count: int) -> tuple[Array, Array]:
-    """Find the directions of largest variance.
-
-    Returns:
-        mean (d,), and projection (d, components) scaled so that the components have variance 1 on average: the strength
-        of the L2 penalty then means the same for every encoder.
-
-    """
-    mean = vectors.mean(axis=0, dtype=np.float64)
-    centred = vectors - mean.astype(np.float32)
-    values, directions = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(vectors))
-    kept = values > max(values[-1], 1e-12) * 1e-6
-    kept[: max(len(values) - count, 0)] = False
-    kept[-1] = True  # all vectors may be one and the same
-    spread = np.sqrt(max(values[kept].mean(), 1e-12))
-    return mean.astype(np.float32), (directions[:, kept] / spread).astype(np.float32)
-
-
 def softmax(scores: Array) -> Array:
     """Turn scores (n, k) into probabilities, row by row."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     probabilities: Array = powers / powers.sum(axis=1, keepdims=True)
     return probabilities
+
+
+def _spread(weights: Array, seen: Array, classes: int) -> Array:
+    """Give every class a column, -inf in the intercept where the probe never saw it: (features, classes)."""
+    full = np.zeros((weights.shape[1], classes), np.float32)
+    full[-1] = -np.inf
+    full[:, seen] = weights.T
+    return full
 
 
 def _scaled(features: Array, c: float) -> tuple[Array, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.core.table import Table, flag, number, text, texts, vector
+from pipeline.core.table import Table, flag, integer, number, text, texts, vector
 
 
 class LabelScores(Table):
@@ -25,4 +25,32 @@ class LabelScores(Table):
             "nearest_suggested", "image_ids of the nearest train examples of the suggested diagnosis, in other groups"
         ),
         vector("probabilities", "of each diagnosis in scope, sorted by name; rows sum to 1"),
+    )
+
+
+class SuspectQueue(Table):
+    """Suspects in the order in which they are worth a person's time: by errors expected to be found in a minute."""
+
+    key = ("image_id",)
+    columns = (
+        text("image_id", "of LabelScores; no removed copy"),
+        integer("place", "1 is first; images of a lesion follow one another"),
+        text("label_evidence", "how the given diagnosis was confirmed"),
+        number("error_probability", "that of LabelScores, held against the evidence, 0 to 1"),
+        number("errors_per_minute", "expected, of the whole lesion"),
+        number("minutes_so_far", "that people need down to this lesion, by the times in params"),
+        number("errors_so_far", "expected to be found down to here"),
+        number("errors_left", "expected among all images after this one, suspects or not: when it is small, stop"),
+    )
+
+
+class AuditSample(Table):
+    """A random sample of all images, to say how many labels are wrong: `audit.count_errors` takes what people find."""
+
+    key = ("image_id",)
+    columns = (
+        text("image_id", "of LabelScores; no removed copy"),
+        integer("place", "1 is first; any beginning of the sample is a sample"),
+        integer("stratum", "by error_probability, 0 the least doubtful"),
+        integer("stratum_images", "how many images the stratum holds, in the sample or not"),
     )

@@ -1,1 +1,1 @@
-"""Stage 7: train one member on one arm with one seed."""
+"""Stage 8: train one member on one arm with one seed."""

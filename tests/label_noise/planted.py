@@ -19,7 +19,18 @@ DIMENSIONS = 24
 TREE: dict[str, Any] = {
     "batches": ["b"],
     "classes": "all",
-    "probe": {"folds": 5, "repeats": 1, "components": 16, "c": 0.1, "seed": 0},
+    "context": ["age", "sex", "site"],
+    "probe": {
+        "folds": 5,
+        "repeats": 1,
+        "encoders": "pooled",
+        "components": 16,
+        "context_weight": 0.5,
+        "landmarks": 0,
+        "curvature": 0.5,
+        "c": 0.1,
+        "seed": 0,
+    },
     "noise": {"start": 0.1, "rounds": 3, "prior_lesions": 20.0},
     "method": "noise_matrix",
     "min_error_probability": 0.5,
@@ -27,6 +38,8 @@ TREE: dict[str, Any] = {
     "off_topic_share": 0.05,
     "examples": 2,
     "pictures": 12,
+    "audit": {"images": 40, "strata": 3, "seed": 0},
+    "queue": {"first_image_seconds": 20.0, "next_image_seconds": 4.0, "evidence_odds": {"histopathology": 0.5}},
 }
 
 
@@ -72,10 +85,14 @@ def world(
         classes=CLASSES,
         given=of_lesion[lesion],
         vectors=vectors.astype(np.float32),
+        further=(),
+        context=np.zeros((len(lesion), 0), np.float32),
+        evidence=np.full(len(lesion), "consensus"),
         split=split,
         group=lesion,
         lesion=lesion,
         photograph=np.arange(len(lesion)),
+        removed=np.zeros(len(lesion), bool),
         voter=split == "train",
     )
     return World(labelled, of_lesion[lesion])
@@ -112,10 +129,14 @@ def add_copies(world: World, originals: Array, given: Array) -> World:
         classes=old.classes,
         given=np.concatenate([old.given, given]),
         vectors=more(old.vectors),
+        further=tuple(more(view) for view in old.further),
+        context=more(old.context),
+        evidence=more(old.evidence),
         split=more(old.split),
         group=more(old.group),
         lesion=more(old.lesion),
         photograph=more(old.photograph),
+        removed=np.concatenate([old.removed, np.ones(len(originals), bool)]),
         voter=np.concatenate([old.voter, np.zeros(len(originals), bool)]),
     )
     return World(labelled, more(world.truth))

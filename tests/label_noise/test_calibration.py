@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.label_noise.calibration import calibrate, sharpen
+from pipeline.label_noise.calibration import calibrate, pool
 from pipeline.label_noise.params import Noise
 from pipeline.label_noise.probabilities import believe
 from tests.label_noise.planted import CONFUSED, mislabel, params, world
@@ -16,8 +16,9 @@ def test_modest_probabilities_are_sharpened_and_the_noise_is_told_apart() -> Non
     probabilities = rng.dirichlet([0.3, 0.3, 0.3], 20_000)
     truth = (rng.random((20_000, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
     given = (rng.random((20_000, 1)) > MATRIX[truth].cumsum(axis=1)).sum(axis=1)
-    exponent, matrix = calibrate(sharpen(probabilities, 1 / 1.5), given, count=np.ones(20_000), noise=NOISE)
-    assert abs(exponent - 1.5) < 0.1
+    modest = pool(probabilities[None], np.array([1 / 1.5]))
+    powers, matrix = calibrate(modest[None], given, count=np.ones(20_000), noise=NOISE)
+    assert abs(powers[0] - 1.5) < 0.1
     assert np.abs(matrix - MATRIX).max() < 0.02
 
 
@@ -32,6 +33,18 @@ def test_the_noise_matrix_has_the_shape_that_was_planted() -> None:
     assert min(1 - noise[i, i] for i in CONFUSED) > 0.1 > max(1 - noise[i, i] for i in (0, 4))
 
 
-def test_sharpening_keeps_order_and_zeros() -> None:
-    found = sharpen(np.array([[0.0, 0.25, 0.75]]), 2.0)
-    assert np.allclose(found, [[0, 0.1, 0.9]])
+def test_two_probes_that_saw_different_things_both_count_and_one_that_saw_nothing_does_not() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 3, 5000)
+    seen = np.eye(3)[truth] * 1.5 + rng.normal(0, 1, (3, 5000, 3))
+    opinions = np.exp(seen) / np.exp(seen).sum(axis=2, keepdims=True)
+    opinions[2] = rng.permutation(opinions[2])
+    powers, _ = calibrate(opinions, truth, count=np.ones(5000), noise=NOISE)
+    assert abs(powers[0] - powers[1]) < 0.2
+    assert powers[0] > 0.8
+    assert powers[2] < 0.05
+
+
+def test_pooling_multiplies_and_keeps_zeros() -> None:
+    opinions = np.array([[[0.0, 0.25, 0.75]], [[0.2, 0.4, 0.4]]])
+    assert np.allclose(pool(opinions, np.array([2.0, 1.0])), [[0, 0.1, 0.9]])

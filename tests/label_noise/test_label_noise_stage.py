@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,13 @@ from pipeline.core.store import Store
 from pipeline.dedup.tables import Duplicates, Groups
 from pipeline.embed.tables import Embeddings
 from pipeline.label_noise import stage
-from pipeline.label_noise.tables import LabelScores
+from pipeline.label_noise.tables import AuditSample, LabelScores, SuspectQueue
+from pipeline.opinions.tables import Opinions
 from tests.drawn import ingest, jpeg, lesion
-from tests.label_noise.planted import CLASSES, params, world
+from tests.label_noise.planted import CLASSES, Array, params, world
 
 COUNT = 120
-TREE = {"batches": ["demo"], "probe": {"folds": 3, "repeats": 1, "components": 16, "c": 0.1, "seed": 0}}
+TREE: dict[str, Any] = {"batches": ["demo"], "probe": params().probe.model_dump() | {"folds": 3}}
 
 
 def project(root: Path) -> Store:
@@ -35,6 +37,7 @@ def project(root: Path) -> Store:
     store = ingest(root, dict.fromkeys((name[5:] for name in names), content), diagnosis=diagnosis)
     embeddings = pd.DataFrame({"image_id": names, "encoder": "drawn"})
     store.write(Embeddings, embeddings, instance="demo", vectors={"vector": vectors})
+    second_opinion(store, names[:0], vectors[:0])
     groups = pd.DataFrame({"image_id": names, "duplicate_of": None, "group_id": names, "split": split})
     groups.loc[1, ["duplicate_of", "group_id"]] = names[0]
     store.write(Groups, groups)
@@ -42,6 +45,11 @@ def project(root: Path) -> Store:
     numbers = {"distance_bits": 0.0, "overlap": 1.0, "correlation": 1.0, "deformation": None, "inliers": 0}
     store.write(Duplicates, pd.DataFrame([edge | numbers]), vectors={"transform": np.zeros((1, 6))})
     return store
+
+
+def second_opinion(store: Store, names: list[str], vectors: Array, network: str = "drawn") -> None:
+    opinions = pd.DataFrame({"image_id": names, "network": network})
+    store.write(Opinions, opinions, instance="demo", vectors={"description": 3 * vectors + 1})
 
 
 def outputs(root: Path) -> dict[str, bytes]:
@@ -123,6 +131,41 @@ def test_classes_restrict_what_is_scored(tmp_path: Path) -> None:
     scores = store.read(LabelScores)
     assert set(scores["given"]) == {"melanoma", "nevus"}
     assert store.vectors(LabelScores, "probabilities").shape == (len(scores), 2)
+
+
+@pytest.mark.parametrize("encoders", ["pooled", "concatenated"])
+def test_a_second_opinion_changes_probabilities_and_nothing_of_what_is_near(
+    store: Store, tmp_path: Path, encoders: str
+) -> None:
+    again = project(tmp_path)
+    scores = store.read(LabelScores)
+    seen = store.vectors(Embeddings, "vector", "demo")
+    second_opinion(again, scores["image_id"].tolist(), seen + np.random.default_rng(0).normal(0, 0.05, seen.shape))
+    stage.run(again, params(**TREE | {"probe": TREE["probe"] | {"encoders": encoders}}))
+    found = again.read(LabelScores)
+    assert not np.allclose(found["error_probability"], scores["error_probability"], atol=1e-6)
+    assert np.array_equal(found["off_topic"], scores["off_topic"])
+
+
+def test_a_second_opinion_on_some_images_only_is_refused(tmp_path: Path) -> None:
+    store = project(tmp_path)
+    second_opinion(store, ["demo:000"], np.ones((1, 4)))
+    with pytest.raises(UserError, match="run `dvc repro opinions`"):
+        stage.run(store, params(**TREE))
+
+
+def test_the_queue_holds_the_suspects_that_are_no_removed_copies(store: Store) -> None:
+    scores, queue = store.read(LabelScores), store.read(SuspectQueue)
+    suspects = set(scores.loc[scores["suspect"], "image_id"]) - {"demo:001"}
+    assert set(queue["image_id"]) == suspects
+    assert sorted(queue["place"]) == list(range(1, len(queue) + 1))
+
+
+def test_the_audit_draws_from_all_splits_and_no_removed_copy(store: Store) -> None:
+    sample = store.read(AuditSample)
+    assert len(sample) == 40
+    assert "demo:001" not in set(sample["image_id"])
+    assert sample.drop_duplicates("stratum")["stratum_images"].sum() == COUNT - 1
 
 
 def test_vectors_of_two_encoders_are_refused(tmp_path: Path) -> None:

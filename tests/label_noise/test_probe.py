@@ -1,26 +1,34 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.label_noise.params import Noise
+from pipeline.label_noise.params import Noise, Probe
 from pipeline.label_noise.probe import FittedProbe, fit_probe, uniform_noise
-from tests.label_noise.planted import CLASSES, Array, mislabel, world
+from tests.label_noise.planted import CLASSES, Array, mislabel, params, world
 
 NOISE = Noise(start=0.1, rounds=5, prior_lesions=20.0)
 
 
-def fit(vectors: Array, given: Array, *, noise: Noise | None = None, c: float = 0.1) -> FittedProbe:
-    count = np.ones(len(given))
-    return fit_probe(vectors, given, count=count, classes=len(CLASSES), components=64, c=c, noise=noise)
+def fit(vectors: Array, given: Array, *, context: Array | None = None, landmarks: int = 0) -> FittedProbe:
+    probe = Probe.model_validate(params().probe.model_dump() | {"components": 64, "landmarks": landmarks})
+    context = nothing(vectors) if context is None else context
+    return fit_probe(
+        vectors, context, given, count=np.ones(len(given)), classes=len(CLASSES), params=probe, noise=NOISE
+    )
+
+
+def nothing(vectors: Array) -> Array:
+    return np.zeros((len(vectors), 0), np.float32)
 
 
 def test_without_noise_it_is_scikit_learns_logistic_regression() -> None:
     labelled = world(0).labelled
     probe = fit(labelled.vectors, labelled.given)
-    features = (labelled.vectors - probe.mean) @ probe.projection
+    features = probe.features.apply(labelled.vectors, labelled.context)
     peer = LogisticRegression(C=0.1, tol=1e-6, max_iter=2000).fit(features, labelled.given)
-    assert np.abs(probe.predict(labelled.vectors) - peer.predict_proba(features)).max() < 0.005
+    assert np.abs(probe.predict(labelled.vectors, labelled.context)[0] - peer.predict_proba(features)).max() < 0.02
 
 
 def test_wrong_labels_bend_a_probe_that_allows_for_them_less() -> None:
@@ -29,25 +37,48 @@ def test_wrong_labels_bend_a_probe_that_allows_for_them_less() -> None:
     fresh = clean.labelled.vectors[clean.labelled.split == "test"]
     truth = clean.truth[clean.labelled.split == "test"]
     train = labelled.voter
-    right = {}
-    for name, noise in (("plain", None), ("corrected", NOISE)):
-        probabilities = fit(labelled.vectors[train], labelled.given[train], noise=noise).predict(fresh)
-        right[name] = float(np.log(probabilities[np.arange(len(truth)), truth]).mean())
-    assert right["corrected"] > right["plain"] + 0.1
+    probe = fit(labelled.vectors[train], labelled.given[train])
+    plain, corrected = (
+        float(np.log(shown[np.arange(len(truth)), truth]).mean()) for shown in probe.predict(fresh, nothing(fresh))
+    )
+    assert corrected > plain + 0.1
 
 
 def test_a_class_never_seen_has_probability_zero() -> None:
     labelled = world(3, lesions=60).labelled
     kept = labelled.given != 2
-    probabilities = fit(labelled.vectors[kept], labelled.given[kept], noise=NOISE).predict(labelled.vectors)
-    assert (probabilities[:, 2] == 0).all()
-    assert np.allclose(probabilities.sum(axis=1), 1)
+    probe = fit(labelled.vectors[kept], labelled.given[kept])
+    for probabilities in probe.predict(labelled.vectors, labelled.context):
+        assert (probabilities[:, 2] == 0).all()
+        assert np.allclose(probabilities.sum(axis=1), 1)
 
 
-def test_one_class_and_equal_vectors_are_no_trouble() -> None:
+@pytest.mark.parametrize("landmarks", [0, 8])
+def test_one_class_and_equal_vectors_are_no_trouble(landmarks: int) -> None:
     vectors = np.tile(np.array([0.6, 0.8], np.float32), (10, 1))
-    assert np.allclose(fit(vectors, np.full(10, 3), noise=NOISE).predict(vectors)[:, 3], 1)
-    assert np.allclose(fit(vectors, np.repeat([0, 1], 5)).predict(vectors)[:, :2], 0.5, atol=1e-3)
+    alone = fit(vectors, np.full(10, 3), landmarks=landmarks).predict(vectors, nothing(vectors))
+    assert np.allclose(np.stack(alone)[:, :, 3], 1)
+    plain, _ = fit(vectors, np.repeat([0, 1], 5), landmarks=landmarks).predict(vectors, nothing(vectors))
+    assert np.allclose(plain[:, :2], 0.5, atol=1e-3)
+
+
+def test_landmarks_let_a_probe_bend() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(0, 1, (1200, 2)).astype(np.float32)
+    inside = (np.linalg.norm(vectors, axis=1) < 1.1).astype(int)
+    right = {
+        m: float((fit(vectors, inside, landmarks=m).predict(vectors, nothing(vectors))[0].argmax(1) == inside).mean())
+        for m in (0, 100)
+    }
+    assert right[0] < 0.7
+    assert right[100] > 0.95
+
+
+def test_context_tells_apart_what_looks_the_same() -> None:
+    vectors = np.random.default_rng(0).normal(0, 1, (400, 4)).astype(np.float32)
+    given = np.tile([0, 1], 200)
+    context = given[:, None].astype(np.float32)
+    assert (fit(vectors, given, context=context).predict(vectors, context)[0].argmax(1) == given).all()
 
 
 def test_uniform_noise_is_spread_over_the_other_classes() -> None:

@@ -1,0 +1,74 @@
+"""Real images with labels that are taken for the truth, as a project of this pipeline holds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.label_noise.rivals import Neighbours, find_neighbours
+from pipeline.core.store import Store
+from pipeline.dedup.tables import Duplicates, Groups
+from pipeline.embed.tables import Embeddings
+from pipeline.ingest.tables import Images
+from pipeline.label_noise.context import KNOWN
+from pipeline.label_noise.labelled import Labelled, align
+from pipeline.opinions.tables import Opinions
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Images of one batch, all of them for probes to learn from.
+
+    name: of the batch.
+    labelled: the images as the stage sees them, their labels true.
+    encoders: ids.
+    """
+
+    name: str
+    labelled: Labelled
+    encoders: list[str]
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """Who is near whom by the vectors of all networks, found once."""
+        return find_neighbours(np.hstack(self.labelled.views))
+
+    @property
+    def truth(self) -> Array:
+        """Position of each image's true diagnosis, (n,)."""
+        return self.labelled.given
+
+
+def read_collection(project: Path, batch: str) -> Collection:
+    """Read a batch that a project has ingested, embedded and deduplicated.
+
+    Removed copies are left out: a copy whose label was not flipped would give a planted error away.
+
+    Raises:
+        UserError: a stage has not run.
+
+    """
+    store = Store(project)
+    embeddings, opinions = store.read(Embeddings, [batch]), store.read(Opinions, [batch])
+    groups = store.read(Groups)
+    kept = groups.loc[groups["duplicate_of"].isna(), "image_id"]
+    images = store.read(Images, [batch])
+    images = images[images["image_id"].isin(kept)]
+    labelled = align(
+        images,
+        embeddings,
+        vectors=store.vectors(Embeddings, "vector", [batch]),
+        opinions=opinions,
+        descriptions=store.vectors(Opinions, "description", [batch]),
+        groups=groups.assign(split="train"),
+        duplicates=store.read(Duplicates),
+        classes=sorted(images["diagnosis"].unique()),
+        context=KNOWN,
+    )
+    return Collection(batch, labelled, [*embeddings["encoder"].unique(), *opinions["network"].unique()])

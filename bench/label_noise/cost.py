@@ -1,0 +1,91 @@
+"""Time and memory of the whole judgement on drawn vectors of three sizes, each in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.label_noise.profile import read_profile
+from pipeline.label_noise.judging import judge_labels
+from pipeline.label_noise.labelled import Labelled
+from pipeline.label_noise.params import LabelNoiseParams
+
+SIZES = (10_000, 50_000, 200_000)
+DIMENSIONS = 512
+CLASSES = 7
+WRONG = 0.1
+MEGABYTE = 1024  # ru_maxrss counts kilobytes
+
+
+def run(options: argparse.Namespace, _: LabelNoiseParams) -> tuple[dict[str, Any], str]:
+    """Measure each size; return figures by size, and a table."""
+    found = {str(size): _measure(size, options.profile) for size in options.sizes}
+    lines = ["| images | processor seconds | wall seconds | peak memory, MB | load before |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {size} | {one['processor_s']} | {one['wall_s']} | {one['peak_mb']} | {one['load']} |"
+        for size, one in found.items()
+    ]
+    return found, "\n".join(lines)
+
+
+def draw(images: int, *, seed: int) -> Labelled:
+    """Draw vectors of seven overlapping diagnoses, about three images in four of a lesion of their own, 10% wrong."""
+    rng = np.random.default_rng(seed)
+    lesion = np.unique(rng.integers(0, round(0.75 * images), images), return_inverse=True)[1]
+    truth = rng.choice(CLASSES, lesion.max() + 1, p=np.array([0.4, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03]))
+    centres = rng.normal(0, 1, (CLASSES, DIMENSIONS)).astype(np.float32)
+    vectors = centres[truth[lesion]] + 4 * rng.standard_normal((images, DIMENSIONS), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    wrong = rng.random(len(truth)) < WRONG
+    given = np.where(wrong, (truth + rng.integers(1, CLASSES, len(truth))) % CLASSES, truth)[lesion]
+    return Labelled(
+        image_id=np.char.add("drawn:", np.arange(images).astype(str)),
+        classes=[f"diagnosis_{i}" for i in range(CLASSES)],
+        given=given,
+        vectors=vectors,
+        further=(),
+        context=np.zeros((images, 0), np.float32),
+        evidence=np.full(images, "unknown"),
+        split=np.full(images, "train"),
+        group=lesion,
+        lesion=lesion,
+        photograph=np.arange(images),
+        removed=np.zeros(images, bool),
+        voter=np.ones(images, bool),
+    )
+
+
+def _measure(images: int, profile: Path) -> dict[str, float]:
+    load = os.getloadavg()[0]
+    command = [sys.executable, "-m", "bench.label_noise.cost", str(images), str(profile)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.loads(output.splitlines()[-1]) | {"load": round(load, 1)}  # type: ignore[no-any-return]
+
+
+def _child(images: int, profile: Path) -> None:
+    labelled, params = draw(images, seed=0), read_profile(profile)
+    before, wall = time.process_time(), time.monotonic()
+    scores = judge_labels(labelled, params).scores
+    print(
+        json.dumps(
+            {
+                "images": len(scores),
+                "processor_s": round(time.process_time() - before, 1),
+                "wall_s": round(time.monotonic() - wall, 1),
+                "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    _child(int(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,155 @@
+"""Wrong labels of known shapes, planted per lesion or per image.
+
+A lesion is labelled once, so its images share an error; planted per image, another image of the lesion gives it away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from bench.label_noise.collection import Collection
+
+Array = np.ndarray[Any, Any]
+
+CONFUSED = ("nevus", "melanoma", "benign_keratosis")  # nv, mel and bkl: what dermatologists confuse
+WEAK_COMPONENTS = 16
+PER = ("lesion", "image")
+
+
+class Units(NamedTuple):
+    """What gets one label: lesions, or images.
+
+    truth: (u,) class numbers.
+    vectors: (u, d) float32, the mean over a unit's images.
+    classes: names.
+    """
+
+    truth: Array
+    vectors: Array
+    classes: list[str]
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Labels with errors.
+
+    given: (n,) class numbers.
+    wrong: (n,) which differ from the truth.
+    evidence: (n,) how the given diagnosis is said to be confirmed.
+    """
+
+    given: Array
+    wrong: Array
+    evidence: Array
+
+
+def plant(collection: Collection, shape: str, *, rate: float, per: str, seed: int) -> Planted:
+    """Give a share of lesions, or of images, a wrong label, and redraw the evidence among images of that label.
+
+    Evidence that stayed behind would give errors away: in HAM10000 a `follow-up` that is no nevus is one.
+
+    Args:
+        collection: the images.
+        shape: a key of `SHAPES`.
+        rate: share of the units.
+        per: one of `PER`.
+        seed: of all draws.
+
+    """
+    rng = np.random.default_rng([seed, list(SHAPES).index(shape), round(1000 * rate), PER.index(per)])
+    labelled = collection.labelled
+    unit = labelled.lesion if per == "lesion" else np.arange(len(labelled.given))
+    _, first, unit = np.unique(unit, return_index=True, return_inverse=True)
+    sums = np.zeros((len(first), labelled.vectors.shape[1]), np.float32)
+    np.add.at(sums, unit, labelled.vectors)
+    units = Units(collection.truth[first], sums / np.bincount(unit)[:, None], labelled.classes)
+    given = SHAPES[shape](units, rate, rng)[unit]
+    wrong = given != collection.truth
+    evidence = labelled.evidence.copy()
+    for class_ in np.unique(given[wrong]):
+        rows, alike = np.flatnonzero(wrong & (given == class_)), np.flatnonzero(collection.truth == class_)
+        drawn = dict(zip(np.unique(unit[rows]), rng.choice(alike, len(np.unique(unit[rows]))), strict=True))
+        evidence[rows] = labelled.evidence[[drawn[name] for name in unit[rows]]]
+    return Planted(given, wrong, evidence)
+
+
+def uniform(units: Units, rate: float, rng: np.random.Generator) -> Array:
+    """Flip a share of all units to any other class: SelfClean's LBL."""
+    chosen = rng.choice(len(units.truth), ceil(rate * len(units.truth)), replace=False)
+    return _flip_anywhere(units, chosen, rng)
+
+
+def per_class(units: Units, rate: float, rng: np.random.Generator) -> Array:
+    """Flip the same share of every class to any other: SelfClean's LBLC."""
+    members = [np.flatnonzero(units.truth == class_) for class_ in np.unique(units.truth)]
+    chosen = [rng.choice(rows, ceil(rate * len(rows)), replace=False) for rows in members]
+    return _flip_anywhere(units, np.concatenate(chosen), rng)
+
+
+def confused(units: Units, rate: float, rng: np.random.Generator) -> Array:
+    """Flip units among nevi, melanomas and keratoses; in a collection of other classes, to the class most like theirs.
+
+    The share is of all units, so among the three it is a little higher.
+    """
+    pool = np.array([units.classes.index(name) for name in CONFUSED if name in units.classes])
+    three = len(pool) == len(CONFUSED)
+    others = {int(c): pool[pool != c] for c in pool} if three else _most_alike(units)
+    eligible = np.flatnonzero(np.isin(units.truth, list(others)))
+    given = units.truth.copy()
+    for i in rng.choice(eligible, min(ceil(rate * len(given)), len(eligible)), replace=False):
+        given[i] = rng.choice(others[int(given[i])])
+    return given
+
+
+def feature_dependent(units: Units, rate: float, rng: np.random.Generator) -> Array:
+    """Flip what a weak model is unsure of, to what it takes it for: errors as tired people make them.
+
+    The model is a cross-fitted logistic regression on a few principal components, far weaker than any method under
+    test; a unit is drawn by the probability that the model gives to wrong diagnoses.
+    """
+    centred = units.vectors - units.vectors.mean(axis=0)
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    inputs = centred @ directions[:, -WEAK_COMPONENTS:]
+    inputs /= inputs.std(axis=0)
+    halves = StratifiedKFold(2, shuffle=True, random_state=int(rng.integers(2**31)))
+    model = LogisticRegression(max_iter=1000)
+    shown = cross_val_predict(model, inputs, units.truth, cv=halves, method="predict_proba") + 1e-9
+    rows, known = np.arange(len(units.truth)), np.unique(units.truth)
+    shown[rows, np.searchsorted(known, units.truth)] = 0.0
+    doubt = shown.sum(axis=1)
+    given = units.truth.copy()
+    for i in rng.choice(len(rows), ceil(rate * len(rows)), replace=False, p=doubt / doubt.sum()):
+        given[i] = rng.choice(known, p=shown[i] / doubt[i])
+    return given
+
+
+SHAPES: dict[str, Callable[[Units, float, np.random.Generator], Array]] = {
+    "uniform": uniform,
+    "per class": per_class,
+    "confused": confused,
+    "feature-dependent": feature_dependent,
+}
+
+
+def _flip_anywhere(units: Units, chosen: Array, rng: np.random.Generator) -> Array:
+    given = units.truth.copy()
+    shift = rng.integers(1, len(units.classes), len(chosen))
+    given[chosen] = (given[chosen] + shift) % len(units.classes)
+    return given
+
+
+def _most_alike(units: Units) -> dict[int, Array]:
+    """Name for each class the one whose mean vector is most like its own."""
+    known = np.unique(units.truth)
+    means = np.stack([units.vectors[units.truth == class_].mean(axis=0) for class_ in known])
+    means -= units.vectors.mean(axis=0)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    alike = means @ means.T - 2 * np.eye(len(known))
+    return {int(class_): known[[alike[i].argmax()]] for i, class_ in enumerate(known)}

@@ -1,0 +1,125 @@
+"""What others would make of the same vectors: each ranks images, higher is more suspect.
+
+Every rival gets the vectors of all encoders. cleanlab's best scores get our own out-of-fold probabilities too, folds by
+lesion and pooled over it: so they differ from our method in the score alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from cleanlab.classification import CleanLearning
+from cleanlab.rank import get_label_quality_scores
+from scipy.stats import entropy
+
+Array = np.ndarray[Any, Any]
+
+NEIGHBOURS = 10
+LISTED = 300
+BLOCK = 512
+CLEANLAB_SCORES = {
+    "cleanlab self-confidence": ("self_confidence", False),
+    "cleanlab self-confidence, adjusted": ("self_confidence", True),
+    "cleanlab normalised margin": ("normalized_margin", False),
+    "cleanlab normalised margin, adjusted": ("normalized_margin", True),
+    "cleanlab confidence-weighted entropy": ("confidence_weighted_entropy", False),
+}
+
+
+def datalab(given: Array, probabilities: Array) -> Array:
+    """Rank by Datalab's label issues with its defaults: it hands the probabilities to this very call."""
+    issues = CleanLearning(verbose=False).find_label_issues(labels=given, pred_probs=probabilities)
+    score: Array = -issues["label_quality"].to_numpy()
+    return score
+
+
+def cleanlab_scores(given: Array, probabilities: Array) -> dict[str, Array]:
+    """Rank by every score that cleanlab offers for single labels."""
+    clipped = np.clip(probabilities, 1e-9, None)
+    clipped /= clipped.sum(axis=1, keepdims=True)
+    return {
+        name: -get_label_quality_scores(given, clipped, method=method, adjust_pred_probs=adjust)
+        for name, (method, adjust) in CLEANLAB_SCORES.items()
+    }
+
+
+def mistakenness(given: Array, probabilities: Array) -> Array:
+    """Rank by FiftyOne's mistakenness of a classification with logits: (m · exp(-entropy) + 1) / 2, m = 1 if wrong."""
+    sign = np.where(probabilities.argmax(axis=1) == given, -1.0, 1.0)
+    score: Array = (sign * np.exp(-entropy(probabilities, axis=1)) + 1) / 2
+    return score
+
+
+def training_loss(given: Array, seen: Array) -> Array:
+    """Rank by the loss of a probe that has seen every label, as small-loss selection does.
+
+    Args:
+        given: (n,) class numbers.
+        seen: (n, classes), what a probe that learnt from all images says of each.
+
+    """
+    loss: Array = -np.log(np.maximum(seen[np.arange(len(given)), given], 1e-12))
+    return loss
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Who is near whom, whatever the labels.
+
+    nearest: (n, LISTED) positions, nearest first; nobody is his own neighbour.
+    cosines: theirs.
+    unit: (n, d) vectors, for rows whose list holds one label only.
+    """
+
+    nearest: Array
+    cosines: Array
+    unit: Array
+
+
+def find_neighbours(vectors: Array) -> Neighbours:
+    """Search exactly, by blocks of rows."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    listed = min(LISTED, len(unit) - 1)
+    nearest, cosines = np.empty((len(unit), listed), np.int64), np.empty((len(unit), listed), np.float32)
+    for start in range(0, len(unit), BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(unit)))
+        similar = unit[rows] @ unit.T
+        similar[np.arange(len(rows)), rows] = -np.inf
+        found = np.argpartition(-similar, listed - 1, axis=1)[:, :listed]
+        values = np.take_along_axis(similar, found, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        nearest[rows], cosines[rows] = (np.take_along_axis(one, order, axis=1) for one in (found, values))
+    return Neighbours(nearest, cosines, unit)
+
+
+def neighbour_disagreement(neighbours: Neighbours, given: Array) -> Array:
+    """Rank by the share of the nearest that carry another label; ties by how near those are."""
+    other = given[neighbours.nearest[:, :NEIGHBOURS]] != given[:, None]
+    share: Array = other.mean(axis=1) + 1e-3 * (other * neighbours.cosines[:, :NEIGHBOURS]).mean(axis=1)
+    return share
+
+
+def intra_extra_distance(neighbours: Neighbours, given: Array) -> Array:
+    """Rank by SelfClean's label error score: d² / (d² + e²), d to the nearest of the same and e of another label.
+
+    SelfClean ranks 1 minus it, lowest first; distances are cosine distances, as there. The only image of a label is as
+    far from its like as from the farthest image.
+    """
+    same = given[neighbours.nearest] == given[:, None]
+    own, other = (_first(neighbours, given, mask, same=flag) for mask, flag in ((same, True), (~same, False)))
+    score: Array = own**2 / np.maximum(own**2 + other**2, 1e-12)
+    return score
+
+
+def _first(neighbours: Neighbours, given: Array, mask: Array, *, same: bool) -> Array:
+    """Distance to the first neighbour in `mask`; searched among all images where the list holds none."""
+    rows = np.arange(len(given))
+    found: Array = 1 - neighbours.cosines[rows, mask.argmax(axis=1)]
+    for row in np.flatnonzero(~mask.any(axis=1)):
+        wanted = (given == given[row]) if same else (given != given[row])
+        wanted[row] = False
+        similar = neighbours.unit @ neighbours.unit[row]
+        found[row] = 1 - (similar[wanted].max() if wanted.any() else similar.min())
+    return found

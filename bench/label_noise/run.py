@@ -1,0 +1,134 @@
+"""Runs methods on planted labels, cell by cell; a cell that is on disk is not run again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from bench.duplicates.cache import code_digest, key_of
+from bench.label_noise import rivals
+from bench.label_noise.collection import Collection
+from bench.label_noise.planting import Planted, plant
+from pipeline.label_noise.labelled import Labelled
+from pipeline.label_noise.params import LabelNoiseParams
+from pipeline.label_noise.probabilities import Beliefs, believe, lesion_shares
+from pipeline.label_noise.probe import fit_probe
+from pipeline.label_noise.suspects import NOBODY, judge
+
+Array = np.ndarray[Any, Any]
+
+OURS = "ours"
+UNGROUPED = "ours, folds that ignore lesions"
+DATALAB = "cleanlab Datalab, folds that ignore lesions"  # its defaults, as tutorials use it
+GROUPING_SHOWN_AT = 0.1  # the rate at which ours is run without groups too: twice the time
+METHOD = ("calibration", "features", "labelled", "probabilities", "probe", "suspects")
+CODE = [
+    *(f"pipeline.label_noise.{name}" for name in METHOD),
+    *(f"bench.label_noise.{name}" for name in ("planting", "rivals", "run")),
+]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One planting.
+
+    shape, rate, per, seed: see `planting.plant`.
+    """
+
+    shape: str
+    rate: float
+    per: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a cell.
+
+    wrong: (n,) which labels are.
+    scores: (n,) of each method, higher is more suspect.
+    """
+
+    wrong: Array
+    scores: dict[str, Array]
+
+
+def run_cell(collection: Collection, cell: Cell, params: LabelNoiseParams, *, cache: Path) -> Outcome:
+    """Plant, and let every method rank; or read it from the cache."""
+    labelled = collection.labelled
+    arrays = [*labelled.views, labelled.context, labelled.given, labelled.group, labelled.lesion]
+    data = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
+    path = (
+        cache
+        / f"{key_of([collection.name, data, cell, params.probe, params.noise, params.method, code_digest(CODE)])}.npz"
+    )
+    if not path.exists():
+        planted = plant(collection, cell.shape, rate=cell.rate, per=cell.per, seed=cell.seed)
+        with threadpool_limits(limits=1):  # as the stage does
+            scores = _rank(collection, planted, params, ungrouped=cell.rate == GROUPING_SHOWN_AT)
+        buffer = io.BytesIO()
+        np.savez(buffer, wrong=planted.wrong, **scores)  # type: ignore[arg-type]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(buffer.getvalue())
+        partial.replace(path)
+    with np.load(path) as arrays:
+        return Outcome(arrays["wrong"], {name: arrays[name] for name in arrays.files if name != "wrong"})
+
+
+def _rank(collection: Collection, planted: Planted, params: LabelNoiseParams, *, ungrouped: bool) -> dict[str, Array]:
+    """Let every method rank the images, ours also with folds that ignore lesions if asked; float32 scores."""
+    neighbours = collection.neighbours
+    labelled = replace(collection.labelled, given=planted.given, evidence=planted.evidence)
+    alone, given = ignoring_lesions(labelled), labelled.given
+    beliefs = believe(labelled, params.probe, params.noise)
+    trusting = params.noise.model_copy(update={"rounds": 0})
+    naive = believe(alone, params.probe, params.noise if ungrouped else trusting)
+    scores = {
+        OURS: _ours(labelled, beliefs, params),
+        DATALAB: rivals.datalab(given, naive.plain),
+        **rivals.cleanlab_scores(given, beliefs.plain),
+        "FiftyOne mistakenness": rivals.mistakenness(given, beliefs.plain),
+        "SelfClean": rivals.intra_extra_distance(neighbours, given),
+        "k nearest neighbours": rivals.neighbour_disagreement(neighbours, given),
+        "training loss": rivals.training_loss(given, having_seen_all(labelled, params)),
+    }
+    if ungrouped:
+        scores[UNGROUPED] = _ours(alone, naive, params)
+    return {name: score.astype(np.float32) for name, score in scores.items()}
+
+
+def ignoring_lesions(labelled: Labelled) -> Labelled:
+    """Take every image for a lesion and a group of its own."""
+    each = np.arange(len(labelled.given))
+    return replace(labelled, lesion=each, group=each)
+
+
+def having_seen_all(labelled: Labelled, params: LabelNoiseParams) -> Array:
+    """Ask probes that learnt from every image, the mean over encoders: (n, classes)."""
+    shown = []
+    for vectors in labelled.views:
+        probe = fit_probe(
+            vectors,
+            labelled.context,
+            labelled.given,
+            count=lesion_shares(labelled),
+            classes=len(labelled.classes),
+            params=params.probe,
+            noise=params.noise.model_copy(update={"rounds": 0}),
+        )
+        shown.append(probe.predict(vectors, labelled.context)[0])
+    found: Array = np.mean(shown, axis=0)
+    return found
+
+
+def _ours(labelled: Labelled, beliefs: Beliefs, params: LabelNoiseParams) -> Array:
+    nobody = np.full(len(labelled.given), NOBODY)
+    floor = params.conflict_error_probability
+    return judge(labelled, beliefs, nobody, method=params.method, floor=floor).error_probability

@@ -1,0 +1,1 @@
+"""Stage 5: what another network sees, as a second opinion on labels."""

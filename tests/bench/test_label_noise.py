@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from bench.label_noise.collection import Collection
+from bench.label_noise.counting import binomial_interval, count
+from bench.label_noise.measures import Ranking, measure, paired_bootstrap
+from bench.label_noise.pictures import KINDS, carried
+from bench.label_noise.planting import SHAPES, plant
+from bench.label_noise.reliability import bin_up, draw
+from bench.label_noise.report import summarise, table
+from bench.label_noise.rivals import (
+    find_neighbours,
+    intra_extra_distance,
+    mistakenness,
+    neighbour_disagreement,
+)
+from bench.label_noise.run import OURS, Cell, run_cell
+from tests.label_noise.planted import params, world
+
+CLEAN = world(3, lesions=400, test_share=0.0).labelled
+COLLECTION = Collection("drawn", CLEAN, ["drawn"])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_share_of_the_lesions_gets_a_wrong_label_as_a_whole(shape: str) -> None:
+    planted = plant(COLLECTION, shape, rate=0.1, per="lesion", seed=1)
+    assert np.array_equal(planted.wrong, planted.given != CLEAN.given)
+    wrong = np.unique(CLEAN.lesion[planted.wrong])
+    assert 40 <= len(wrong) <= 44
+    assert planted.wrong[np.isin(CLEAN.lesion, wrong)].all()
+    assert all(len(np.unique(planted.given[CLEAN.lesion == lesion])) == 1 for lesion in wrong)
+
+
+def test_planted_per_image_other_images_of_the_lesion_keep_their_label() -> None:
+    planted = plant(COLLECTION, "uniform", rate=0.1, per="image", seed=1)
+    torn = [len(np.unique(planted.wrong[CLEAN.lesion == lesion])) == 2 for lesion in np.unique(CLEAN.lesion)]
+    assert sum(torn) > 20
+
+
+def test_errors_per_class_are_the_same_share_of_every_class() -> None:
+    planted = plant(COLLECTION, "per class", rate=0.2, per="image", seed=1)
+    for class_ in np.unique(CLEAN.given):
+        assert planted.wrong[CLEAN.given == class_].mean() == pytest.approx(0.2, abs=0.02)
+
+
+def test_confused_errors_go_to_the_class_most_alike() -> None:
+    planted = plant(COLLECTION, "confused", rate=0.1, per="lesion", seed=1)
+    ways = {(int(a), int(b)) for a, b in zip(CLEAN.given[planted.wrong], planted.given[planted.wrong], strict=True)}
+    assert len(ways) <= len(CLEAN.classes)
+
+
+def test_errors_that_depend_on_features_fall_on_what_is_hard_to_tell() -> None:
+    hard = plant(COLLECTION, "feature-dependent", rate=0.1, per="image", seed=1).wrong
+    easy = plant(COLLECTION, "uniform", rate=0.1, per="image", seed=1).wrong
+    share = neighbour_disagreement(COLLECTION.neighbours, CLEAN.given)
+    assert share[hard].mean() > share[easy].mean() + 0.1
+
+
+def test_a_flipped_label_brings_the_evidence_of_its_new_class() -> None:
+    telling = Collection("drawn", CLEAN, []).labelled
+    object.__setattr__(telling, "evidence", np.char.add("of ", CLEAN.given.astype(str)))
+    planted = plant(Collection("drawn", telling, []), "uniform", rate=0.2, per="lesion", seed=1)
+    assert np.array_equal(planted.evidence, np.char.add("of ", planted.given.astype(str)))
+
+
+def test_figures_agree_with_scikit_learn_ties_and_weights_included() -> None:
+    rng = np.random.default_rng(0)
+    score, wrong, weight = rng.integers(0, 40, 500) / 40, rng.random(500) < 0.2, rng.integers(0, 4, 500) * 1.0
+    ranking = Ranking(score, wrong)
+    assert ranking.average_precision() == pytest.approx(average_precision_score(wrong, score))
+    assert ranking.auroc() == pytest.approx(roc_auc_score(wrong, score))
+    weighted = average_precision_score(wrong, score, sample_weight=weight)
+    assert ranking.average_precision(weight) == pytest.approx(weighted)
+
+
+def test_a_perfect_ranking_finds_everything_and_a_constant_one_what_chance_finds() -> None:
+    wrong = np.arange(100) < 10
+    assert set(measure(wrong * 1.0, wrong).values()) == {1.0}
+    constant = measure(np.zeros(100), wrong)
+    assert constant == pytest.approx(
+        {"auroc": 0.5, "average_precision": 0.1, "precision_at_errors": 0.1, "recall_at_twice": 0.2}
+    )
+
+
+def test_the_bootstrap_tells_a_better_ranking_from_an_equal_one() -> None:
+    rng = np.random.default_rng(0)
+    wrong = rng.random(2000) < 0.1
+    good, other, bad = (wrong + rng.normal(0, spread, 2000) for spread in (0.4, 0.4, 0.8))
+    scores = {"ours": good, "other": other, "bad": bad}
+    lead = paired_bootstrap([scores], [wrong], np.arange(2000) // 2, ours="ours", draws=200, seed=0)
+    assert lead["bad"][0] > 0.1
+    assert lead["other"][0] < 0 < lead["other"][1]
+
+
+def test_mistakenness_is_highest_for_a_sure_contradiction_and_lowest_for_a_sure_agreement() -> None:
+    shown = np.array([[0.99, 0.01], [0.6, 0.4], [0.6, 0.4], [0.99, 0.01]])
+    order = np.argsort(mistakenness(np.array([1, 1, 0, 0]), shown))
+    assert order.tolist() == [3, 2, 1, 0]
+
+
+def test_selfcleans_score_compares_the_nearest_of_the_same_label_with_that_of_another() -> None:
+    angle = np.array([0.0, 0.1, 0.3, 0.35])
+    vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    neighbours = find_neighbours(np.repeat(vectors, 4, axis=0))
+    ratio = intra_extra_distance(neighbours, np.repeat([0, 0, 1, 1], 4))
+    assert (ratio < 0.5).all()
+    stranger = intra_extra_distance(neighbours, np.array([1, *[0] * 7, *[1] * 8]))
+    assert stranger.argmax() == 0
+    alone = intra_extra_distance(neighbours, np.array([2, *[0] * 7, *[1] * 8]))
+    assert alone.argmax() == 0
+
+
+def test_a_cell_is_run_once_and_ours_leads_in_its_table(tmp_path: Path) -> None:
+    cell = Cell("uniform", 0.1, "lesion", 0)
+    outcome = run_cell(COLLECTION, cell, params(), cache=tmp_path)
+    (kept,) = tmp_path.iterdir()
+    written = kept.stat().st_mtime_ns
+    again = run_cell(COLLECTION, cell, params(), cache=tmp_path)
+    assert kept.stat().st_mtime_ns == written
+    assert all(np.array_equal(outcome.scores[name], again.scores[name]) for name in outcome.scores)
+    found = summarise([outcome], CLEAN.lesion, draws=20, seed=0)
+    assert found["methods"][OURS]["average_precision"] > found["methods"]["SelfClean"]["average_precision"]
+    assert "| uniform, 10% |" in table({"uniform, 10%": found})
+
+
+def test_the_exact_interval_of_a_share() -> None:
+    assert np.allclose(binomial_interval(0, 10), (0.0, 0.3085), atol=1e-4)
+    assert np.allclose(binomial_interval(10, 10), (0.6915, 1.0), atol=1e-4)
+
+
+def test_an_audit_of_planted_labels_covers_them() -> None:
+    rng = np.random.default_rng(0)
+    wrong = rng.random(3000) < 0.1
+    found = count(np.where(wrong, 0.8, 0.05), wrong, images=300, strata=3, seed=0)
+    assert found["covers"] == 1
+    assert found["width"] < found["binomial_width"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_strays_differ_from_one_another(kind: str) -> None:
+    assert len(carried()) > 15
+    rng = np.random.default_rng(0)
+    first, second = (np.asarray(KINDS[kind](rng).resize((64, 64))) for _ in range(2))
+    assert first.shape == (64, 64, 3)
+    assert not np.array_equal(first, second)
+
+
+def test_reliability_compares_what_was_expected_with_what_was_wrong(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    probability = rng.random(20_000)
+    honest = bin_up(probability, rng.random(20_000) < probability)
+    modest = bin_up(probability, rng.random(20_000) < np.sqrt(probability))
+    assert honest["calibration_error"] < 0.02
+    assert modest["calibration_error"] > 0.1
+    assert honest["expected_by_planted"] == pytest.approx(1, abs=0.02)
+    draw({"honest": honest}, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 5000

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+
+from pipeline.core.errors import UserError
+from pipeline.core.store import Store
+from pipeline.learn.weights import Card, save_weights, timm_preprocessing
+from pipeline.opinions import stage
+from pipeline.opinions.params import OpinionsParams, SecondNetwork
+from pipeline.opinions.tables import Opinions
+from tests.drawn import ingest, jpeg, lesion
+
+BACKBONE = "tf_efficientnet_lite0"
+CHANNELS, LAST = 112, 1280  # of its texture level and its last
+
+
+def params(**changes: object) -> OpinionsParams:
+    network = SecondNetwork(backbone=BACKBONE, weights="second.safetensors", side_pixels=64)
+    return OpinionsParams.model_validate(
+        {"engine": "local", "network": network, "device": "cpu", "batch_size": 2} | changes
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    picture = lesion(0, width=60, height=40)
+    found = ingest(
+        tmp_path,
+        {"a": jpeg(picture), "b": jpeg(lesion(1, width=60, height=40)), "c": jpeg(picture[:, ::-1])},
+        diagnosis=["nevus"] * 3,
+    )
+    module = timm.create_model(BACKBONE, pretrained=False)
+    folder = tmp_path / "data/raw/weights"
+    folder.mkdir(parents=True)
+    tensors = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+    save_weights(folder / "second.safetensors", tensors, Card(f"timm/{BACKBONE}", timm_preprocessing(module)))
+    return found
+
+
+def test_every_image_is_described_and_a_mirrored_one_nearly_alike(store: Store) -> None:
+    stage.run(store, params(), "demo")
+    found, table = store.vectors(Opinions, "description", "demo"), store.read(Opinions, "demo")
+    assert table["image_id"].tolist() == ["demo:a", "demo:b", "demo:c"]
+    assert table["network"].unique().tolist() == [f"timm/{BACKBONE}/second/64"]
+    assert found.shape == (3, LAST + 2 * CHANNELS)
+    other, mirrored = (np.abs(found[0] - found[i]).mean() for i in (1, 2))
+    assert mirrored < 0.5 * other
+
+
+def test_without_a_network_the_table_is_empty_and_no_weights_are_read(store: Store) -> None:
+    stage.run(store, params(network=None), "demo")
+    assert store.read(Opinions, "demo").empty
+    assert len(store.vectors(Opinions, "description", "demo")) == 0
+    assert not any("weights" in path for path in store.reads)
+
+
+def test_weights_of_another_network_are_refused(store: Store) -> None:
+    other = SecondNetwork(backbone="tf_efficientnet_lite1", weights="second.safetensors", side_pixels=64)
+    with pytest.raises(UserError, match="holds weights of timm/tf_efficientnet_lite0"):
+        stage.run(store, params(network=other), "demo")
