@@ -26,7 +26,8 @@ CORNER_MAX_SHARE = 0.6  # a picture that is so to a larger part is a dark or a b
 MASK_EDGE = 7  # working pixels: the vignette's edge gives features too
 CONTRAST = 0.01  # SIFT's threshold, low: skin is smooth
 DETECTED = 3  # times as many features are detected as are taken, so that they can be spread
-CELLS = 6  # a side: features are taken from the cells of a grid in turn
+CELLS = 6  # a side of a grid
+CELL_MAX_SHARE = 1 / 12  # of the features: thrice what a cell would have if all had the same
 DESCRIPTOR_SCALE = 512.0  # RootSIFT values are below 0.5 but for the odd one: one byte each
 
 Array = np.ndarray[Any, Any]
@@ -85,8 +86,8 @@ def canonical(rgb: Array, *, side_pixels: int) -> Canonical:
 def extract(picture: Canonical, *, max_features: int) -> Features:
     """Take SIFT features of the contrast-equalised picture, as RootSIFT (Arandjelovic 2012).
 
-    The strongest of every cell of a grid come first, then the second strongest, so that one contrasty spot, a label
-    say, does not take the place of the skin around it.
+    The strongest come first, but no cell of a grid has more than its share among them, so that one contrasty spot, a
+    label say, does not take the place of the skin around it. Spread evenly they would find fewer second photographs.
     """
     sift, clahe = _detectors(DETECTED * max_features)
     equalised = clahe.apply(picture.grey)
@@ -94,7 +95,8 @@ def extract(picture: Canonical, *, max_features: int) -> Features:
     if not keypoints:
         return Features(np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8))
     found = np.array([(*k.pt, k.response) for k in keypoints], dtype=np.float32)
-    chosen = [keypoints[i] for i in _spread(found, equalised.shape)[:max_features]]
+    order = _strongest(found, equalised.shape, share=round(CELL_MAX_SHARE * max_features))
+    chosen = [keypoints[i] for i in order[:max_features]]
     kept, descriptors = sift.compute(equalised, chosen)
     points = np.array([(*k.pt, np.log2(k.size), np.deg2rad(k.angle)) for k in kept], dtype=np.float32)
     root = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-6))
@@ -123,14 +125,13 @@ def _at_working_size(grey: Array, box: tuple[int, int, int, int], side_pixels: i
     return working, np.array([[sx, 0, (0.5 - left) * sx - 0.5], [0, sy, (0.5 - top) * sy - 0.5], [0, 0, 1]])
 
 
-def _spread(points: Array, shape: tuple[int, ...]) -> Array:
-    """Order features, rows of x, y and response: the strongest of each cell of a grid, then the second ones."""
+def _strongest(points: Array, shape: tuple[int, ...], *, share: int) -> Array:
+    """Order features, rows of x, y and response: by response, those beyond their cell's share after all others."""
     cell = np.floor(points[:, :2] / (shape[1] + 1, shape[0] + 1) * CELLS).astype(np.int64) @ (1, CELLS)
-    strongest = np.lexsort([-points[:, 2], cell])
-    first = np.searchsorted(cell[strongest], cell[strongest])
-    turn = np.empty(len(points), np.int64)
-    turn[strongest] = np.arange(len(points)) - first
-    return np.lexsort([-points[:, 2], turn])
+    by_cell = np.lexsort([-points[:, 2], cell])
+    place = np.empty(len(points), np.int64)
+    place[by_cell] = np.arange(len(points)) - np.searchsorted(cell[by_cell], cell[by_cell])
+    return np.lexsort([-points[:, 2], place >= share])
 
 
 def _content_box(grey: Array) -> tuple[int, int, int, int]:
