@@ -180,7 +180,7 @@ def oddly_named() -> Expected:
 
 
 def bad_members() -> dict[str, tuple[bytes, dict[str, str]]]:
-    """Draw zips, each with what becomes of its members."""
+    """Draw zips, each with what becomes of its members, or under the empty name of itself."""
     picture = encoded(lesion(3, width=80, height=60), "JPEG")
     damaged = bytearray(_zip({"a.jpg": picture}))
     damaged[100] ^= 255
@@ -193,6 +193,8 @@ def bad_members() -> dict[str, tuple[bytes, dict[str, str]]]:
     unknown = bytearray(_zip({"a.jpg": picture}))
     for signature, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
         unknown[unknown.index(signature) + method] = 77
+    lost = bytearray(_zip({"a.jpg": picture}))
+    lost[lost.index(b"PK\x01\x02")] ^= 255
     names = ["../../up.jpg", "/rooted.jpg", "C:\\windows\\x.jpg", "deep/" * 30 + "x.jpg", ".hidden/x.jpg"]
     return {
         "nothing.zip": (_zip({}), {}),
@@ -205,12 +207,14 @@ def bad_members() -> dict[str, tuple[bytes, dict[str, str]]]:
                 "deep/" * 30 + "x.jpg": IMAGE,
             },
         ),
-        "zip of a zip.zip": (_zip({"inner.zip": _zip({"a.jpg": picture})}), {"inner.zip": "not_an_image"}),
+        "zip of a zip.zip": (_zip({"inner.zip": _zip({"a.jpg": picture})}), {"inner.zip": "unsupported_format"}),
         "damaged.zip": (bytes(damaged), {"a.jpg": "undecodable"}),
         "encrypted.zip": (bytes(encrypted), {"a.jpg": "undecodable"}),
         "bzip2.zip": (bytes(packed[zipfile.ZIP_BZIP2]), {"a.jpg": "undecodable"}),
         "lzma.zip": (bytes(packed[zipfile.ZIP_LZMA]), {"a.jpg": "undecodable"}),
         "unknown method.zip": (bytes(unknown), {"a.jpg": "undecodable"}),
+        "cut.zip": (_zip({"a.jpg": picture})[:-30], {"": "unsupported_format"}),
+        "damaged directory.zip": (bytes(lost), {"": "undecodable"}),
         "bomb.zip": (_zip({"a.jpg": bytes(20_000_000)}), {"a.jpg": "too_large"}),
     }
 
@@ -228,7 +232,7 @@ def draw(folder: Path) -> dict[str, str]:
         expected[os.fsencode(name).decode("utf-8", "backslashreplace")] = expectation
     for name, (content, members) in bad_members().items():
         _write(folder / name, content)
-        expected |= {f"{name}/{member}": expectation for member, expectation in members.items()}
+        expected |= {f"{name}/{member}".rstrip("/"): expectation for member, expectation in members.items()}
     expected |= dict(_special_files(folder))
     return expected
 

@@ -114,7 +114,7 @@ def fingerprints(collection: Collection, profile: Profile) -> Prints:
     """Ingest and fingerprint a collection as the pipeline does; once for the same code and params."""
     store = Store(collection.root / f"ours-{key_of([profile.limits, profile.fingerprint, code_digest(CODE)])}")
     if not (store.root / "data/fingerprint" / BATCH / Fingerprints.file_name()).exists():
-        entries, engine = list_images(collection.images), profile.dedup.engine
+        entries, engine = list_images(collection.images).entries, profile.dedup.engine
         pack(store, collection.images, entries, batch=BATCH, limits=profile.limits, engine=engine)
         fingerprint(store, profile.fingerprint, BATCH)
     images, prints = store.read(Images, BATCH), store.read(Fingerprints, BATCH)

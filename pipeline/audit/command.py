@@ -84,7 +84,8 @@ def _audit_project(store: Store, batches: list[str], split_file: Path, out: Path
 
 def _audit_folder(root: Path, tree: Mapping[str, Any], split: Path, folder: Path, out: Path) -> int:
     """Find the duplicates among a folder's images first."""
-    entries = {entry.source_id: entry for entry in list_images(folder)}
+    listing = list_images(folder)
+    entries = {entry.source_id: entry for entry in listing.entries}
     lesions = pd.Series(dtype=object)
     if split.is_dir():
         by_name = split_by_folder(entries)
@@ -94,7 +95,8 @@ def _audit_folder(root: Path, tree: Mapping[str, Any], split: Path, folder: Path
         by_name = dict(zip(found, listed["split"], strict=True))
         lesions = pd.Series(listed["lesion_id"].tolist(), index=found, dtype=object)
     chosen = tuple(entries[name] for name in by_name)
-    with audited(root, folder, chosen, read_knobs(tree)) as (names, pixels, found_pairs, rejects):
+    with audited(root, folder, chosen, read_knobs(tree)) as (names, pixels, found_pairs, unreadable):
+        rejects = [*listing.rejects, *unreadable]
         if rejects:
             out.mkdir(parents=True, exist_ok=True)
             pd.DataFrame(rejects).to_csv(out / "rejects.csv", index=False)

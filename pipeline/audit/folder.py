@@ -23,7 +23,7 @@ from pipeline.fingerprint.stage import run as run_fingerprint
 from pipeline.fingerprint.tables import Fingerprints
 from pipeline.ingest.packing import cut, write_shard
 from pipeline.ingest.params import IngestParams, Limits
-from pipeline.ingest.rows import Entry, Reject
+from pipeline.ingest.rows import Entry, Listing, Reject
 from pipeline.ingest.sources.folder import read as read_folder
 from pipeline.ingest.tables import Images
 from pipeline.params import stage_params
@@ -60,14 +60,14 @@ class Audited(NamedTuple):
     rejects: list[Reject]
 
 
-def list_images(folder: Path) -> tuple[Entry, ...]:
+def list_images(folder: Path) -> Listing:
     """List every file of a folder, members of its zips included.
 
     Raises:
         UserError: it cannot be read.
 
     """
-    return read_folder(folder, licence=UNKNOWN, attribution=UNKNOWN).entries
+    return read_folder(folder, licence=UNKNOWN, attribution=UNKNOWN)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ UNSUPPORTED = {
     "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
     "DICOM": re.compile(rb".{128}DICM", re.DOTALL),
     "Photoshop": re.compile(rb"8BPS"),
+    "ZIP, within another or cut off": re.compile(rb"PK\x03\x04"),
     "PDF": re.compile(rb"%PDF"),
     "SVG": re.compile(rb"(<\?xml[^>]*>)?\s*(<!--.*?-->\s*)*<svg", re.DOTALL),
 }

@@ -188,6 +188,18 @@ def test_a_zip_of_folders_is_a_folder(tmp_path: Path) -> None:
         assert [reader.read(entry.locator) for entry in listing.entries] == [jpeg(1), jpeg(2), jpeg(3)]
 
 
+def test_a_zip_whose_directory_is_damaged_is_a_reject_and_the_others_are_read(tmp_path: Path) -> None:
+    for name in ("Acne.zip", "Nevi.zip", "Tinea.zip"):
+        write_zip(tmp_path / name, {"1.jpg": jpeg()})
+    for name, signature in (("Nevi.zip", b"PK\x01\x02"), ("Tinea.zip", b"PK\x05\x06")):
+        content = bytearray((tmp_path / name).read_bytes())
+        content[content.index(signature) + (0 if name == "Nevi.zip" else 12)] ^= 255
+        (tmp_path / name).write_bytes(content)
+    listing = read("folder", tmp_path)
+    assert [entry.source_id for entry in listing.entries] == ["Acne.zip/1.jpg"]
+    assert reasons(listing) == {"Nevi.zip": "undecodable", "Tinea.zip": "undecodable"}
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
 def test_a_name_that_a_zip_holds_twice_is_read_once(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:

@@ -21,7 +21,7 @@ from pipeline.ingest.rows import Locator, RejectedError
 # What operating systems leave beside images: hidden files and folders, resource forks, thumbnail caches.
 LITTER = re.compile(r"(^|/)(\.[^./][^/]*|__MACOSX|Thumbs\.db|ehthumbs\.db|desktop\.ini)(/|$)", re.IGNORECASE)
 
-# What zipfile raises on damaged members; of bzip2 it is an OSError.
+# What zipfile raises on damaged directories and members; of bzip2 it is an OSError.
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, struct.error)
 
 BACKSLASH = "\\"  # how some programs on Windows part folders within a zip, against its standard
@@ -70,7 +70,7 @@ def list_members(folder: Path, file: str) -> list[RawFile]:
     try:
         with zipfile.ZipFile(folder / file) as archive:
             members = archive.infolist()
-    except (OSError, zipfile.BadZipFile) as error:
+    except (NotImplementedError, *DAMAGED) as error:
         raise UserError(f"{file} in {folder} is not a readable zip ({error}): fetch it again") from error
     return [
         RawFile(_printable(f"{file}/{member.filename}".replace(BACKSLASH, "/")), Locator(file, position))

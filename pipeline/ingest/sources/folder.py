@@ -6,8 +6,10 @@ whatever its extension; what operating systems leave behind is counted and ignor
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from pipeline.core.errors import UserError
 from pipeline.ingest.rows import Entry, Listing, Reject, free_id
 from pipeline.ingest.sources.files import RawFile, list_files, list_members, without_litter, zips
 
@@ -21,7 +23,7 @@ def read(folder: Path, *, licence: str, attribution: str) -> Listing:
     """
     plain = list_files(folder)
     archives = list(zips(plain, folder))
-    members = [member for archive in archives for member in list_members(folder, archive.locator.file)]
+    members, damaged = _members(folder, archives)
     files, litter = without_litter([file for file in plain if file not in set(archives)] + members)
     first: dict[str, RawFile] = {}
     repeats = [file for file in files if first.setdefault(file.name, file) is not file]
@@ -36,10 +38,20 @@ def read(folder: Path, *, licence: str, attribution: str) -> Listing:
         )
         for file in first.values()
     )
-    rejects = tuple(
-        Reject(free_id(file.name, taken), "repeated_id", "its zip holds the name twice") for file in repeats
-    )
-    return Listing(entries, rejects, litter)
+    twice = [Reject(free_id(file.name, taken), "repeated_id", "its zip holds the name twice") for file in repeats]
+    return Listing(entries, (*twice, *damaged), litter)
+
+
+def _members(folder: Path, archives: Iterable[RawFile]) -> tuple[list[RawFile], list[Reject]]:
+    """List what zips hold; a zip whose directory is damaged is a raw row itself, since nobody knows its members."""
+    members: list[RawFile] = []
+    damaged: list[Reject] = []
+    for archive in archives:
+        try:
+            members += list_members(folder, archive.locator.file)
+        except UserError:
+            damaged.append(Reject(archive.name, "undecodable", "a zip whose directory is damaged: fetch it again"))
+    return members, damaged
 
 
 def _labels(name: str) -> tuple[str, ...]:
