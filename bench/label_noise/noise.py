@@ -16,7 +16,7 @@ from pipeline.label_noise.params import LabelNoiseParams
 
 __all__ = ["PER", "REPORTED", "SHAPES", "run"]
 
-REPORTED = (11, 12, 13)  # seeds; methods and params were chosen on seeds 0 to 3
+REPORTED = (21, 22, 23)  # seeds; methods and params were chosen on 0 and 1, and 11 to 13 were looked at once
 DRAWS = 1000
 
 

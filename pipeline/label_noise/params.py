@@ -40,11 +40,14 @@ class Noise(Section):
     start: share of wrong labels assumed at first.
     rounds: re-estimations of the matrix, each followed by a new fit.
     prior_lesions: weight, in lesions a diagnosis, of noise without a shape; shrinks the matrix of rare diagnoses.
+    doubt: how often a picture that looks like another diagnosis is given that one, by its probability. Labels cannot
+        tell it, because such errors look like overlap of the diagnoses; so it is assumed.
     """
 
     start: float = Field(gt=0, lt=0.5)
     rounds: NonNegativeInt
     prior_lesions: PositiveFloat
+    doubt: float = Field(ge=0)
 
 
 class Audit(Section):

@@ -34,12 +34,14 @@ class Beliefs:
         expects.
     corrected: (n, classes), by probes that allow for wrong labels, the encoders' pooled and calibrated.
     noise: (classes, classes), P(given | true), estimated on train.
+    doubt: of the params: what errors depend on the picture adds to it.
     judged: (n,) false where train has too few groups of the given diagnosis for an opinion.
     """
 
     plain: Array
     corrected: Array
     noise: Array
+    doubt: float
     judged: Array
 
 
@@ -62,11 +64,13 @@ def believe(labelled: Labelled, params: Probe, noise: Noise) -> Beliefs:
     judged = groups[labelled.given] >= params.folds
     known = labelled.voter & judged
     if not known.any():
-        return Beliefs(plain, opinions.mean(axis=0), uniform_noise(len(labelled.classes), noise.start), judged)
+        return Beliefs(
+            plain, opinions.mean(axis=0), uniform_noise(len(labelled.classes), noise.start), noise.doubt, judged
+        )
     powers, matrix = calibrate(
         opinions[:, known], labelled.given[known], count=lesion_shares(labelled)[known], noise=noise
     )
-    return Beliefs(plain, pool(opinions, powers), matrix, judged)
+    return Beliefs(plain, pool(opinions, powers), matrix, noise.doubt, judged)
 
 
 def assign_folds(labelled: Labelled, params: Probe) -> Array:

@@ -61,14 +61,22 @@ def judge(labelled: Labelled, beliefs: Beliefs, rival: Array, *, method: str, fl
 def by_noise_matrix(labelled: Labelled, beliefs: Beliefs) -> Judgement:
     """Weigh picture against label: P(true | x, given) ∝ P(true | x) · P(given | true), all labels of a lesion at once.
 
+    A picture is given a wrong diagnosis as the noise matrix says, and more often one that it looks like: `doubt` times
+    that diagnosis' probability. Without it an ambiguous picture is taken at its label, and errors that people make
+    where it is hard to tell rank low.
+
     A lesion whose images agree in their label counts as labelled once, because labels are given to lesions; where they
     differ, each label is evidence of its own.
     """
     labels = np.unique(np.column_stack([labelled.lesion, labelled.given])[beliefs.judged], axis=0)
     tiny = np.finfo(np.float64).tiny
-    likelihood = np.log(np.maximum(beliefs.noise, tiny))[:, labels[:, 1]].T
-    evidence = np.zeros((labelled.lesion.max() + 1, len(labelled.classes)))
-    np.add.at(evidence, labels[:, 0], likelihood)
+    lesions, given = labels.T
+    shown = np.zeros((labelled.lesion.max() + 1, len(labelled.classes)))
+    shown[labelled.lesion] = beliefs.corrected  # the same for all images of a lesion
+    likelihood = beliefs.noise[:, given].T + beliefs.doubt * of_given(shown[lesions], given)[:, None]
+    likelihood[np.arange(len(given)), given] = beliefs.noise[given, given]
+    evidence = np.zeros_like(shown)
+    np.add.at(evidence, lesions, np.log(np.maximum(likelihood, tiny)))
     scores = np.log(np.maximum(beliefs.corrected, tiny)) + evidence[labelled.lesion]
     verdict = np.exp(scores - scores.max(axis=1, keepdims=True))
     verdict /= verdict.sum(axis=1, keepdims=True)

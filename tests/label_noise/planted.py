@@ -31,7 +31,7 @@ TREE: dict[str, Any] = {
         "c": 0.1,
         "seed": 0,
     },
-    "noise": {"start": 0.1, "rounds": 3, "prior_lesions": 20.0},
+    "noise": {"start": 0.1, "rounds": 3, "prior_lesions": 20.0, "doubt": 0.2},
     "method": "noise_matrix",
     "min_error_probability": 0.5,
     "conflict_error_probability": 0.95,

@@ -7,7 +7,7 @@ from pipeline.label_noise.params import Noise
 from pipeline.label_noise.probabilities import believe
 from tests.label_noise.planted import CONFUSED, mislabel, params, world
 
-NOISE = Noise(start=0.1, rounds=3, prior_lesions=20.0)
+NOISE = Noise(start=0.1, rounds=3, prior_lesions=20.0, doubt=0.2)
 MATRIX = np.array([[0.8, 0.2, 0.0], [0.05, 0.95, 0.0], [0.0, 0.0, 1.0]])
 
 
