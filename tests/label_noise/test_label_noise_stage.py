@@ -42,8 +42,15 @@ def project(root: Path) -> Store:
     groups.loc[1, ["duplicate_of", "group_id"]] = names[0]
     store.write(Groups, groups)
     edge = {"a": names[0], "b": names[1], "relation": "copy", "evidence": "bytes", "proposed_by": ["bytes"]}
-    numbers = {"distance_bits": 0.0, "overlap": 1.0, "correlation": 1.0, "deformation": None, "inliers": 0}
-    store.write(Duplicates, pd.DataFrame([edge | numbers]), vectors={"transform": np.zeros((1, 6))})
+    numbers = {
+        "distance_bits": 0.0,
+        "overlap": 1.0,
+        "correlation": 1.0,
+        "deformation": None,
+        "inliers": 0,
+        "shared_clutter": None,
+    }
+    store.write(Duplicates, pd.DataFrame([edge | numbers]), vectors={"transform": np.zeros((1, 9))})
     return store
 
 
