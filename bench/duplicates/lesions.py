@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import beta
 
 from bench.duplicates import collection
 from bench.duplicates.__main__ import ROOT
@@ -30,12 +29,13 @@ from bench.duplicates.prepared import Prepared, embed
 from bench.duplicates.profile import ENCODERS, Profile, read_profile
 from bench.duplicates.run import ranking
 from bench.environments import UnavailableError
+from bench.intervals import exact_interval
 from pipeline.core.errors import UserError
 from pipeline.ingest.sources import ham10000
 from pipeline.ingest.sources.files import RawReader
 
 MAX_BYTES = 200_000_000
-CONFIDENCE = 0.95
+DIGITS = 7
 FALSE_MERGES = (0, 10, 100)  # besides as many as ours makes
 
 Array = np.ndarray[Any, Any]
@@ -130,7 +130,8 @@ def measure(
         except UnavailableError as error:
             report["unavailable"][name] = str(error)
             continue
-        report["finders"][name] = {str(n): found_before(pairs, lesions, verdicts, false=n) for n in allowed}
+        states_of = label(pairs, lesions, verdicts)
+        report["finders"][name] = {str(n): found_before(pairs["score"], states_of, false=n) for n in allowed}
     listed = lesions.gathered.labels
     across = proven[states != "joined"]
     rows = across.assign(
@@ -157,11 +158,17 @@ def joined(lesion: Array) -> int:
     return int((sizes * (sizes - 1) // 2).sum())
 
 
-def found_before(pairs: pd.DataFrame, lesions: Lesions, verdicts: Verdicts, *, false: int) -> int:
-    """Count the joined pairs ranked above the false pair that would be one too many; ties are taken all or none."""
-    states = label(pairs, lesions, verdicts)
-    wrong = np.cumsum(states == "false")
-    ends = np.append(pairs["score"].to_numpy()[1:] != pairs["score"].to_numpy()[:-1], True)
+def found_before(score: pd.Series[float], states: Array, *, false: int) -> int:
+    """Count the joined pairs ranked above the false pair that would be one too many; ties are taken all or none.
+
+    Args:
+        score: of the pairs, the best first.
+        states: theirs, from `label`.
+        false: pairs that are allowed.
+
+    """
+    scores, wrong = score.to_numpy(), np.cumsum(states == "false")
+    ends = np.append(scores[1:] != scores[:-1], True)
     kept = np.flatnonzero(ends & (wrong <= false))
     return int((states[: kept[-1] + 1] == "joined").sum()) if len(kept) else 0
 
@@ -175,16 +182,9 @@ def false_merges(ours: pd.DataFrame, lesions: Lesions, verdicts: Verdicts) -> di
     report: dict[str, Any] = {"pairs": len(looked)}
     for relation in ("copy", "same_lesion"):
         count = int((wrong & (looked["relation"] == relation).to_numpy()).sum())
-        report[relation] = {"false": count, "rate_interval": exact_interval(count, len(looked))}
+        interval = [round(end, DIGITS) for end in exact_interval(count, len(looked))]
+        report[relation] = {"false": count, "rate_interval": interval}
     return report
-
-
-def exact_interval(count: int, total: int) -> list[float]:
-    """Return the Clopper-Pearson interval of a share."""
-    tail = (1 - CONFIDENCE) / 2
-    low = float(beta.ppf(tail, count, total - count + 1)) if count else 0.0
-    high = float(beta.ppf(1 - tail, count + 1, total - count)) if count < total else 1.0
-    return [round(low, 7), round(high, 7)]
 
 
 def table(result: Mapping[str, Any]) -> str:

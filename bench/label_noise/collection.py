@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +39,13 @@ class Collection:
     def neighbours(self) -> Neighbours:
         """Who is near whom by the vectors of all networks, found once."""
         return find_neighbours(np.hstack(self.labelled.views))
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that methods are given."""
+        one = self.labelled
+        arrays = [*one.views, one.context, one.given, one.group, one.lesion]
+        return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
 
     @property
     def truth(self) -> Array:

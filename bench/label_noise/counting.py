@@ -7,16 +7,15 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
 
+from bench.intervals import CONFIDENCE, exact_interval
 from bench.label_noise.collection import read_collection
-from bench.label_noise.run import OURS, Cell, run_cell
+from bench.label_noise.run import OURS, Cell, run_cells
 from pipeline.label_noise.audit import count_errors, draw_sample
 from pipeline.label_noise.params import LabelNoiseParams
 
 Array = np.ndarray[Any, Any]
 
-CONFIDENCE = 0.95
 RUNS = 50
 
 
@@ -36,7 +35,7 @@ def count(error_probability: Array, wrong: Array, *, images: int, strata: int, s
     found = wrong[drawn.images]
     low, estimate, high = count_errors(drawn.stratum, found, sizes=drawn.sizes, confidence=CONFIDENCE, rng=rng)
     plain = rng.choice(len(wrong), images, replace=False)
-    least, most = binomial_interval(int(wrong[plain].sum()), images)
+    least, most = exact_interval(int(wrong[plain].sum()), images)
     return {
         "covers": float(low <= wrong.sum() <= high),
         "width": high - low,
@@ -46,23 +45,13 @@ def count(error_probability: Array, wrong: Array, *, images: int, strata: int, s
     }
 
 
-def binomial_interval(found: int, looked: int) -> tuple[float, float]:
-    """Return the exact interval of a share (Clopper and Pearson 1934)."""
-    tail = (1 - CONFIDENCE) / 2
-    low = beta.ppf(tail, found, looked - found + 1) if found else 0.0
-    high = beta.ppf(1 - tail, found + 1, looked - found) if found < looked else 1.0
-    return float(low), float(high)
-
-
 def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
     """Audit each shape and rate of noise in many seeded runs; return figures by collection, and a table."""
     collection = read_collection(options.project, options.batch)
     found = {}
     for shape, rate in product(options.shapes, options.rates):
-        outcomes = [
-            run_cell(collection, Cell(shape, rate, "lesion", seed), params, cache=options.cache)
-            for seed in options.seeds
-        ]
+        cells = [Cell(shape, rate, "lesion", seed) for seed in options.seeds]
+        outcomes = run_cells(collection, cells, params, cache=options.cache)
         audits = [
             count(
                 (planted := outcomes[run_ % len(outcomes)]).scores[OURS],

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from bench.label_noise.collection import read_collection
 from bench.label_noise.planting import PER, SHAPES
 from bench.label_noise.report import summarise, table
-from bench.label_noise.run import Cell, run_cell
+from bench.label_noise.run import Cell, run_cells
 from pipeline.label_noise.params import LabelNoiseParams
 
 __all__ = ["PER", "REPORTED", "SHAPES", "run"]
@@ -26,9 +26,8 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     cells = {}
     plan = list(product(options.per, options.shapes, options.rates))
     for per, shape, rate in tqdm(plan, desc="cells", disable=None):
-        outcomes = [
-            run_cell(collection, Cell(shape, rate, per, seed), params, cache=options.cache) for seed in options.seeds
-        ]
+        seeded = [Cell(shape, rate, per, seed) for seed in options.seeds]
+        outcomes = run_cells(collection, seeded, params, cache=options.cache)
         name = f"{shape}, {rate:.0%}" + ("" if per == "lesion" else ", per image")
         cells[name] = summarise(outcomes, collection.labelled.lesion, draws=DRAWS, seed=0)
     found = {

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bench.label_noise.collection import read_collection
-from bench.label_noise.run import OURS, Cell, run_cell
+from bench.label_noise.run import OURS, Cell, run_cells
 from pipeline.label_noise.params import LabelNoiseParams
 
 Array = np.ndarray[Any, Any]
@@ -25,10 +25,8 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     collection = read_collection(options.project, options.batch)
     found = {}
     for shape, rate in product(options.shapes, options.rates):
-        outcomes = [
-            run_cell(collection, Cell(shape, rate, "lesion", seed), params, cache=options.cache)
-            for seed in options.seeds
-        ]
+        seeded = [Cell(shape, rate, "lesion", seed) for seed in options.seeds]
+        outcomes = run_cells(collection, seeded, params, cache=options.cache)
         probability = np.concatenate([outcome.scores[OURS] for outcome in outcomes]).astype(np.float64)
         found[f"{shape}, {rate:.0%}"] = bin_up(probability, np.concatenate([outcome.wrong for outcome in outcomes]))
     if options.plot:

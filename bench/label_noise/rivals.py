@@ -14,11 +14,12 @@ from cleanlab.classification import CleanLearning
 from cleanlab.rank import get_label_quality_scores
 from scipy.stats import entropy
 
+from pipeline.label_noise.neighbours import nearest
+
 Array = np.ndarray[Any, Any]
 
 NEIGHBOURS = 10
 LISTED = 300
-BLOCK = 512
 CLEANLAB_SCORES = {
     "cleanlab self-confidence": ("self_confidence", False),
     "cleanlab self-confidence, adjusted": ("self_confidence", True),
@@ -79,19 +80,11 @@ class Neighbours:
 
 
 def find_neighbours(vectors: Array) -> Neighbours:
-    """Search exactly, by blocks of rows."""
+    """Search exactly."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    listed = min(LISTED, len(unit) - 1)
-    nearest, cosines = np.empty((len(unit), listed), np.int64), np.empty((len(unit), listed), np.float32)
-    for start in range(0, len(unit), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(unit)))
-        similar = unit[rows] @ unit.T
-        similar[np.arange(len(rows)), rows] = -np.inf
-        found = np.argpartition(-similar, listed - 1, axis=1)[:, :listed]
-        values = np.take_along_axis(similar, found, axis=1)
-        order = np.argsort(-values, axis=1, kind="stable")
-        nearest[rows], cosines[rows] = (np.take_along_axis(one, order, axis=1) for one in (found, values))
-    return Neighbours(nearest, cosines, unit)
+    alone = np.arange(len(unit))
+    count = min(LISTED, len(unit) - 1)
+    return Neighbours(*nearest(unit, unit, query_group=alone, reference_group=alone, count=count), unit)
 
 
 def neighbour_disagreement(neighbours: Neighbours, given: Array) -> Array:

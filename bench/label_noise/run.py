@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ OURS = "ours"
 UNGROUPED = "ours, folds that ignore lesions"
 DATALAB = "cleanlab Datalab, folds that ignore lesions"  # its defaults, as tutorials use it
 GROUPING_SHOWN_AT = 0.1  # the rate at which ours is run without groups too: twice the time
-METHOD = ("calibration", "features", "labelled", "probabilities", "probe", "suspects")
+METHOD = ("calibration", "features", "labelled", "neighbours", "probabilities", "probe", "suspects")
 CODE = [
     *(f"pipeline.label_noise.{name}" for name in METHOD),
     *(f"bench.label_noise.{name}" for name in ("planting", "rivals", "run")),
@@ -59,15 +59,13 @@ class Outcome:
     scores: dict[str, Array]
 
 
-def run_cell(collection: Collection, cell: Cell, params: LabelNoiseParams, *, cache: Path) -> Outcome:
-    """Plant, and let every method rank; or read it from the cache."""
-    labelled = collection.labelled
-    arrays = [*labelled.views, labelled.context, labelled.given, labelled.group, labelled.lesion]
-    data = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
-    path = (
-        cache
-        / f"{key_of([collection.name, data, cell, params.probe, params.noise, params.method, code_digest(CODE)])}.npz"
-    )
+def run_cells(collection: Collection, cells: Sequence[Cell], params: LabelNoiseParams, *, cache: Path) -> list[Outcome]:
+    """Plant in each cell, and let every method rank; or read it from the cache."""
+    given = [collection.name, collection.digest, params.probe, params.noise, params.method, code_digest(CODE)]
+    return [_run_cell(collection, cell, params, path=cache / f"{key_of([*given, cell])}.npz") for cell in cells]
+
+
+def _run_cell(collection: Collection, cell: Cell, params: LabelNoiseParams, *, path: Path) -> Outcome:
     if not path.exists():
         planted = plant(collection, cell.shape, rate=cell.rate, per=cell.per, seed=cell.seed)
         with threadpool_limits(limits=1):  # as the stage does

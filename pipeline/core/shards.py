@@ -95,6 +95,10 @@ class Pixels:
         index = np.asarray(positions, dtype=np.int64)
         return Pixels(self._root, [self._shards[i] for i in index], self._offsets[index], self._sizes[index])
 
+    def pieces(self, size: int) -> list[Pixels]:
+        """Cut into pieces of `size` images, in order; the last may be smaller."""
+        return [self.take(range(start, min(start + size, len(self)))) for start in range(0, len(self), size)]
+
 
 def decode(content: bytes) -> np.ndarray[Any, Any]:
     """Decode a stored image (upright RGB by construction): uint8 array of shape (height, width, 3).

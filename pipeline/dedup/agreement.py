@@ -62,7 +62,7 @@ class Agreement(NamedTuple):
 class _Tiles(NamedTuple):
     """Per tile: centre, correlation, whether it can be compared, shift (NaN where not measured), expected shift.
 
-    And where both pictures are, and where each has clutter there, as (height, width) masks.
+    And as (height, width) masks, where both pictures are, and where the moved one is clear of clutter.
     """
 
     centres: Array
@@ -71,7 +71,7 @@ class _Tiles(NamedTuple):
     shift: Array
     expected: Array
     inside: Array
-    cluttered: tuple[Array, Array]
+    moved_clear: Array
 
 
 def agree(a: Canonical, b: Canonical, matrix: Array) -> Agreement:
@@ -88,7 +88,7 @@ def agree(a: Canonical, b: Canonical, matrix: Array) -> Agreement:
         turned = agree(b, a, np.linalg.inv(matrix))
         return turned._replace(matrix=np.linalg.inv(turned.matrix))
     fine = a if scale > SAME_SCALE else a._replace(grey=cv2.GaussianBlur(a.grey, (0, 0), 0.5 * np.sqrt(scale**-2 - 1)))
-    target = _band(b.grey)
+    target = band_pass(b.grey, BAND)
     tiles = _compare(fine, b, target, matrix)
     for _ in range(REFINEMENTS if _correlation(tiles) >= HOPELESS else 0):
         step, _ = _plane_part(tiles)
@@ -100,7 +100,7 @@ def agree(a: Canonical, b: Canonical, matrix: Array) -> Agreement:
         overlap(a.grey.shape, b.grey.shape, matrix),
         _correlation(tiles),
         _plane_part(tiles)[1],
-        _shared(*tiles.cluttered, area=int(tiles.inside.sum())),
+        _shared_clutter(tiles, b.clear),
     )
 
 
@@ -117,10 +117,9 @@ def _compare(a: Canonical, b: Canonical, target: Array, matrix: Array) -> _Tiles
     """Move the finer picture, a, onto the other, of which `target` is the band-pass, and compare tile by tile."""
     height, width = target.shape
     cubic = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REPLICATE}
-    moved = _band(cv2.warpPerspective(a.grey, matrix, (width, height), **cubic))
+    moved = band_pass(cv2.warpPerspective(a.grey, matrix, (width, height), **cubic), BAND)
     masks = cv2.warpPerspective(cv2.merge([a.mask, a.clear]), matrix, (width, height), flags=cv2.INTER_NEAREST)
     inside = (masks[..., 0] & b.mask) > 0
-    cluttered = (inside & (masks[..., 1] == 0), inside & (b.clear == 0))
     y = _centred(_tiles(target))
     x = _centred(_tiles(moved))
     xx, yy, xy = (x * x).sum(1), (y * y).sum(1), (x * y).sum(1)
@@ -135,7 +134,7 @@ def _compare(a: Canonical, b: Canonical, target: Array, matrix: Array) -> _Tiles
     rows, columns = np.mgrid[: height - TILE + 1 : STEP, : width - TILE + 1 : STEP]
     centres = np.stack([columns.ravel(), rows.ravel()], axis=1) + (TILE - 1) / 2
     expected = np.sqrt(noise / np.maximum(gradient, 1e-6) + FLOOR_SHIFT**2)
-    return _Tiles(centres, correlation, comparable, shift, expected, inside, cluttered)
+    return _Tiles(centres, correlation, comparable, shift, expected, inside, masks[..., 1])
 
 
 def _correlation(tiles: _Tiles) -> float:
@@ -143,7 +142,8 @@ def _correlation(tiles: _Tiles) -> float:
     return float(np.quantile(shown, QUANTILE)) if len(shown) >= MIN_TILES else -1.0
 
 
-def _shared(a: Array, b: Array, *, area: int) -> float:
+def _shared_clutter(tiles: _Tiles, clear: Array) -> float:
+    a, b, area = tiles.inside & (tiles.moved_clear == 0), tiles.inside & (clear == 0), int(tiles.inside.sum())
     smaller, larger = sorted((int(a.sum()), int(b.sum())))
     if smaller <= MIN_CLUTTER * area or larger == area:
         return float("nan")
@@ -189,9 +189,10 @@ def _plane_part(tiles: _Tiles) -> tuple[Array, float]:
     return scaling @ step @ np.linalg.inv(scaling), float(np.median(left / tiles.expected[measured]))
 
 
-def _band(grey: Array) -> Array:
+def band_pass(grey: Array, sigmas: tuple[float, float]) -> Array:
+    """Keep the structures between two sizes, in pixels: (height, width) float32 without light and shade."""
     image = grey.astype(np.float32)
-    band: Array = cv2.GaussianBlur(image, (0, 0), BAND[0]) - cv2.GaussianBlur(image, (0, 0), BAND[1])
+    band: Array = cv2.GaussianBlur(image, (0, 0), sigmas[0]) - cv2.GaussianBlur(image, (0, 0), sigmas[1])
     return band
 
 

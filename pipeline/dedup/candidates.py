@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import faiss
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.arrays import SharedArrays
+from pipeline.core.engine import Engine
 from pipeline.core.orientations import COUNT, IDENTITY
 from pipeline.dedup.hash_search import near_hashes
 from pipeline.dedup.params import Candidates
@@ -27,7 +29,14 @@ Array = np.ndarray[Any, Any]
 
 
 def propose(
-    lesion_ids: pd.Series[str], *, phash: Array, vectors: Array | None, features: SharedArrays, params: Candidates
+    lesion_ids: pd.Series[str],
+    *,
+    phash: Array,
+    vectors: Array | None,
+    features: SharedArrays,
+    params: Candidates,
+    engine: Engine,
+    scratch: Path,
 ) -> pd.DataFrame:
     """Ask every source for pairs.
 
@@ -37,6 +46,8 @@ def propose(
         vectors: (images, dimensions) float32, unit norm; None where there are none.
         features: of all images, from `verify.extract_features`.
         params: how far each source reaches.
+        engine: where the work is done.
+        scratch: for finished work.
 
     Returns:
         as `merge`.
@@ -45,7 +56,7 @@ def propose(
     owners = features["owners"]
     voters = np.flatnonzero(np.arange(len(owners)) - np.searchsorted(owners, owners) < params.voters)
     proposals = {
-        "phash": near_hashes(phash, max_distance_bits=params.max_distance_bits),
+        "phash": near_hashes(phash, max_distance_bits=params.max_distance_bits, engine=engine, scratch=scratch),
         "thumbnail": nearest_thumbnails(thumbnails(features["squares"]), neighbours=params.thumbnails),
         "features": voted_pairs(
             features["points"][voters],

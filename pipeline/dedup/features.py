@@ -40,14 +40,12 @@ class Canonical(NamedTuple):
     mask: likewise, 255 where the picture is, 0 in a vignette.
     clear: likewise, 255 where there was no clutter either.
     to_working: 3 by 3, pixels of the original to working pixels.
-    shape: height and width of the original, pixels.
     """
 
     grey: Array
     mask: Array
     clear: Array
     to_working: Array
-    shape: tuple[int, int]
 
 
 class Features(NamedTuple):
@@ -80,7 +78,7 @@ def canonical(rgb: Array, *, side_pixels: int) -> Canonical:
         working, to_working = _at_working_size(grey, (left, top, right, bottom), side_pixels)
         cleaned, cluttered = clean(working)
     mask = _picture_mask(cleaned)
-    return Canonical(cleaned, mask, mask & ~cluttered, to_working, grey.shape)
+    return Canonical(cleaned, mask, mask & ~cluttered, to_working)
 
 
 def extract(picture: Canonical, *, max_features: int) -> Features:

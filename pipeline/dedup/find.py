@@ -72,15 +72,10 @@ def find_duplicates(
         vectors=None if vectors is None else vectors[distinct],
         features=features,
         params=candidates,
-    )
-    proven, transforms = verify(
-        proposed,
-        alone,
-        features,
-        params=verifying,
         engine=engine,
         scratch=scratch,
     )
+    proven, transforms = verify(proposed, alone, features, params=verifying, engine=engine, scratch=scratch)
     proven[["a", "b"]] = distinct[proven[["a", "b"]].to_numpy(int)]
     kept = cover(proven.loc[proven["relation"] == "copy", ["a", "b"]].to_numpy(), ranks)[represented_by]
     edges, matrices = all_edges(images, phash, proven, transforms, represented_by=represented_by, kept=kept)

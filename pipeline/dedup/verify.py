@@ -19,7 +19,7 @@ from pipeline.dedup.agreement import Agreement, agree, overlap
 from pipeline.dedup.features import Canonical, Features, canonical, extract
 from pipeline.dedup.geometry import Alignment, align, plausible
 from pipeline.dedup.params import Verify
-from pipeline.dedup.whole import Whole, align_whole, small
+from pipeline.dedup.whole import Whole, align_whole, most_alike, small, thumbnails
 
 IMAGES_A_TASK = 64
 PAIRS_A_TASK = 250
@@ -60,10 +60,7 @@ def extract_features(pixels: Pixels, *, params: Verify, engine: Engine, scratch:
         of each picture sizes (working width and height) and squares (see `whole.small`).
 
     """
-    tasks = [
-        (start, pixels.take(np.arange(start, min(start + IMAGES_A_TASK, len(pixels)))))
-        for start in range(0, len(pixels), IMAGES_A_TASK)
-    ]
+    tasks = list(zip(range(0, len(pixels), IMAGES_A_TASK), pixels.pieces(IMAGES_A_TASK), strict=True))
     parts = map_shards(partial(_features, params=params), tasks, label="features", engine=engine, scratch=scratch)
     return SharedArrays.write(scratch, parts)
 
@@ -160,6 +157,7 @@ def _verify_pairs(task: Pairs, *, features: SharedArrays, params: Verify) -> lis
     limits = np.searchsorted(features["owners"], np.stack([task.numbers, task.numbers + 1], axis=1))
     own = [Features(features["points"][i:j], features["descriptors"][i:j]) for i, j in limits]
     sizes, squares = features["sizes"][task.numbers], features["squares"][task.numbers]
+    tiny = thumbnails(squares)
     found = []
     with threadpool_limits(1):
         for row, (a, b) in enumerate(task.pairs):
@@ -168,7 +166,7 @@ def _verify_pairs(task: Pairs, *, features: SharedArrays, params: Verify) -> lis
             few = min(len(own[a].points), len(own[b].points)) < FEW_FEATURES
             if (few or np.isfinite(task.whole[row])) and (finding is None or finding.relation != RELATIONS[-1]):
                 shapes = (tuple(sizes[a, ::-1].tolist()), tuple(sizes[b, ::-1].tolist()))
-                whole = align_whole(squares[a], squares[b], shapes=shapes)
+                whole = align_whole(squares[a], squares[b], orientation=most_alike(tiny[a], tiny[b]), shapes=shapes)
                 if whole and whole.detail >= WHOLE_MIN_DETAIL and plausible(whole.matrix):
                     floor = float(task.whole[row])
                     other = _compare_whole(picture(a), picture(b), whole, floor=floor, few=few, params=params)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from pipeline.core.orientations import COUNT, matrix, orient
+from pipeline.dedup.agreement import band_pass
 from pipeline.dedup.features import Canonical
 
 SIDE = 96  # pixels at which the pictures are aligned
@@ -61,7 +62,7 @@ def thumbnails(squares: Array) -> Array:
     found = np.zeros((len(squares), THUMBNAIL * THUMBNAIL), np.float32)
     for i, square in enumerate(squares):
         tiny = cv2.resize(square, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-        found[i] = (_band(tiny, THUMBNAIL_BAND) * weight).ravel()
+        found[i] = (band_pass(tiny, THUMBNAIL_BAND) * weight).ravel()
     norms = np.linalg.norm(found, axis=1, keepdims=True)
     return np.asarray(np.divide(found, norms, out=found, where=norms > 0))
 
@@ -74,19 +75,25 @@ def turned(tiny: Array) -> Array:
     return found
 
 
-def align_whole(a: Array, b: Array, *, shapes: tuple[tuple[int, int], tuple[int, int]]) -> Whole | None:
+def most_alike(a: Array, b: Array) -> int:
+    """Say in which orientation a thumbnail, (256,), is most like another."""
+    return int((turned(a[None])[0] @ b).argmax())
+
+
+def align_whole(
+    a: Array, b: Array, *, orientation: int, shapes: tuple[tuple[int, int], tuple[int, int]]
+) -> Whole | None:
     """Align two pictures by all their grey values; None if they cannot be aligned.
 
     Args:
         a: one picture, from `small`.
         b: the other.
+        orientation: of a in which it is most like b, from `most_alike`.
         shapes: height and width of both at working size.
 
     """
     if min(a.std(), b.std()) < MIN_STD:
         return None
-    tiny = thumbnails(np.stack([a, b]))
-    orientation = int((turned(tiny[:1])[0] @ tiny[1]).argmax())
     view = np.ascontiguousarray(orient(a, orientation))
     warp = np.eye(2, 3, dtype=np.float32)
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, ITERATIONS, PRECISION)
@@ -105,14 +112,8 @@ def align_whole(a: Array, b: Array, *, shapes: tuple[tuple[int, int], tuple[int,
 def _detail(a: Array, b: Array, warp: Array) -> float:
     moved = cv2.warpAffine(a, warp, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     inside = cv2.warpAffine(np.ones_like(a), warp, (SIDE, SIDE), flags=cv2.INTER_NEAREST) > 0
-    x, y = (_band(image, BAND)[inside] for image in (moved, b))
+    x, y = (band_pass(image, BAND)[inside] for image in (moved, b))
     return float(np.corrcoef(x, y)[0, 1]) if min(x.std(), y.std()) > 0 else 0.0
-
-
-def _band(grey: Array, sigmas: tuple[float, float]) -> Array:
-    image = grey.astype(np.float32)
-    band: Array = cv2.GaussianBlur(image, (0, 0), sigmas[0]) - cv2.GaussianBlur(image, (0, 0), sigmas[1])
-    return band
 
 
 def _scaling(source: tuple[int, ...], target: tuple[int, ...]) -> Array:

@@ -79,7 +79,7 @@ def pieces(pixels: Pixels, *, size: int) -> list[Pixels]:
     """
     if not len(pixels):
         raise UserError("the batch has no accepted image to embed: see its rejects, or remove it from batches")
-    return [pixels.take(range(start, min(start + size, len(pixels)))) for start in range(0, len(pixels), size)]
+    return pixels.pieces(size)
 
 
 def batches(pixels: Pixels, transform: Transform, *, batch_size: int) -> Iterator[torch.Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,17 +14,13 @@ from pipeline.fingerprint.prints import fingerprint
 from pipeline.fingerprint.tables import Fingerprints
 from pipeline.ingest.tables import Images
 
-Array = np.ndarray[Any, Any]
-
 
 def run(store: Store, params: FingerprintParams, instance: str) -> None:
     """Fingerprint one batch."""
     images = store.read(Images, instance)
-    pixels = store.pixels(images)
-    chunks = [pixels.take(chunk) for chunk in _chunks(len(pixels), params.images_per_task)]
     parts = map_shards(
         partial(fingerprint, thresholds=params.quality),
-        chunks,
+        store.pixels(images).pieces(params.images_per_task),
         label="fingerprint",
         engine=params.engine,
         scratch=store.scratch(params, keep=f"fingerprint@{instance}"),
@@ -34,7 +29,3 @@ def run(store: Store, params: FingerprintParams, instance: str) -> None:
     prints = pd.concat(frames, ignore_index=True).assign(image_id=images["image_id"])
     vectors = {"phash": np.concatenate(phashes), "dhash": np.concatenate(dhashes)}
     store.write(Fingerprints, prints, instance=instance, vectors=vectors)
-
-
-def _chunks(count: int, size: int) -> list[Array]:
-    return [np.arange(start, min(start + size, count)) for start in range(0, count, size)]

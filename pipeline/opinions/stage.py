@@ -27,15 +27,12 @@ def run(store: Store, params: OpinionsParams, instance: str) -> None:
         nobody = images[["image_id"]].head(0).assign(network="")
         store.write(Opinions, nobody, instance=instance, vectors={"description": np.zeros((0, 1), np.float32)})
         return
-    chosen, pixels = params.network, store.pixels(images)
+    chosen = params.network
     weights = store.input(f"data/raw/weights/{chosen.weights}")
 
     described = map_shards(
         partial(describe, network=chosen, weights=weights, batch_size=params.batch_size, device=params.device),
-        [
-            pixels.take(range(start, min(start + IMAGES_PER_TASK, len(pixels))))
-            for start in range(0, len(pixels), IMAGES_PER_TASK)
-        ],
+        store.pixels(images).pieces(IMAGES_PER_TASK),
         label="opinions",
         engine=params.engine,
         scratch=store.scratch(params, keep=f"opinions@{instance}"),

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from bench.intervals import exact_interval
 from bench.label_noise.collection import Collection
-from bench.label_noise.counting import binomial_interval, count
+from bench.label_noise.counting import count
 from bench.label_noise.measures import Ranking, measure, paired_bootstrap
 from bench.label_noise.pictures import KINDS, carried
 from bench.label_noise.planting import SHAPES, plant
@@ -19,7 +20,7 @@ from bench.label_noise.rivals import (
     mistakenness,
     neighbour_disagreement,
 )
-from bench.label_noise.run import OURS, Cell, run_cell
+from bench.label_noise.run import OURS, Cell, run_cells
 from tests.label_noise.planted import params, world
 
 CLEAN = world(3, lesions=400, test_share=0.0).labelled
@@ -117,10 +118,10 @@ def test_selfcleans_score_compares_the_nearest_of_the_same_label_with_that_of_an
 
 def test_a_cell_is_run_once_and_ours_leads_in_its_table(tmp_path: Path) -> None:
     cell = Cell("uniform", 0.1, "lesion", 0)
-    outcome = run_cell(COLLECTION, cell, params(), cache=tmp_path)
+    (outcome,) = run_cells(COLLECTION, [cell], params(), cache=tmp_path)
     (kept,) = tmp_path.iterdir()
     written = kept.stat().st_mtime_ns
-    again = run_cell(COLLECTION, cell, params(), cache=tmp_path)
+    (again,) = run_cells(COLLECTION, [cell], params(), cache=tmp_path)
     assert kept.stat().st_mtime_ns == written
     assert all(np.array_equal(outcome.scores[name], again.scores[name]) for name in outcome.scores)
     found = summarise([outcome], CLEAN.lesion, draws=20, seed=0)
@@ -129,8 +130,8 @@ def test_a_cell_is_run_once_and_ours_leads_in_its_table(tmp_path: Path) -> None:
 
 
 def test_the_exact_interval_of_a_share() -> None:
-    assert np.allclose(binomial_interval(0, 10), (0.0, 0.3085), atol=1e-4)
-    assert np.allclose(binomial_interval(10, 10), (0.6915, 1.0), atol=1e-4)
+    assert np.allclose(exact_interval(0, 10), (0.0, 0.3085), atol=1e-4)
+    assert np.allclose(exact_interval(10, 10), (0.6915, 1.0), atol=1e-4)
 
 
 def test_an_audit_of_planted_labels_covers_them() -> None:

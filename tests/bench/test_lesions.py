@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from bench.duplicates.collection import Collection
-from bench.duplicates.lesions import Lesions, exact_interval, false_merges, found_before, joined, label
+from bench.duplicates.lesions import Lesions, false_merges, found_before, joined, label
+from bench.intervals import exact_interval
 
 
 def five() -> Lesions:
@@ -29,9 +30,12 @@ def test_a_pair_is_joined_by_its_ids_or_judged_or_false() -> None:
 
 def test_pairs_are_counted_down_to_the_allowed_false_merges_and_ties_are_taken_all_or_none() -> None:
     pairs = ranked((0, 1, 5.0), (0, 3, 4.0), (0, 2, 3.0), (1, 3, 2.0), (1, 2, 2.0), (3, 4, 1.0))
-    assert [found_before(pairs, five(), {}, false=n) for n in (0, 1, 2)] == [1, 2, 4]
-    assert found_before(pairs, five(), {frozenset(("a", "d")): "same"}, false=0) == 2
-    assert found_before(ranked((0, 3, 1.0), (0, 1, 1.0)), five(), {}, false=0) == 0
+    states = label(pairs, five(), {})
+    assert [found_before(pairs["score"], states, false=n) for n in (0, 1, 2)] == [1, 2, 4]
+    judged = label(pairs, five(), {frozenset(("a", "d")): "same"})
+    assert found_before(pairs["score"], judged, false=0) == 2
+    tied = ranked((0, 3, 1.0), (0, 1, 1.0))
+    assert found_before(tied["score"], label(tied, five(), {}), false=0) == 0
 
 
 def test_false_merges_are_taken_on_pairs_of_one_diagnosis_and_two_lesions() -> None:

@@ -28,8 +28,8 @@ def rank(prepared: Prepared, *, name: str, side: int) -> pd.DataFrame:
     The pictures are upright: what Exif says has been followed, which imagehash by itself leaves to its user.
     """
     pixels = prepared.prints.pixels
-    tasks = [pixels.take(range(i, min(i + IMAGES_A_TASK, len(pixels)))) for i in range(0, len(pixels), IMAGES_A_TASK)]
-    parts = map_shards(partial(hashed, name=name, side=side), tasks, label=f"imagehash {name} {side * side}")
+    tasks, label = pixels.pieces(IMAGES_A_TASK), f"imagehash {name} {side * side}"
+    parts = map_shards(partial(hashed, name=name, side=side), tasks, label=label)
     keys = np.concatenate(list(parts))
     return by_distance(keys[:, None], keys)
 
