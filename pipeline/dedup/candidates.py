@@ -11,7 +11,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import pandas as pd
 
@@ -19,7 +18,9 @@ from pipeline.core.arrays import SharedArrays
 from pipeline.core.engine import Engine
 from pipeline.core.orientations import COUNT, IDENTITY
 from pipeline.dedup.hash_search import near_hashes
+from pipeline.dedup.pairs import distinct
 from pipeline.dedup.params import Candidates
+from pipeline.dedup.vector_search import nearest_embeddings, searcher
 from pipeline.dedup.votes import voted_pairs
 from pipeline.dedup.whole import thumbnails, turned
 
@@ -72,30 +73,6 @@ def propose(
     return merge(proposals, phash)
 
 
-def nearest_embeddings(vectors: Array, *, neighbours: int) -> Array:
-    """Pair every image with its nearest by cosine; exact.
-
-    Args:
-        vectors: (images, dimensions) float32, unit norm.
-        neighbours: an image.
-
-    Returns:
-        as `near_hashes`.
-
-    """
-    count = min(neighbours, len(vectors) - 1)
-    if count < 1:
-        return np.zeros((0, 2), np.int64)
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(vectors)
-    found = []
-    for start, block in _blocks(vectors):
-        _, hits = index.search(block, count + 1)  # the image itself is among them
-        queries = np.repeat(np.arange(len(block)) + start, count + 1)
-        found.append(distinct(np.stack([queries, hits.ravel()], axis=1)))
-    return distinct(np.concatenate(found))
-
-
 def nearest_thumbnails(tiny: Array, *, neighbours: int) -> Array:
     """Pair every picture with those whose thumbnails are nearest by cosine in some orientation; as `near_hashes`.
 
@@ -104,16 +81,16 @@ def nearest_thumbnails(tiny: Array, *, neighbours: int) -> Array:
         neighbours: an image.
 
     """
-    count = min(neighbours + 1, len(tiny))  # a picture may find itself
-    index = faiss.IndexFlatIP(tiny.shape[1])
-    index.add(tiny)
+    structured = np.flatnonzero(tiny.any(1))  # a blank one is near nothing
+    count = min(neighbours + 1, len(structured))  # a picture may find itself
+    search = searcher(tiny[structured])
     found = [np.zeros((0, 2), np.int64)]
-    for start, block in _blocks(tiny):
+    for start, block in _blocks(tiny[structured]):
         views = turned(block).reshape(-1, tiny.shape[1])
-        cosines, hits = index.search(np.ascontiguousarray(views), count)
+        cosines, hits = search(np.ascontiguousarray(views), count)
         queries = np.repeat(np.arange(len(block)) + start, COUNT * count)
         found.append(_best(queries, hits.ravel(), cosines.ravel(), neighbours))
-    return distinct(np.concatenate(found))
+    return structured[distinct(np.concatenate(found))]
 
 
 def _best(queries: Array, hits: Array, cosines: Array, count: int) -> Array:
@@ -162,12 +139,6 @@ def distances(phash: Array, pairs: Array) -> Array:
         differing = oriented[block[:, 0], None, IDENTITY] ^ oriented[block[:, 1]]
         found[start : start + len(block)] = np.bitwise_count(differing).sum(2, dtype=np.int64).min(1)
     return found
-
-
-def distinct(pairs: Array) -> Array:
-    """Order every pair, and the pairs; drop repeats and pairs of an image with itself."""
-    ordered = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
-    return np.unique(ordered, axis=0)
 
 
 def _blocks(rows: Array) -> Iterator[tuple[int, Array]]:

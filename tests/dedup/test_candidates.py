@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.orientations import COUNT, orient
-from pipeline.dedup.candidates import distances, merge, nearest_embeddings, same_key
+from pipeline.dedup.candidates import distances, merge, nearest_thumbnails, same_key
 from pipeline.dedup.features import canonical, extract
 from pipeline.dedup.votes import voted_pairs
+from pipeline.dedup.whole import THUMBNAIL, turned
 from tests.drawn import lesion
 
 Array = np.ndarray[Any, Any]
@@ -33,16 +34,15 @@ def test_distances_are_those_of_the_nearest_orientation() -> None:
     assert distances(phash, np.array([[0, 1], [1, 2], [4, 5]])).tolist() == expected
 
 
-def test_the_nearest_embeddings_are_paired_once_and_never_with_themselves() -> None:
+def test_thumbnails_are_paired_in_any_orientation_and_blank_ones_never() -> None:
     rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(40, 8)).astype(np.float32)
-    vectors[7] = vectors[3]  # the image itself may then not come first
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    cosine = vectors @ vectors.T - 2 * np.eye(40)
-    expected = {(min(i, j), max(i, j)) for i in range(40) for j in np.argsort(-cosine[i])[:3].tolist()}
-    assert {(a, b) for a, b in nearest_embeddings(vectors, neighbours=3).tolist()} >= expected
-    assert [3, 7] in nearest_embeddings(vectors, neighbours=1).tolist()
-    assert nearest_embeddings(vectors[:1], neighbours=3).shape == (0, 2)
+    tiny = rng.normal(size=(30, THUMBNAIL * THUMBNAIL)).astype(np.float32)
+    tiny /= np.linalg.norm(tiny, axis=1, keepdims=True)
+    tiny[[4, 9, 10]] = 0
+    tiny[20] = turned(tiny[3][None])[0, 5]
+    pairs = nearest_thumbnails(tiny, neighbours=1).tolist()
+    assert [3, 20] in pairs
+    assert not {4, 9, 10} & {position for pair in pairs for position in pair}
 
 
 def test_images_of_one_lesion_are_paired_and_those_of_none_are_not() -> None:

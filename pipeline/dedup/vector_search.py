@@ -1,0 +1,93 @@
+"""The nearest vectors by cosine: exact among few, and among many by an index whose cost grows near-linearly.
+
+Among many, vectors are rotated to their principal axes, of which the first AXES are kept, and filed in cells of some
+CELL vectors (an inverted file; Jégou, Douze and Schmid 2011) with 4 bits an axis, which a processor compares dozens at
+once (André, Kermarrec and Le Scouarnec 2017). A search scans the PROBES cells nearest to it, and ranks the best by the
+vectors themselves, in half precision. Each search so looks at a fixed number of vectors, however many there are, and
+misses some: tests and `bench.search` say how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import faiss
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from pipeline.dedup.pairs import distinct
+
+EXACT = 20_000  # vectors up to which all are compared: seconds, and an index would take as long to make
+CELL = 256  # vectors
+PROBES = 128  # cells
+AXES = 64
+RANKED = 10  # times as many as are asked for
+TRAINING_POINTS = 40  # of a cell
+BLOCK = 8192  # vectors sought at once: bounds the memory
+
+Array = np.ndarray[Any, Any]
+Search = Callable[[Array, int], tuple[Array, Array]]
+
+
+def nearest_embeddings(vectors: Array, *, neighbours: int) -> Array:
+    """Pair every image with its nearest by cosine; exact for up to EXACT images.
+
+    Args:
+        vectors: (images, dimensions) float32, unit norm.
+        neighbours: an image.
+
+    Returns:
+        (pairs, 2) positions, the smaller first, sorted.
+
+    """
+    count = min(neighbours, len(vectors) - 1)
+    if count < 1:
+        return np.zeros((0, 2), np.int64)
+    search = searcher(vectors)
+    found = []
+    for start in range(0, len(vectors), BLOCK):
+        _, hits = search(vectors[start : start + BLOCK], count + 1)  # the image itself is among them
+        queries = np.repeat(np.arange(start, start + len(hits)), count + 1)
+        found.append(distinct(np.stack([queries, hits.ravel()], axis=1)[hits.ravel() >= 0]))
+    return distinct(np.concatenate(found))
+
+
+def searcher(vectors: Array) -> Search:
+    """Index vectors.
+
+    Args:
+        vectors: (images, dimensions) float32, unit norm.
+
+    Returns:
+        a function that takes (queries, dimensions) vectors of unit norm and how many to find of each, and returns
+        their cosines, falling, and their positions, both (queries, count); positions beyond what is found are -1.
+
+    """
+    if len(vectors) <= EXACT:
+        exact = faiss.IndexFlatIP(vectors.shape[1])
+        exact.add(vectors)
+        return exact.search
+    index = _index(vectors)
+
+    def search(queries: Array, count: int) -> tuple[Array, Array]:
+        distances, hits = index.search(queries, count)
+        return 1 - distances / 2, hits  # of unit vectors
+
+    return search
+
+
+def _index(vectors: Array) -> faiss.IndexRefine:
+    """Index many vectors, by Euclidean distance, since the rotation to principal axes shifts their origin."""
+    cells, width = len(vectors) // CELL, vectors.shape[1]
+    axes = min(AXES, width)
+    description = f"PCA{axes},IVF{cells},PQ{axes}x4fs,Refine(SQfp16)"
+    index = faiss.index_factory(width, description, faiss.METRIC_L2)
+    assert isinstance(index, faiss.IndexRefine)  # noqa: S101 - it says Refine
+    index.k_factor = RANKED
+    faiss.extract_index_ivf(faiss.downcast_index(index.base_index)).nprobe = PROBES
+    with threadpool_limits(1):  # training is many small steps, whose sums shall not depend on the number of threads
+        index.train(np.ascontiguousarray(vectors[:: max(1, CELL // TRAINING_POINTS)]))
+    for start in range(0, len(vectors), BLOCK):
+        index.add(np.ascontiguousarray(vectors[start : start + BLOCK]))
+    return index
