@@ -1,0 +1,1 @@
+"""What the candidate search costs as images grow in number, and whether it misses any."""
