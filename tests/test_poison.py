@@ -14,19 +14,24 @@ from PIL import Image
 
 from pipeline.audit.command import CROSSED
 from pipeline.cli.main import main
+from pipeline.core.shards import decode
 from pipeline.core.store import Store
 from pipeline.dedup.params import DedupParams
 from pipeline.dedup.stage import run as dedup
 from pipeline.dedup.tables import Duplicates, Groups
 from pipeline.embed.tables import Embeddings
+from pipeline.fingerprint.greys import read_grey
+from pipeline.fingerprint.hashes import difference_hashes, perceptual_hashes, shrink
 from pipeline.fingerprint.params import FingerprintParams
+from pipeline.fingerprint.quality import measure
 from pipeline.fingerprint.stage import run as fingerprint
 from pipeline.fingerprint.tables import Fingerprints
-from pipeline.ingest.normalise import pixel_digest
+from pipeline.ingest.normalise import normalise, pixel_digest
+from pipeline.ingest.rows import RejectedError
 from pipeline.ingest.stage import run as ingest
 from pipeline.ingest.tables import Images, Rejects
 from tests.ingest.layouts import make_params
-from tests.poison import IMAGE, draw
+from tests.poison import IMAGE, draw, odd_files
 from tests.project import ROOT
 
 PROFILE: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
@@ -132,3 +137,36 @@ def test_audit_split_reads_the_poison_too(
         name: reason for name, reason in expected.items() if reason != IMAGE and name not in limits
     }
     assert "pairs cross the split" in capsys.readouterr().out
+
+
+def damaged(content: bytes, rng: np.random.Generator) -> bytes:
+    """Overwrite, cut out or insert some bytes, at the beginning or anywhere."""
+    result, place = bytearray(content), int(rng.integers(len(content)))
+    kind = rng.integers(4)
+    if kind < 2:
+        for byte in rng.integers(0, min(len(content), (600, 10**9)[kind]), rng.integers(1, 6)):
+            result[byte] = rng.integers(256)
+    elif kind == 2:
+        del result[place : place + int(rng.integers(1, 300))]
+    else:
+        result[place:place] = rng.bytes(int(rng.integers(1, 300)))
+    return bytes(result)
+
+
+def test_what_ingest_accepts_of_damaged_files_can_be_decoded_and_fingerprinted() -> None:
+    outcomes = set[str]()
+    files = [content for content, _ in odd_files().values() if len(content) < 50_000]
+    for seed in range(300):
+        try:
+            image = normalise(damaged(files[seed % len(files)], np.random.default_rng(seed)), max_pixels=1_000_000)
+        except RejectedError as error:
+            outcomes.add(error.reason)
+            continue
+        decoded, grey = decode(image.content), read_grey(image.content)
+        assert decoded.shape == (image.height, image.width, 3) == (grey.height, grey.width, 3)
+        thumbnails = shrink([grey.levels])
+        (quality,) = measure([grey], thumbnails.square)
+        assert np.isfinite(quality).all()
+        assert perceptual_hashes(thumbnails).shape == difference_hashes(thumbnails).shape == (1, 8, 32)
+        outcomes.add(image.stored_as)
+    assert {"received", "stripped", "reencoded", "truncated", "undecodable"} <= outcomes
