@@ -57,6 +57,8 @@ def main(arguments: Sequence[str]) -> int:
         for images in options.sizes or SIZES[kind]:
             sizes[str(images)] = _at_size(kind, images, reach[kind], sizes, options)
             print(tables({**results, "kinds": {kind: sizes}}), flush=True)
+    if options.write and options.write.exists():  # of other kinds
+        results["kinds"] = json.loads(options.write.read_text("utf-8"))["kinds"] | results["kinds"]
     results["exponents"] = exponents(results["kinds"])
     print(tables(results))
     if options.write:
@@ -122,7 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--limit", type=float, default=900, help="seconds that a tool may be expected to take (default: 900)")
     add("--seed", type=int, default=0, help="of the collections (default: 0)")
     add("--scratch", type=Path, help="for the collections, of up to 6 GB (default: the system's)")
-    add("--write", type=Path, metavar="JSON", help="also write the results, to docs/results/search.json say")
+    add(
+        "--write",
+        type=Path,
+        metavar="JSON",
+        help="also write, beside other kinds' results, to docs/results/search.json say",
+    )
     return parser
 
 

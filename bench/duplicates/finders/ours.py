@@ -25,6 +25,7 @@ RELAXED = {
     "whole_min_correlation": 0.15,
 }
 TIERS = ("weak", "same_lesion", "copy", "pixels", "bytes")  # the strongest last
+MEASURED = ("overlap", "correlation", "deformation", "shared_clutter", "inliers")
 CODE = ("pipeline.core", "pipeline.fingerprint", "pipeline.dedup", "bench.duplicates.finders.ours")
 
 Array = np.ndarray[Any, Any]
@@ -59,7 +60,7 @@ def rank(prepared: Prepared) -> pd.DataFrame:
         proposed_by=["+".join(sources) for sources in pairs["proposed_by"]],
     )
     prints.store.sweep("dedup")
-    return ranked(pairs[["a", "b", "score", "relation", "proposed_by"]])
+    return ranked(pairs[["a", "b", "score", "relation", "proposed_by", *MEASURED]])
 
 
 def evidence_score(pairs: pd.DataFrame) -> pd.Series[float]:
