@@ -15,6 +15,8 @@ from typing import Any
 import faiss
 import numpy as np
 
+from bench.search.drawn import FEATURES
+from pipeline.core.arrays import SharedArrays
 from pipeline.core.orientations import COUNT, IDENTITY
 from pipeline.dedup.hash_search import near_hashes
 from pipeline.dedup.pairs import distinct
@@ -39,7 +41,9 @@ def vectors(given: Mapping[str, Array], reach: int) -> Array:
 
 def features(given: Mapping[str, Array], reach: int) -> Array:
     """Ours."""
-    return voted_pairs(given["points"], given["descriptors"], owners=given["owners"], min_votes=reach)
+    with TemporaryDirectory() as scratch:
+        shared = SharedArrays.write(Path(scratch), [given])
+        return voted_pairs(shared, voters=FEATURES, min_votes=reach, scratch=Path(scratch))
 
 
 def flat_hashes(given: Mapping[str, Array], reach: int) -> Array:

@@ -54,16 +54,11 @@ def propose(
         as `merge`.
 
     """
-    owners = features["owners"]
-    voters = np.flatnonzero(np.arange(len(owners)) - np.searchsorted(owners, owners) < params.voters)
     proposals = {
         "phash": near_hashes(phash, max_distance_bits=params.max_distance_bits, engine=engine, scratch=scratch),
         "thumbnail": nearest_thumbnails(thumbnails(features["squares"]), neighbours=params.thumbnails),
         "features": voted_pairs(
-            features["points"][voters],
-            features["descriptors"][voters],
-            owners=owners[voters],
-            min_votes=params.min_votes,
+            features, voters=params.voters, min_votes=params.min_votes, engine=engine, scratch=scratch
         ),
     }
     if vectors is not None:

@@ -9,13 +9,19 @@ scatters its votes too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache, partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
 
+from pipeline.core.arrays import SharedArrays
+from pipeline.core.engine import Engine, map_shards
 from pipeline.dedup.features import mirror
+from pipeline.dedup.pairs import distinct
 
 LISTS_PER_ROOT = 4  # inverted lists by the root of the number of details
 TRAINING_POINTS = 40  # by list
@@ -24,55 +30,94 @@ PROBES = 8
 NEAREST = 6  # details that one detail votes for
 TURNS = 12  # bins of the angle
 OCTAVES = 16  # bins of the scale, one a factor of two; far more than pictures differ
-BLOCK = 256  # pictures at once
+SHARD = 256  # pictures whose details vote at once
+BLOCK = 1 << 18  # details filed at once
 
 Array = np.ndarray[Any, Any]
+Features = SharedArrays | Mapping[str, Array]
 
 
-def voted_pairs(points: Array, descriptors: Array, *, owners: Array, min_votes: int) -> Array:
+def voted_pairs(
+    features: Features, *, voters: int, min_votes: int, engine: Engine = "local", scratch: Path | None = None
+) -> Array:
     """Find pairs of pictures with enough votes that agree on turn and scale.
 
     Args:
-        points: (details, 4): x, y, log2 size, angle.
-        descriptors: (details, 128) uint8.
-        owners: (details,) position of the picture, ascending.
+        features: of all pictures, the strongest of each first: points (details, 4): x, y, log2 size, angle; descriptors
+            (details, 128) uint8; owners (details,) position of the picture, ascending.
+        voters: details of a picture that vote and are voted for.
         min_votes: in a bin and its neighbours.
+        engine: where the work is done.
+        scratch: for the index that all workers read, and for finished work; without it all is done in this process.
 
     Returns:
         (pairs, 2) positions, the smaller first, sorted.
 
     """
-    if len(descriptors) <= NEAREST:
+    owners = features["owners"]
+    rows = np.flatnonzero(np.arange(len(owners)) - np.searchsorted(owners, owners) < voters)
+    if len(rows) <= NEAREST:
         return np.zeros((0, 2), np.int64)
-    index = _index(descriptors)
-    edges = np.searchsorted(owners, np.arange(0, owners[-1] + BLOCK + 1, BLOCK))
-    found = [np.zeros((0, 2), np.int64)]
-    for start, stop in pairwise(edges):
-        for mirrored in (False, True):
-            query = mirror(descriptors[start:stop]) if mirrored else descriptors[start:stop]
-            angle = np.pi - points[start:stop, 3] if mirrored else points[start:stop, 3]
-            _, hits = index.search(query.astype(np.float32), NEAREST)
-            turn = points[hits, 3] - angle[:, None]
-            growth = points[hits, 2] - points[start:stop, 2, None]
-            pairs = np.stack([np.broadcast_to(owners[start:stop, None], hits.shape), owners[hits]], axis=2)
-            found.append(_elected(pairs.reshape(-1, 2), turn.ravel(), growth.ravel(), min_votes=min_votes))
-    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+    cuts = np.searchsorted(owners[rows], np.arange(0, owners[-1] + SHARD + 1, SHARD))
+    shards = [rows[start:stop] for start, stop in pairwise(cuts) if start < stop]
+    if scratch is None or len(shards) == 1:
+        index = _index(features["descriptors"], rows)
+        found = [_vote(shard, features=features, index=index, min_votes=min_votes) for shard in shards]
+    else:
+        path = scratch / "details.index"
+        if not path.exists():
+            _save(_index(features["descriptors"], rows), path)
+        vote = partial(_vote_shared, features=features, path=path, min_votes=min_votes)
+        found = list(map_shards(vote, shards, label="votes", engine=engine, scratch=scratch))
+    return distinct(np.concatenate(found))
 
 
-def _index(descriptors: Array) -> faiss.Index:
+def _index(descriptors: Array, rows: Array) -> faiss.Index:
+    """File the details in these rows, each under its row: as they are if few, else in inverted lists."""
     width, code = descriptors.shape[1], faiss.ScalarQuantizer.QT_8bit_direct
-    lists = int(LISTS_PER_ROOT * np.sqrt(len(descriptors)))
-    if len(descriptors) < TRAINING_POINTS * lists:
-        index: faiss.Index = faiss.IndexScalarQuantizer(width, code)
+    lists = int(LISTS_PER_ROOT * np.sqrt(len(rows)))
+    if len(rows) < TRAINING_POINTS * lists:
+        index: faiss.Index = faiss.IndexIDMap(faiss.IndexScalarQuantizer(width, code))
     else:
         index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatL2(width), width, lists, code)
         index.cp.niter = ITERATIONS
-        step = len(descriptors) // (TRAINING_POINTS * lists)
-        index.train(descriptors[::step].astype(np.float32))
-        faiss.ParameterSpace().set_index_parameter(index, "nprobe", PROBES)
-    for start in range(0, len(descriptors), 1 << 18):
-        index.add(descriptors[start : start + (1 << 18)].astype(np.float32))
+        step = len(rows) // (TRAINING_POINTS * lists)
+        index.train(descriptors[rows[::step]].astype(np.float32))
+        index.nprobe = PROBES
+    for start in range(0, len(rows), BLOCK):
+        some = rows[start : start + BLOCK]
+        index.add_with_ids(descriptors[some].astype(np.float32), some)
     return index
+
+
+def _save(index: faiss.Index, path: Path) -> None:
+    partial_path = path.with_suffix(".partial")
+    faiss.write_index(index, str(partial_path))
+    partial_path.replace(path)
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path) -> faiss.Index:
+    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+
+
+def _vote_shared(rows: Array, *, features: Features, path: Path, min_votes: int) -> Array:
+    faiss.omp_set_num_threads(1)  # shards run beside each other
+    return _vote(rows, features=features, index=_load(path), min_votes=min_votes)
+
+
+def _vote(rows: Array, *, features: Features, index: faiss.Index, min_votes: int) -> Array:
+    """Let the details in these rows, of whole pictures, vote, upright and mirrored."""
+    points, owners = features["points"], features["owners"]
+    upright, angle, growth = features["descriptors"][rows], points[rows, 3], points[rows, 2]
+    found = []
+    for query, turned in ((upright, angle), (mirror(upright), np.pi - angle)):
+        _, hits = index.search(query.astype(np.float32), NEAREST)
+        hits = np.where(hits < 0, rows[:, None], hits)  # none is left to find: a vote for oneself
+        pairs = np.stack([np.broadcast_to(owners[rows, None], hits.shape), owners[hits]], axis=2)
+        turn, grown = points[hits, 3] - turned[:, None], points[hits, 2] - growth[:, None]
+        found.append(_elected(pairs.reshape(-1, 2), turn.ravel(), grown.ravel(), min_votes=min_votes))
+    return np.concatenate(found)
 
 
 def _elected(pairs: Array, turn: Array, growth: Array, *, min_votes: int) -> Array:

@@ -5,12 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.orientations import COUNT, orient
+from pipeline.core.orientations import COUNT
 from pipeline.dedup.candidates import distances, merge, nearest_thumbnails, same_key
-from pipeline.dedup.features import canonical, extract
-from pipeline.dedup.votes import voted_pairs
 from pipeline.dedup.whole import THUMBNAIL, turned
-from tests.drawn import lesion
 
 Array = np.ndarray[Any, Any]
 
@@ -56,23 +53,3 @@ def test_a_pair_proposed_twice_is_one_row_that_names_both_sources() -> None:
     assert frame[["a", "b"]].to_numpy().tolist() == [[0, 1], [1, 2]]
     assert frame["proposed_by"].tolist() == [("embedding", "phash"), ("phash",)]
     assert frame["distance_bits"].iloc[1] < 60
-
-
-def test_local_features_vote_for_turned_crops_among_many_others() -> None:
-    rng = np.random.default_rng(0)
-    pictures = [lesion(seed) for seed in range(40)]
-    planted = []
-    for source in range(3):
-        y, x = rng.integers(0, 45), rng.integers(0, 60)
-        crop = np.ascontiguousarray(orient(pictures[source][y : y + 105, x : x + 140], source + 4))
-        planted.append([source, len(pictures)])
-        pictures.append(crop)
-    found = [extract(canonical(picture, side_pixels=300), max_features=120) for picture in pictures]
-    pairs = voted_pairs(
-        np.concatenate([features.points for features in found]),
-        np.concatenate([features.descriptors for features in found]),
-        owners=np.repeat(np.arange(len(found)), [len(features.points) for features in found]),
-        min_votes=12,
-    )
-    assert [pair for pair in planted if pair not in pairs.tolist()] == []
-    assert len(pairs) < 43 * 42 / 2 / 4  # few pictures get many chance votes
