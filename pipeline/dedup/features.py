@@ -156,11 +156,14 @@ def _uniform(grey: Array) -> int:
     Skin that fades into its surroundings ends at none.
     """
     low, middle, high = (round(share * (grey.shape[1] - 1)) for share in (MARGIN_TAILS[0], 0.5, MARGIN_TAILS[1]))
+    first = np.sort(grey[0]).astype(np.float32)
+    if first[high] - first[low] > MARGIN_MAX_RANGE:  # as in most pictures: the other rows need no look
+        return 0
     rows = np.sort(grey, axis=1).astype(np.float32)
     level, spread = rows[:, middle], rows[:, high] - rows[:, low]
     margin = (spread <= MARGIN_MAX_RANGE) & (np.abs(level - level[0]) <= MARGIN_MAX_RANGE / 2)
-    if margin.all() or not margin[0]:
-        return len(margin) if margin.all() else 0
+    if margin.all():
+        return len(margin)
     count = int(np.argmin(margin))
     beyond = min(count + EDGE_WIDTH, len(margin) - 1)
     jump = abs(level[beyond] - level[count - 1]) + max(0.0, spread[beyond] - spread[count - 1])

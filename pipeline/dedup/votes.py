@@ -5,6 +5,10 @@ its nearest details among all pictures, mirrored too, and each hit is a vote for
 consistency: Jégou, Douze and Schmid 2008): of a true pair the votes agree on how far the picture was turned and scaled,
 of a chance one they scatter. A detail votes for few neighbours only, so one that many pictures share (a logo, a ruler)
 scatters its votes too.
+
+Details are filed in inverted lists (Jégou, Douze and Schmid 2011) with 4 bits for every 4 numbers, which a processor
+compares dozens at once (André, Kermarrec and Le Scouarnec 2017); the best are ranked by their descriptors, which all
+workers map from one file.
 """
 
 from __future__ import annotations
@@ -17,21 +21,25 @@ from typing import Any
 
 import faiss
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from pipeline.core.arrays import SharedArrays
 from pipeline.core.engine import Engine, map_shards
 from pipeline.dedup.features import mirror
 from pipeline.dedup.pairs import distinct
 
-LISTS_PER_ROOT = 4  # inverted lists by the root of the number of details
+LISTS_PER_ROOT = 2  # inverted lists by the root of the number of details
 TRAINING_POINTS = 40  # by list
 ITERATIONS = 6  # of k-means
 PROBES = 8
+CODED = 4  # numbers of a descriptor that share a code of 4 bits
+RANKED = 4  # times as many as vote
 NEAREST = 6  # details that one detail votes for
 TURNS = 12  # bins of the angle
 OCTAVES = 16  # bins of the scale, one a factor of two; far more than pictures differ
 SHARD = 256  # pictures whose details vote at once
-BLOCK = 1 << 18  # details filed at once
+FILED = 1 << 18  # details at once
+COMPARED = 1 << 13  # likewise: bounds the memory
 
 Array = np.ndarray[Any, Any]
 Features = SharedArrays | Mapping[str, Array]
@@ -74,18 +82,20 @@ def voted_pairs(
 
 def _index(descriptors: Array, rows: Array) -> faiss.Index:
     """File the details in these rows, each under its row: as they are if few, else in inverted lists."""
-    width, code = descriptors.shape[1], faiss.ScalarQuantizer.QT_8bit_direct
+    width = descriptors.shape[1]
     lists = int(LISTS_PER_ROOT * np.sqrt(len(rows)))
     if len(rows) < TRAINING_POINTS * lists:
-        index: faiss.Index = faiss.IndexIDMap(faiss.IndexScalarQuantizer(width, code))
+        index: faiss.Index = faiss.IndexIDMap(faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_8bit_direct))
     else:
-        index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatL2(width), width, lists, code)
+        index = faiss.index_factory(width, f"IVF{lists},PQ{width // CODED}x4fs")
+        assert isinstance(index, faiss.IndexIVF)  # noqa: S101 - it says IVF
         index.cp.niter = ITERATIONS
         step = len(rows) // (TRAINING_POINTS * lists)
-        index.train(descriptors[rows[::step]].astype(np.float32))
+        with threadpool_limits(1):  # training is many small steps, whose sums shall not depend on the number of threads
+            index.train(descriptors[rows[::step]].astype(np.float32))
         index.nprobe = PROBES
-    for start in range(0, len(rows), BLOCK):
-        some = rows[start : start + BLOCK]
+    for start in range(0, len(rows), FILED):
+        some = rows[start : start + FILED]
         index.add_with_ids(descriptors[some].astype(np.float32), some)
     return index
 
@@ -98,7 +108,7 @@ def _save(index: faiss.Index, path: Path) -> None:
 
 @lru_cache(maxsize=1)
 def _load(path: Path) -> faiss.Index:
-    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+    return faiss.read_index(str(path))
 
 
 def _vote_shared(rows: Array, *, features: Features, path: Path, min_votes: int) -> Array:
@@ -108,15 +118,27 @@ def _vote_shared(rows: Array, *, features: Features, path: Path, min_votes: int)
 
 def _vote(rows: Array, *, features: Features, index: faiss.Index, min_votes: int) -> Array:
     """Let the details in these rows, of whole pictures, vote, upright and mirrored."""
-    points, owners = features["points"], features["owners"]
-    upright, angle, growth = features["descriptors"][rows], points[rows, 3], points[rows, 2]
+    points, owners, descriptors = features["points"], features["owners"], features["descriptors"]
+    upright, angle, growth = descriptors[rows], points[rows, 3], points[rows, 2]
     found = []
     for query, turned in ((upright, angle), (mirror(upright), np.pi - angle)):
-        _, hits = index.search(query.astype(np.float32), NEAREST)
-        hits = np.where(hits < 0, rows[:, None], hits)  # none is left to find: a vote for oneself
+        hits = _nearest(index, query, descriptors)
+        hits = np.where(hits < 0, rows[:, None], hits)  # there are no more: a vote for oneself
         pairs = np.stack([np.broadcast_to(owners[rows, None], hits.shape), owners[hits]], axis=2)
         turn, grown = points[hits, 3] - turned[:, None], points[hits, 2] - growth[:, None]
         found.append(_elected(pairs.reshape(-1, 2), turn.ravel(), grown.ravel(), min_votes=min_votes))
+    return np.concatenate(found)
+
+
+def _nearest(index: faiss.Index, query: Array, descriptors: Array) -> Array:
+    """Look up details, (n, 128) uint8: the rows of their NEAREST, (n, NEAREST); -1 where there are no more."""
+    found = []
+    for start in range(0, len(query), COMPARED):
+        block = query[start : start + COMPARED].astype(np.float32)
+        _, hits = index.search(block, RANKED * NEAREST)
+        alike = np.einsum("qd,qhd->qh", block, descriptors[hits].astype(np.float32))  # of vectors of equal norm
+        best = np.argsort(np.where(hits < 0, np.inf, -alike), axis=1, kind="stable")[:, :NEAREST]
+        found.append(np.take_along_axis(hits, best, axis=1))
     return np.concatenate(found)
 
 

@@ -56,7 +56,8 @@ def test_shards_find_what_one_pass_finds_and_what_is_finished_is_kept(
 def test_inverted_lists_find_the_crops_too(details: Mapping[str, Array], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(votes, "LISTS_PER_ROOT", 0.5)
     monkeypatch.setattr(votes, "TRAINING_POINTS", 10)
-    monkeypatch.setattr(votes, "NEAREST", 2000)  # more than a few lists hold: what is missing votes for nobody
+    monkeypatch.setattr(votes, "PROBES", 1)
+    monkeypatch.setattr(votes, "NEAREST", 80)  # more than one list holds: what is missing votes for nobody
     pairs = voted_pairs(details, voters=120, min_votes=12).tolist()
     assert [source for source in range(CROPPED) if [source, 40 + source] not in pairs] == []
 
