@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 
 import numpy as np
@@ -13,6 +12,7 @@ from pipeline.embed.encoders import Spec, encode, pieces
 from pipeline.embed.params import EmbedParams
 from pipeline.embed.tables import Embeddings
 from pipeline.ingest.tables import Images
+from pipeline.learn.weights import name_weights
 
 BATCHES_PER_TASK = 16
 
@@ -34,9 +34,7 @@ def run(store: Store, params: EmbedParams, instance: str) -> None:
         workers=1,  # a network uses all cores by itself
     )
 
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    encoder = f"{spec.library}/{spec.model}/{weights.stem}@{digest}/{spec.precision}/{spec.side_pixels or 'native'}"
+    encoder = f"{spec.library}/{spec.model}/{name_weights(weights)}/{spec.precision}/{spec.side_pixels or 'native'}"
     store.write(
         Embeddings,
         images[["image_id"]].assign(encoder=encoder),

@@ -7,6 +7,7 @@ other one they give worse features and no error. `load_weights` refuses that, an
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -109,6 +110,12 @@ def load_weights(module: nn.Module, path: Path, *, model: str, without: Sequence
             f"the file, {expected.get(name, 'unknown')} in the network): run `python -m pipeline fetch weights`"
         )
     module.load_state_dict({**own, **state})
+
+
+def name_weights(path: Path) -> str:
+    """Name a weights file by its stem and the beginning of its digest: another file of that name is another network."""
+    with path.open("rb") as file:
+        return f"{path.stem}@{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
 
 
 def head_names(module: nn.Module) -> tuple[str, ...]:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.engine import map_shards
+from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
 from pipeline.ingest.tables import Images
 from pipeline.learn.levels import describe_pictures
 from pipeline.learn.members import Device, build, prepare
+from pipeline.learn.weights import name_weights
 from pipeline.opinions.params import OpinionsParams, SecondNetwork
 from pipeline.opinions.tables import Opinions
 
@@ -21,12 +23,19 @@ IMAGES_PER_TASK = 128
 
 
 def run(store: Store, params: OpinionsParams, instance: str) -> None:
-    """Read a batch's pixels, describe them in resumable pieces, write one description an image."""
+    """Read a batch's pixels, describe them in resumable pieces, write one description an image.
+
+    Raises:
+        UserError: the batch holds no image.
+
+    """
     images = store.read(Images, instance)
     if params.network is None:
         nobody = images[["image_id"]].head(0).assign(network="")
         store.write(Opinions, nobody, instance=instance, vectors={"description": np.zeros((0, 1), np.float32)})
         return
+    if images.empty:
+        raise UserError("the batch has no accepted image to describe: see its rejects, or remove it from batches")
     chosen = params.network
     weights = store.input(f"data/raw/weights/{chosen.weights}")
 
@@ -39,7 +48,7 @@ def run(store: Store, params: OpinionsParams, instance: str) -> None:
         workers=1,  # a network uses all cores by itself
     )
 
-    name = f"timm/{chosen.backbone}/{weights.stem}/{chosen.side_pixels}"
+    name = f"timm/{chosen.backbone}/{name_weights(weights)}/{chosen.side_pixels}"
     store.write(
         Opinions,
         images[["image_id"]].assign(network=name),

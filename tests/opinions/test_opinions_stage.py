@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import timm
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
+from pipeline.ingest.tables import Images
 from pipeline.learn.weights import Card, save_weights, timm_preprocessing
 from pipeline.opinions import stage
 from pipeline.opinions.params import OpinionsParams, SecondNetwork
@@ -45,7 +47,8 @@ def test_every_image_is_described_and_a_mirrored_one_nearly_alike(store: Store) 
     stage.run(store, params(), "demo")
     found, table = store.vectors(Opinions, "description", "demo"), store.read(Opinions, "demo")
     assert table["image_id"].tolist() == ["demo:a", "demo:b", "demo:c"]
-    assert table["network"].unique().tolist() == [f"timm/{BACKBONE}/second/64"]
+    (network,) = table["network"].unique()
+    assert re.fullmatch(rf"timm/{BACKBONE}/second@[0-9a-f]{{12}}/64", network)
     assert found.shape == (3, LAST + 2 * CHANNELS)
     other, mirrored = (np.abs(found[0] - found[i]).mean() for i in (1, 2))
     assert mirrored < 0.5 * other
@@ -62,3 +65,9 @@ def test_weights_of_another_network_are_refused(store: Store) -> None:
     other = SecondNetwork(backbone="tf_efficientnet_lite1", weights="second.safetensors", side_pixels=64)
     with pytest.raises(UserError, match="holds weights of timm/tf_efficientnet_lite0"):
         stage.run(store, params(network=other), "demo")
+
+
+def test_a_batch_without_images_is_refused(store: Store) -> None:
+    store.write(Images, store.read(Images, "demo").head(0), instance="demo")
+    with pytest.raises(UserError, match="no accepted image to describe"):
+        stage.run(store, params(), "demo")
