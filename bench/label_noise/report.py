@@ -14,7 +14,7 @@ Array = np.ndarray[Any, Any]
 
 BEST = "cleanlab, best score of the cell"
 FIGURES = ("auroc", "average_precision", "precision_at_errors", "recall_at_twice")
-SHOWN = (OURS, BEST, DATALAB, "FiftyOne mistakenness", "SelfClean", "k nearest neighbours")
+SHOWN = (OURS, BEST, DATALAB, "training loss", "FiftyOne mistakenness", "SelfClean", "k nearest neighbours")
 
 
 def summarise(outcomes: Sequence[Outcome], lesion: Array, *, draws: int, seed: int) -> dict[str, Any]:

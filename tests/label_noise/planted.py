@@ -35,7 +35,7 @@ TREE: dict[str, Any] = {
     "method": "noise_matrix",
     "min_error_probability": 0.5,
     "conflict_error_probability": 0.95,
-    "off_topic_share": 0.05,
+    "off_topic_share": 0.1,
     "examples": 2,
     "pictures": 12,
     "audit": {"images": 40, "strata": 3, "seed": 0},

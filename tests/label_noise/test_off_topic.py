@@ -19,7 +19,7 @@ def scores_with_strays(strays: int, *, seed: int, spread: float = 1.0) -> Array:
         planted.labelled.vectors[-strays:] /= np.linalg.norm(planted.labelled.vectors[-strays:], axis=1)[:, None]
         planted.labelled.group[-strays:] = planted.labelled.group.max() + 1 + np.arange(strays)
         planted.labelled.voter[-strays:] = True
-    radius = radius_in_train(planted.labelled, 0.05)
+    radius = radius_in_train(planted.labelled, 0.1)
     return off_topic(radius, radius[planted.labelled.voter])
 
 
@@ -28,6 +28,11 @@ def test_planted_strays_rank_first_and_near_one(spread: float) -> None:
     found = scores_with_strays(20, seed=3, spread=spread)
     assert (np.argsort(-found)[:20] >= len(found) - 20).mean() >= 0.9
     assert np.median(found[-20:]) > 0.99
+
+
+def test_a_crowd_of_a_thirteenth_ranks_first_too() -> None:
+    found = scores_with_strays(100, seed=3, spread=0.05)
+    assert (np.argsort(-found)[:100] >= len(found) - 100).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -43,4 +48,4 @@ def test_equal_images_are_typical_and_another_one_is_not() -> None:
 
 def test_an_image_without_other_groups_is_not_accused() -> None:
     labelled = world(0, lesions=1, test_share=0.0).labelled
-    assert np.array_equal(radius_in_train(labelled, 0.05), np.zeros(len(labelled.given)))
+    assert np.array_equal(radius_in_train(labelled, 0.1), np.zeros(len(labelled.given)))
