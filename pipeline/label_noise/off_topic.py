@@ -6,9 +6,9 @@ al. 2008). Far fewer than one: off topic.
 
 The distance is the radius that takes in a share of train, not the distance to a few neighbours: charts come in crowds
 and vouch for one another, until the share is larger than the crowd. It must not be larger than a diagnosis either, or
-the way to the next one counts. Measured with CLIP on 400 images and strays that make up 10%, all of one kind: a share of
-5% finds no chart and no X-ray; 10% ranks them with an average precision of 1.00 on HAM10000, and on clinical photographs
-of 12 diagnoses charts with .98 and X-rays with .67, where 15% gets .74 and .51.
+the way to the next one counts. Measured with CLIP on 400 images and strays that make up 10%, all of one kind: a share
+of 5% finds no chart and no X-ray; 10% ranks them with an average precision of 1.00 on HAM10000, and on clinical
+photographs of 12 diagnoses charts with .98 and X-rays with .67, where 15% gets .74 and .51.
 """
 
 from __future__ import annotations
