@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from bench.duplicates.finders import FINDERS, LEFT_OUT, OURS
 from bench.duplicates.kinds import SET_ASIDE
+from bench.tables import markdown
 
 Settings = Mapping[str, Mapping[str, Any]]
 
@@ -27,13 +28,13 @@ def finders(settings: Settings) -> str:
             rows.append([name, *(_figures(cell) if cell else "" for cell in cells)])
         if name == OURS and any(cells):
             rows.append([f"{name}, 95% interval", *(_interval(cell) if cell else "" for cell in cells)])
-    return _table("Average precision / recall at 99% precision", ["finder", *settings], rows)
+    return markdown("Average precision / recall at 99% precision", ["finder", *settings], rows)
 
 
 def unavailable(settings: Settings) -> str:
     """Say which peers have no number, and why."""
     reasons = {name: reason for setting in settings.values() for name, reason in setting["unavailable"].items()}
-    return _table("No number", ["peer", "reason"], [list(row) for row in (reasons | LEFT_OUT).items()])
+    return markdown("No number", ["peer", "reason"], [list(row) for row in (reasons | LEFT_OUT).items()])
 
 
 def operating_points(settings: Settings) -> str:
@@ -45,7 +46,7 @@ def operating_points(settings: Settings) -> str:
             if point := setting.get("operating_point", {}).get(listed):
                 counts = [name, setting["originals"], setting["copies"], listed, point["pairs"], point["false_pairs"]]
                 rows.append([*map(str, counts), _three(point["precision"]), _three(point["recall"])])
-    return _table("Ours at the profile's thresholds", heads, rows)
+    return markdown("Ours at the profile's thresholds", heads, rows)
 
 
 def kinds(name: str, setting: Mapping[str, Any]) -> str:
@@ -69,7 +70,7 @@ def kinds(name: str, setting: Mapping[str, Any]) -> str:
                 _figures(peer_of) if peer_of else "",
             ]
         )
-    return _table(f"Kinds in {name}", heads, rows)
+    return markdown(f"Kinds in {name}", heads, rows)
 
 
 def _planted(setting: Mapping[str, Any]) -> list[str]:
@@ -87,10 +88,3 @@ def _interval(report: Mapping[str, Any]) -> str:
 
 def _three(value: float) -> str:
     return f"{value:.3f}"
-
-
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return ""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join([f"**{title}**", "", *(f"| {' | '.join(line)} |" for line in lines)])

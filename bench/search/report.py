@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.tables import markdown
+
 TITLES = {
     "hashes": "Perceptual hashes within {reach} of 256 bits, in 8 orientations (imagededup: 8 of 64, upright only)",
     "vectors": "The {reach} nearest embeddings of each image",
@@ -20,7 +22,7 @@ def tables(results: Mapping[str, Any]) -> str:
     parts = []
     for kind, sizes in results["kinds"].items():
         rows = [_row(int(n), title, cost) for n, at in sizes.items() for title, cost in at["tools"].items()]
-        parts.append(_table(TITLES[kind].format(reach=results["reach"][kind]), HEADS, rows))
+        parts.append(markdown(TITLES[kind].format(reach=results["reach"][kind]), HEADS, rows))
         checks = {n: at["checks"] for n, at in sizes.items() if "checks" in at}
         if checks:
             heads = list(dict.fromkeys(head for found in checks.values() for head in found))
@@ -28,7 +30,7 @@ def tables(results: Mapping[str, Any]) -> str:
                 [f"{int(n):,}", *(f"{found[head]:,}" if head in found else "" for head in heads)]
                 for n, found in checks.items()
             ]
-            parts.append(_table("What ours found", ["images", *(head.replace("_", " ") for head in heads)], rows))
+            parts.append(markdown("What ours found", ["images", *(head.replace("_", " ") for head in heads)], rows))
     if results.get("exponents"):
         heads = ["search", "tool", "wall time", "processor time"]
         rows = [
@@ -36,7 +38,7 @@ def tables(results: Mapping[str, Any]) -> str:
             for kind, tools in results["exponents"].items()
             for title, fitted in tools.items()
         ]
-        parts.append(_table("Fitted growth: cost ~ images to the power of", heads, rows))
+        parts.append(markdown("Fitted growth: cost ~ images to the power of", heads, rows))
     return "\n\n".join(parts)
 
 
@@ -75,8 +77,3 @@ def _row(images: int, title: str, cost: Mapping[str, Any]) -> list[str]:
         f"{cost['pairs']:,}",
         f"{cost['load_before']:.1f}",
     ]
-
-
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join([f"**{title}**", "", *(f"| {' | '.join(line)} |" for line in lines)])

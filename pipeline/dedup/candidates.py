@@ -77,10 +77,11 @@ def nearest_thumbnails(tiny: Array, *, neighbours: int) -> Array:
 
     """
     structured = np.flatnonzero(tiny.any(1))  # a blank one is near nothing
-    count = min(neighbours + 1, len(structured))  # a picture may find itself
-    search = searcher(tiny[structured])
+    shown = tiny[structured]
+    count = min(neighbours + 1, len(shown))  # a picture may find itself
+    search = searcher(shown)
     found = [np.zeros((0, 2), np.int64)]
-    for start, block in _blocks(tiny[structured]):
+    for start, block in _blocks(shown):
         views = turned(block).reshape(-1, tiny.shape[1])
         cosines, hits = search(np.ascontiguousarray(views), count)
         queries = np.repeat(np.arange(len(block)) + start, COUNT * count)

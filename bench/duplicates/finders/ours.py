@@ -15,7 +15,7 @@ from bench.duplicates.profile import Profile
 from pipeline.core.orientations import COUNT, IDENTITY
 from pipeline.dedup.find import Found, find_duplicates
 from pipeline.dedup.groups import keeper_ranks, representatives
-from pipeline.dedup.verify import extract_features, verify
+from pipeline.dedup.verify import MEASURED, extract_features, verify
 
 # What a pair must show to be ranked at all, below everything that the profile's thresholds prove.
 RELAXED = {
@@ -25,7 +25,6 @@ RELAXED = {
     "whole_min_correlation": 0.15,
 }
 TIERS = ("weak", "same_lesion", "copy", "pixels", "bytes")  # the strongest last
-MEASURED = ("overlap", "correlation", "deformation", "shared_clutter", "inliers")
 CODE = ("pipeline.core", "pipeline.fingerprint", "pipeline.dedup", "bench.duplicates.finders.ours")
 
 Array = np.ndarray[Any, Any]
@@ -36,7 +35,8 @@ def rank(prepared: Prepared) -> pd.DataFrame:
 
     Returns:
         a, b (positions, a < b), score (missing where a pair was proposed and not proven), relation (copy, same_lesion;
-        weak: proven by relaxed thresholds only; none), proposed_by (sources, joined by +); the best first.
+        weak: proven by relaxed thresholds only; none), proposed_by (sources, joined by +), and, where
+        something is proven, what `verify.MEASURED` lists and inliers; the best first.
 
     """
     prints, profile = prepared.prints, prepared.profile
@@ -60,7 +60,7 @@ def rank(prepared: Prepared) -> pd.DataFrame:
         proposed_by=["+".join(sources) for sources in pairs["proposed_by"]],
     )
     prints.store.sweep("dedup")
-    return ranked(pairs[["a", "b", "score", "relation", "proposed_by", *MEASURED]])
+    return ranked(pairs[["a", "b", "score", "relation", "proposed_by", *MEASURED, "inliers"]])
 
 
 def evidence_score(pairs: pd.DataFrame) -> pd.Series[float]:
