@@ -37,6 +37,7 @@ MIN_TILES_PROJECTIVE = 20
 MIN_CLUTTER = 0.01  # of the overlap, in both, for clutter to be compared
 HOPELESS = 0.05  # correlation: below it, small steps lead nowhere
 REFINEMENTS = 3
+ROUNDING = 1e-6  # of a scale: turning to and fro must end
 SAME_SCALE = 0.9  # above it, shrinking needs no blur first
 
 Array = np.ndarray[Any, Any]
@@ -84,7 +85,7 @@ def agree(a: Canonical, b: Canonical, matrix: Array) -> Agreement:
 
     """
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-    if scale > 1:  # a pixel of a is several of b: b is the finer one
+    if scale > 1 + ROUNDING:  # a pixel of a is several of b: b is the finer one
         turned = agree(b, a, np.linalg.inv(matrix))
         return turned._replace(matrix=np.linalg.inv(turned.matrix))
     fine = a if scale > SAME_SCALE else a._replace(grey=cv2.GaussianBlur(a.grey, (0, 0), 0.5 * np.sqrt(scale**-2 - 1)))

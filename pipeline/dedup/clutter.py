@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 WIDTH = 11  # working pixels: what is wider is no clutter
-MIN_CONTRAST = 25  # grey levels against what surrounds it; the darkest pigment network stays below
+MIN_CONTRAST = 25  # grey levels against what surrounds it; most pigment networks stay below
+MIN_CONTRAST_RATIO = 2.5  # against the picture's median: where all has contrast, as in a sharpened copy, it is skin
 SMOOTHING = 0.7  # sigma in working pixels, against noise
 MIN_AREA = 24  # pixels that belong together: noise stays where it is
 EDGE = 5  # working pixels: side of what is added around
@@ -49,9 +50,17 @@ def clutter(grey: Array) -> Array:
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (WIDTH, WIDTH))
     bright = cv2.morphologyEx(smooth, cv2.MORPH_TOPHAT, element)
     dark = cv2.morphologyEx(smooth, cv2.MORPH_BLACKHAT, element)
-    stands_out = (cv2.max(bright, dark) > MIN_CONTRAST).astype(np.uint8)
+    contrast = cv2.max(bright, dark)
+    least = max(MIN_CONTRAST, MIN_CONTRAST_RATIO * _median(contrast))
+    stands_out = (contrast > least).astype(np.uint8)
     _, parts, statistics, _ = cv2.connectedComponentsWithStats(stands_out, connectivity=8)
     large = statistics[:, cv2.CC_STAT_AREA] >= MIN_AREA
     large[0] = False  # what does not stand out
     stands_out = large[parts].astype(np.uint8)
     return np.asarray(cv2.dilate(stands_out, np.ones((EDGE, EDGE), np.uint8)) * np.uint8(255))
+
+
+def _median(values: Array) -> int:
+    """Return the median of bytes; counting them is faster than sorting them."""
+    counts = np.bincount(values.ravel(), minlength=256)
+    return int(np.searchsorted(np.cumsum(counts), values.size / 2))

@@ -1,7 +1,8 @@
 """Local features of a picture, brought to one working size first, so that small and huge ones behave alike.
 
-What many unlike pictures share is left out before any feature is taken: clutter (see `clutter`), the uniform margins
-that are left without it, which are cropped, and the black corners of a dermatoscope's vignette, which are masked.
+What many unlike pictures share is left out before any feature is taken: what surrounds a picture (see `margins`), which
+is cropped, clutter (see `clutter`), which is filled, and the black corners of a dermatoscope's vignette, which are
+masked. So is noise (see `noise`), which hides what a picture shares with its copy.
 """
 
 from __future__ import annotations
@@ -13,14 +14,9 @@ import cv2
 import numpy as np
 
 from pipeline.dedup.clutter import clean
+from pipeline.dedup.margins import Box, content_box, framed_box
+from pipeline.dedup.noise import quieten
 
-MARGIN_MAX_RANGE = 10.0  # grey levels: a row or column this uniform, from the edge inwards, is margin
-MARGIN_TAILS = (0.06, 0.94)  # between these shares of its pixels the range is taken
-EDGE_WIDTH = 2  # rows
-EDGE_MIN_JUMP = 12.0  # grey levels, in the row's level or range
-MARGIN_MAX_SHARE = 0.45  # a picture that is margin to a larger part on one side is a plain one: nothing is cropped
-PEELS = 4  # margins of different levels that may lie in each other, as a window's bars do
-MIN_SIDE = 24  # working pixels that are left at least
 CORNER_LEVELS = (40, 250)  # grey levels: this dark or this bright, and connected to a corner, is vignette or filling
 CORNER_MAX_SHARE = 0.6  # a picture that is so to a larger part is a dark or a bright picture
 MASK_EDGE = 7  # working pixels: the vignette's edge gives features too
@@ -60,7 +56,7 @@ class Features(NamedTuple):
 
 
 def canonical(rgb: Array, *, side_pixels: int) -> Canonical:
-    """Take out clutter, crop uniform margins and bring the longer side to `side_pixels`.
+    """Crop what surrounds the picture, bring the longer side to `side_pixels`, take out noise and clutter.
 
     Args:
         rgb: (height, width, 3) uint8.
@@ -68,14 +64,16 @@ def canonical(rgb: Array, *, side_pixels: int) -> Canonical:
 
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    whole = (0, 0, grey.shape[1], grey.shape[0])
-    working, to_working = _at_working_size(grey, whole, side_pixels)
+    box = (0, 0, grey.shape[1], grey.shape[0])
+    working, to_working = _at_working_size(grey, box, side_pixels)
+    framed = framed_box(working)
+    if framed != (0, 0, *working.shape[::-1]):
+        box = _part(box, framed, working.shape)
+        working, to_working = _at_working_size(grey, box, side_pixels)
     cleaned, cluttered = clean(working)
-    box = _content_box(cleaned)
-    if box != (0, 0, *working.shape[::-1]):
-        corners = np.array([[box[0], box[2]], [box[1], box[3]]]) / np.diag(to_working)[:2, None]
-        left, top, right, bottom = np.rint(corners).T.astype(int).ravel().tolist()
-        working, to_working = _at_working_size(grey, (left, top, right, bottom), side_pixels)
+    content = content_box(cleaned)
+    if content != (0, 0, *working.shape[::-1]):
+        working, to_working = _at_working_size(grey, _part(box, content, working.shape), side_pixels)
         cleaned, cluttered = clean(working)
     mask = _picture_mask(cleaned)
     return Canonical(cleaned, mask, mask & ~cluttered, to_working)
@@ -112,15 +110,26 @@ def _detectors(max_features: int) -> tuple[cv2.SIFT, cv2.CLAHE]:
     return cv2.SIFT.create(nfeatures=max_features, contrastThreshold=CONTRAST), cv2.createCLAHE(3.0, (8, 8))
 
 
-def _at_working_size(grey: Array, box: tuple[int, int, int, int], side_pixels: int) -> tuple[Array, Array]:
-    """Cut a box (left, top, right, bottom) out and resize it; return it and the map from the whole's pixels to its."""
+def _at_working_size(grey: Array, box: Box, side_pixels: int) -> tuple[Array, Array]:
+    """Cut a box out, without noise, and resize it; return it and the map from the whole's pixels to its."""
     left, top, right, bottom = box
     scale = side_pixels / max(right - left, bottom - top)
     width, height = (max(8, round(length * scale)) for length in (right - left, bottom - top))
-    resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    working = cv2.resize(grey[top:bottom, left:right], (width, height), interpolation=resampling)
+    cut = grey[top:bottom, left:right]
+    if scale < 1:  # what is averaged has less noise
+        working = quieten(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA))
+    else:
+        working = cv2.resize(quieten(cut), (width, height), interpolation=cv2.INTER_CUBIC)
     sx, sy = width / (right - left), height / (bottom - top)
     return working, np.array([[sx, 0, (0.5 - left) * sx - 0.5], [0, sy, (0.5 - top) * sy - 0.5], [0, 0, 1]])
+
+
+def _part(box: Box, inner: Box, shape: tuple[int, ...]) -> Box:
+    """Return in pixels of the whole the part of a box that `inner` is in pixels of its resized copy of this shape."""
+    sx, sy = (box[2] - box[0]) / shape[1], (box[3] - box[1]) / shape[0]
+    left, right = (round(box[0] + x * sx) for x in inner[::2])
+    top, bottom = (round(box[1] + y * sy) for y in inner[1::2])
+    return left, top, right, bottom
 
 
 def _strongest(points: Array, shape: tuple[int, ...], *, share: int) -> Array:
@@ -130,44 +139,6 @@ def _strongest(points: Array, shape: tuple[int, ...], *, share: int) -> Array:
     place = np.empty(len(points), np.int64)
     place[by_cell] = np.arange(len(points)) - np.searchsorted(cell[by_cell], cell[by_cell])
     return np.lexsort([-points[:, 2], place >= share])
-
-
-def _content_box(grey: Array) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom of what is left without uniform margins."""
-    height, width = grey.shape
-    left, top, right, bottom = 0, 0, width, height
-    for _ in range(PEELS):
-        inner = grey[top:bottom, left:right]
-        rows = [_uniform(side) for side in (inner, inner[::-1])]
-        columns = [_uniform(side) for side in (inner.T, inner.T[::-1])]
-        if not any(rows + columns):
-            break
-        left, right, top, bottom = left + columns[0], right - columns[1], top + rows[0], bottom - rows[1]
-        if min(right - left, bottom - top) < MIN_SIDE:
-            return 0, 0, width, height
-    if max(left, width - right) > MARGIN_MAX_SHARE * width or max(top, height - bottom) > MARGIN_MAX_SHARE * height:
-        return 0, 0, width, height
-    return left, top, right, bottom
-
-
-def _uniform(grey: Array) -> int:
-    """Count the rows, from the first on, that are uniform and of the first row's level, if they end at an edge.
-
-    Skin that fades into its surroundings ends at none.
-    """
-    low, middle, high = (round(share * (grey.shape[1] - 1)) for share in (MARGIN_TAILS[0], 0.5, MARGIN_TAILS[1]))
-    first = np.sort(grey[0]).astype(np.float32)
-    if first[high] - first[low] > MARGIN_MAX_RANGE:  # as in most pictures: the other rows need no look
-        return 0
-    rows = np.sort(grey, axis=1).astype(np.float32)
-    level, spread = rows[:, middle], rows[:, high] - rows[:, low]
-    margin = (spread <= MARGIN_MAX_RANGE) & (np.abs(level - level[0]) <= MARGIN_MAX_RANGE / 2)
-    if margin.all():
-        return len(margin)
-    count = int(np.argmin(margin))
-    beyond = min(count + EDGE_WIDTH, len(margin) - 1)
-    jump = abs(level[beyond] - level[count - 1]) + max(0.0, spread[beyond] - spread[count - 1])
-    return count if jump >= EDGE_MIN_JUMP else 0
 
 
 def _picture_mask(grey: Array) -> Array:

@@ -1,0 +1,169 @@
+"""Where in a file the picture is: without uniform margins, and without the window, page or slide that shows it.
+
+What surrounds a picture there (bars, buttons, lines of text) is the same around many others, so nothing of it may be
+compared. It is drawn: surfaces of one grey level, which skin is not, reach the file's edge, and the picture is a full
+rectangle among them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+MARGIN_MAX_RANGE = 10.0  # grey levels: a row or column this uniform, from the edge inwards, is margin
+MARGIN_TAILS = (0.06, 0.94)  # between these shares of its pixels the range is taken
+EDGE_WIDTH = 2  # rows
+EDGE_MIN_JUMP = 12.0  # grey levels, in the row's level or range
+MARGIN_MAX_SHARE = 0.45  # a picture that is margin to a larger part on one side is a plain one: nothing is cropped
+PEELS = 4  # margins of different levels that may lie in each other, as a window's bars do
+MIN_SIDE = 24  # working pixels that are left at least
+
+PLAIN_RANGE = 2  # grey levels in a square of SURFACE_REACH: somewhere compression leaves a drawn surface so plain
+SURFACE_LEVELS = 4  # grey levels up and down: near what stands on a surface compression spoils it by so much
+SURFACE_SIDE_SHARE = 0.15  # of an edge of the file that has the surface's level
+SURFACE_LEVELS_A_SIDE = 4
+SURFACE_MIN_SHARE = 0.03  # of the file
+SURFACE_REACH = 5  # working pixels: a pixel with the surface all around, so far, is inside it
+SURFACE_MIN_INSIDE = 0.45  # of a surface; places of smooth skin with one level are ragged
+LETTERS = 9  # working pixels: what is narrower on a surface is no picture
+FRAMED_SHARE = (0.1, 0.95)  # of the file that the picture takes
+FRAMED_MIN_FULL = 0.9  # of its bounding rectangle
+FRAME_DISTANCE = 4  # working pixels: the two sides of an edge are looked at here, beyond what resampling blurs
+FRAME_MIN_SURFACE = 0.4  # of a line along the picture's edge; letters and bars may stand there too
+FRAME_MIN_JUMP = 8.0  # grey levels across it, the median
+FRAME_INSET = 2  # working pixels that resampling blurs
+
+Array = np.ndarray[Any, Any]
+Box = tuple[int, int, int, int]  # left, top, right, bottom
+
+
+def content_box(grey: Array) -> Box:
+    """Return what is left without uniform margins; the whole, if that is a plain picture.
+
+    Args:
+        grey: (height, width) uint8, without clutter: letters on a margin do not make it a picture.
+
+    """
+    height, width = grey.shape
+    left, top, right, bottom = 0, 0, width, height
+    for _ in range(PEELS):
+        inner = grey[top:bottom, left:right]
+        rows = [_uniform(side) for side in (inner, inner[::-1])]
+        columns = [_uniform(side) for side in (inner.T, inner.T[::-1])]
+        if not any(rows + columns):
+            break
+        left, right, top, bottom = left + columns[0], right - columns[1], top + rows[0], bottom - rows[1]
+        if min(right - left, bottom - top) < MIN_SIDE:
+            return 0, 0, width, height
+    if max(left, width - right) > MARGIN_MAX_SHARE * width or max(top, height - bottom) > MARGIN_MAX_SHARE * height:
+        return 0, 0, width, height
+    return left, top, right, bottom
+
+
+def framed_box(grey: Array) -> Box:
+    """Return the one rectangle that flat surfaces surround; the whole, if there is none.
+
+    Args:
+        grey: (height, width) uint8 at working size, as it is: filling letters would smear what lies around them.
+
+    """
+    height, width = grey.shape
+    whole = (0, 0, width, height)
+    surface = _surfaces(grey)
+    if not surface.any():
+        return whole
+    others = cv2.morphologyEx(255 - surface, cv2.MORPH_OPEN, np.ones((LETTERS, LETTERS), np.uint8))
+    outlines, _ = cv2.findContours(others, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not outlines:
+        return whole
+    outline = max(outlines, key=cv2.contourArea)
+    x, y, w, h = cv2.boundingRect(outline)
+    share = w * h / grey.size
+    if not FRAMED_SHARE[0] <= share <= FRAMED_SHARE[1] or min(w, h) < MIN_SIDE + 2 * FRAME_INSET:
+        return whole
+    if cv2.contourArea(outline) < FRAMED_MIN_FULL * (w - 1) * (h - 1):  # a contour runs through its pixels' centres
+        return whole
+    margins = (x, y, width - x - w, height - y - h)
+    rows, columns = slice(y, y + h), slice(x, x + w)
+    sides = (  # each with the file's edge first, and the picture's edge after so many rows
+        (grey[rows].T, surface[rows].T, margins[0]),
+        (grey[:, columns], surface[:, columns], margins[1]),
+        (grey[rows, ::-1].T, surface[rows, ::-1].T, margins[2]),
+        (grey[::-1, columns], surface[::-1, columns], margins[3]),
+    )
+    if not all(_is_edge(*side) for side in sides if side[2] >= FRAME_DISTANCE):
+        return whole
+    left, top, right, bottom = (FRAME_INSET if margin else 0 for margin in margins)
+    return x + left, y + top, x + w - right, y + h - bottom
+
+
+def _uniform(grey: Array) -> int:
+    """Count the rows, from the first on, that are uniform and of the first row's level, if they end at an edge.
+
+    Skin that fades into its surroundings ends at none.
+    """
+    low, middle, high = (round(share * (grey.shape[1] - 1)) for share in (MARGIN_TAILS[0], 0.5, MARGIN_TAILS[1]))
+    first = np.sort(grey[0]).astype(np.float32)
+    if first[high] - first[low] > MARGIN_MAX_RANGE:  # as in most pictures: the other rows need no look
+        return 0
+    rows = np.sort(grey, axis=1).astype(np.float32)
+    level, spread = rows[:, middle], rows[:, high] - rows[:, low]
+    margin = (spread <= MARGIN_MAX_RANGE) & (np.abs(level - level[0]) <= MARGIN_MAX_RANGE / 2)
+    if margin.all():
+        return len(margin)
+    count = int(np.argmin(margin))
+    beyond = min(count + EDGE_WIDTH, len(margin) - 1)
+    jump = abs(level[beyond] - level[count - 1]) + max(0.0, spread[beyond] - spread[count - 1])
+    return count if jump >= EDGE_MIN_JUMP else 0
+
+
+def _surfaces(grey: Array) -> Array:
+    """Mark what is flat, large, solid and reaches the file's edge: (height, width) uint8, 255 there."""
+    found = np.zeros(grey.shape, np.uint8)
+    around = np.ones((SURFACE_REACH, SURFACE_REACH), np.uint8)
+    ranges = cv2.dilate(grey, around) - cv2.erode(grey, around)
+    least = SURFACE_MIN_SHARE * grey.size
+    if np.count_nonzero(ranges <= PLAIN_RANGE) < least:  # as in nearly all pictures
+        return found
+    for level in _edge_levels(grey):
+        flat = cv2.inRange(grey, max(0, level - SURFACE_LEVELS), min(255, level + SURFACE_LEVELS))
+        inside = cv2.erode(flat, around)
+        if cv2.countNonZero(inside) < SURFACE_MIN_INSIDE * least:
+            continue
+        _, parts, statistics, _ = cv2.connectedComponentsWithStats(flat, connectivity=4)
+        edge = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+        large = np.flatnonzero(statistics[:, cv2.CC_STAT_AREA] >= least)
+        for part in np.intersect1d(large[large > 0], edge):  # 0 is what has another level
+            there = cv2.inRange(parts, int(part), int(part))
+            share = cv2.countNonZero(there & inside) / statistics[part, cv2.CC_STAT_AREA]
+            if share >= SURFACE_MIN_INSIDE:
+                found |= there
+    return found
+
+
+def _edge_levels(grey: Array) -> list[int]:
+    """List the grey levels that large parts of the file's edges have."""
+    found: set[int] = set()
+    window = np.ones(2 * SURFACE_LEVELS + 1, np.int64)
+    for side in (grey[0], grey[-1], grey[:, 0], grey[:, -1]):
+        counts = np.bincount(side, minlength=256)
+        for _ in range(SURFACE_LEVELS_A_SIDE):
+            near = np.convolve(counts, window, "same")
+            centre = int(near.argmax())
+            if near[centre] < SURFACE_SIDE_SHARE * len(side):
+                break
+            low = max(0, centre - SURFACE_LEVELS)
+            level = low + int(counts[low : centre + SURFACE_LEVELS + 1].argmax())
+            counts[max(0, level - 2 * SURFACE_LEVELS) : level + 2 * SURFACE_LEVELS + 1] = 0
+            found.add(level)
+    return sorted(found)
+
+
+def _is_edge(grey: Array, surface: Array, count: int) -> bool:
+    """Say whether a picture that begins after `count` rows borders there on a surface, with a jump in grey."""
+    outside, inside = count - FRAME_DISTANCE, count + FRAME_DISTANCE - 1
+    jump = np.abs(grey[outside].astype(np.int16) - grey[inside])
+    flat = float((surface[outside : outside + 2] > 0).mean())
+    return flat >= FRAME_MIN_SURFACE and float(np.median(jump)) >= FRAME_MIN_JUMP
