@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.duplicates.finders import FINDERS, LEFT_OUT
 from bench.duplicates.kinds import SET_ASIDE
@@ -32,18 +33,32 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     print(tables(settings))
     if options.write:
-        result = {
+        about = {
             "kinds": options.kinds,
             "set_aside": SET_ASIDE,
             "seed": options.seed,
             "profile": options.profile.stem,
             "weights": options.weights.stem if options.weights else None,
-            "settings": settings,
             "left_out": LEFT_OUT,
         }
-        options.write.parent.mkdir(parents=True, exist_ok=True)
-        options.write.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        write(options.write, about, settings)
     return 0
+
+
+def write(path: Path, about: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Write results, beside the other settings that a run of the same kind has written before.
+
+    Args:
+        path: a JSON file.
+        about: what the run was told; a file that says otherwise is replaced.
+        settings: from `run`.
+
+    """
+    before = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    same = all(before.get(name) == json.loads(json.dumps(value)) for name, value in about.items())
+    result = {**about, "settings": {**(before["settings"] if same else {}), **settings}}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _plan(options: argparse.Namespace) -> Plan:
@@ -89,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--weights", type=Path, help="of the encoder, as `python -m pipeline fetch weights` brings them")
     add("--no-embeddings", action="store_true", help="leave out the finders that need vectors")
     add("--cache", type=Path, default=ROOT / "bench/.cache/duplicates", help="finished work (default: bench/.cache)")
-    add("--write", type=Path, metavar="JSON", help="also write the results, to docs/results/duplicates.json say")
+    add("--write", type=Path, metavar="JSON", help="also write, beside other settings' results")
     return parser
 
 
