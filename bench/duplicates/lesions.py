@@ -5,7 +5,8 @@ although the ids differ. Every finder ranks pairs; counted is how many of the pa
 where it has made as many false merges as ours makes at the profile's thresholds, and at none, 10 and 100 of them.
 
 The false-merge rate is taken on look-alikes: pairs of one diagnosis and two lesions that some source held for alike
-enough to be looked at. It counts what no judged list calls true, and comes with a Clopper-Pearson interval.
+enough to be looked at. It counts what no judged list calls true, and comes with a Clopper-Pearson interval. Likewise
+for other thresholds than the profile's, on each half of the lesions, and by what proposed a pair.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import pandas as pd
 
 from bench.duplicates import collection
 from bench.duplicates.__main__ import ROOT
+from bench.duplicates.calibration import PROVEN, calibrate
+from bench.duplicates.calibration import table as calibration_table
 from bench.duplicates.collection import Collection, File, expect_whole, fingerprints
 from bench.duplicates.finders import FINDERS, OURS
 from bench.duplicates.originals import SAME, Verdicts, read_verdicts
@@ -30,7 +33,9 @@ from bench.duplicates.profile import ENCODERS, Profile, read_profile
 from bench.duplicates.run import ranking
 from bench.environments import UnavailableError
 from bench.intervals import exact_interval
+from bench.tables import markdown
 from pipeline.core.errors import UserError
+from pipeline.dedup.params import Verify
 from pipeline.ingest.sources import ham10000
 from pipeline.ingest.sources.files import RawReader
 
@@ -113,13 +118,15 @@ def measure(
     vectors = embed(prints.pixels, digests, profile, weights=weights, cache=cache / "vectors") if weights else None
     prepared = Prepared(lesions.gathered, prints, profile, vectors, joined(lesions.lesion))
     ours = ranking(prepared, OURS, FINDERS[OURS])
-    proven = ours[ours["relation"].isin(["copy", "same_lesion"])]
+    proven = ours[ours["relation"].isin(PROVEN)]
     states = label(proven, lesions, verdicts)
     report: dict[str, Any] = {
         "images": len(lesions.lesion),
         "pairs_joined_by_id": joined(lesions.lesion),
         "ours": _ours(proven, states),
         "look_alikes": false_merges(ours, lesions, verdicts),
+        "sources": by_source(ours, lesions),
+        "calibration": calibration_by_half(ours, lesions, verdicts, params=profile.dedup.verify),
         "finders": {},
         "unavailable": {},
     }
@@ -187,6 +194,33 @@ def false_merges(ours: pd.DataFrame, lesions: Lesions, verdicts: Verdicts) -> di
     return report
 
 
+def by_source(ours: pd.DataFrame, lesions: Lesions) -> dict[str, dict[str, int]]:
+    """Count, of the pairs that ids join, those that each source proposed, those proven of them, and by it alone."""
+    same = ours[lesions.lesion[ours["a"]] == lesions.lesion[ours["b"]]]
+    proven, sources = same["relation"].isin(PROVEN), same["proposed_by"].str.split("+")
+    report = {}
+    for source in sorted({name for names in sources for name in names}):
+        named = sources.map(lambda names, source=source: source in names)
+        alone = named & (sources.map(len) == 1)
+        counts = {"proposed": named, "proven": named & proven, "proven_by_it_alone": alone & proven}
+        report[source] = {title: int(chosen.sum()) for title, chosen in counts.items()}
+    return report
+
+
+def calibration_by_half(
+    ours: pd.DataFrame, lesions: Lesions, verdicts: Verdicts, *, params: Verify
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Calibrate on each half of the lesions: pairs that ids join, and look-alikes that nobody joins."""
+    a, b = ours["a"].to_numpy(), ours["b"].to_numpy()
+    states = label(ours, lesions, verdicts)
+    alike = (states == "false") & (lesions.diagnosis[a] == lesions.diagnosis[b])
+    halves = {"even": lesions.lesion[a] % 2 == 0, "odd": lesions.lesion[a] % 2 == 1}
+    return {
+        name: calibrate(ours[half], (states == "joined")[half], alike[half], params=params)
+        for name, half in halves.items()
+    }
+
+
 def table(result: Mapping[str, Any]) -> str:
     """Lay the counts out as Markdown."""
     cuts = list(next(iter(result["finders"].values())))
@@ -196,7 +230,17 @@ def table(result: Mapping[str, Any]) -> str:
         "|---" * (1 + len(cuts)) + "|",
     ]
     lines += [f"| {name} | {' | '.join(str(found[c]) for c in cuts)} |" for name, found in result["finders"].items()]
-    return "\n".join([*lines, "", json.dumps({"ours": result["ours"], "look-alikes": result["look_alikes"]})])
+    sources = [[name, *map(str, counts.values())] for name, counts in result["sources"].items()]
+    parts = [
+        "\n".join(lines),
+        json.dumps({"ours": result["ours"], "look-alikes": result["look_alikes"]}),
+        markdown(
+            "Pairs of one lesion, by what proposed them", ["source", "proposed", "proven", "by it alone"], sources
+        ),
+    ]
+    for half, report in result["calibration"].items():
+        parts.append(calibration_table(f"Pairs of one lesion / look-alikes, {half} lesions", report))
+    return "\n\n".join(parts)
 
 
 def _ours(proven: pd.DataFrame, states: Array) -> dict[str, dict[str, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bench.duplicates import calibration
 from bench.duplicates.finders import FINDERS, LEFT_OUT, OURS
 from bench.duplicates.kinds import SET_ASIDE
 from bench.tables import markdown
@@ -15,6 +16,9 @@ Settings = Mapping[str, Mapping[str, Any]]
 def tables(settings: Settings) -> str:
     """Write all tables: finders by settings, our operating point, and kinds for ours and the best peer."""
     parts = [finders(settings), unavailable(settings), operating_points(settings)]
+    for name, setting in settings.items():
+        if found := setting.get("operating_point", {}).get("calibration"):
+            parts.append(calibration.table(f"Copies / other pairs listed at other thresholds in {name}", found))
     parts += [kinds(name, setting) for name, setting in settings.items() if len(_planted(setting)) > 1]
     return "\n\n".join(part for part in parts if part)
 

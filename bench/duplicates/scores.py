@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.duplicates.calibration import PROVEN, calibrate
 from bench.duplicates.collection import Collection
 from bench.duplicates.measures import (
     FALSE,
@@ -19,10 +20,10 @@ from bench.duplicates.measures import (
     threshold,
 )
 from bench.duplicates.planting import Truth
+from pipeline.dedup.params import Verify
 
 RESAMPLES = 200
 DIGITS = 4
-PROVEN = ("copy", "same_lesion")
 SOURCES = ("phash", "features", "embedding")
 
 Report = dict[str, Any]
@@ -67,16 +68,17 @@ def score(pairs: pd.DataFrame, truth: Truth, *, seed: int) -> Report:
     return {name: _rounded(figures) for name, figures in report.items()}
 
 
-def operating_point(pairs: pd.DataFrame, truth: Truth) -> Report:
+def operating_point(pairs: pd.DataFrame, truth: Truth, *, params: Verify) -> Report:
     """Score our own finder where the product stands: what it lists as copy or same lesion, and what it looked at.
 
     Args:
         pairs: from `finders.ours`, with relation and proposed_by.
         truth: of the collection.
+        params: the profile's thresholds.
 
     Returns:
         pairs, precision and recall of all that is proven, and of copies alone; by kind the share that was found a copy,
-        found the same lesion, proposed at all, and proposed by each source.
+        found the same lesion, proposed at all, and proposed by each source; and what other thresholds would list.
 
     """
     names = sorted(set(truth.kinds) - {""})
@@ -95,7 +97,9 @@ def operating_point(pairs: pd.DataFrame, truth: Truth) -> Report:
     report["kinds"] = {
         name: _shares(listed[listed["kind"] == number], truth.kinds.count(name)) for number, name in enumerate(names)
     }
-    return {name: _rounded(figures) for name, figures in report.items()}
+    rounded = {name: _rounded(figures) for name, figures in report.items()}
+    planted_pair = (listed["kind"] != FALSE).to_numpy()
+    return {**rounded, "calibration": calibrate(pairs, planted_pair, ~planted_pair, params=params)}
 
 
 def false_pairs(pairs: pd.DataFrame, gathered: Collection, truth: Truth, *, count: int) -> pd.DataFrame:

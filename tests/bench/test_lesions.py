@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bench.duplicates.collection import Collection
-from bench.duplicates.lesions import Lesions, false_merges, found_before, joined, label
+from bench.duplicates.lesions import Lesions, by_source, false_merges, found_before, joined, label
 from bench.intervals import exact_interval
 
 
@@ -50,3 +50,13 @@ def test_the_interval_of_a_share_is_the_exact_one() -> None:
     assert exact_interval(0, 10) == pytest.approx([0, 0.3084971], abs=1e-6)
     assert exact_interval(10, 10) == pytest.approx([0.6915029, 1], abs=1e-6)
     assert exact_interval(1, 10) == pytest.approx([0.0025286, 0.4450161], abs=1e-6)
+
+
+def test_what_a_source_proposed_is_counted_and_what_it_alone_proved() -> None:
+    pairs = ranked((0, 1, 3.0), (0, 2, 2.0), (3, 4, 1.0), (0, 3, 1.0))
+    pairs["relation"] = ["copy", "same_lesion", "none", "copy"]
+    pairs["proposed_by"] = ["features", "features+phash", "phash", "phash"]
+    assert by_source(pairs, five()) == {
+        "features": {"proposed": 2, "proven": 2, "proven_by_it_alone": 1},
+        "phash": {"proposed": 2, "proven": 1, "proven_by_it_alone": 0},
+    }

@@ -17,7 +17,10 @@ from bench.duplicates.measures import (
     threshold,
 )
 from bench.duplicates.planting import Truth
+from bench.duplicates.profile import read_profile
 from bench.duplicates.scores import operating_point, score
+from pipeline.dedup.verify import MEASURED
+from tests.project import ROOT
 
 
 def labelled(scores: list[float], kinds: list[int]) -> Labelled:
@@ -109,9 +112,11 @@ def test_the_operating_point_counts_what_is_proven_and_what_was_looked_at() -> N
             "score": [3.0, 2.0, None, 1.0],
             "relation": ["copy", "same_lesion", "none", "same_lesion"],
             "proposed_by": ["phash+features", "embedding", "features", "phash"],
+            **dict.fromkeys(MEASURED, 1.0),
+            "inliers": 20,
         }
     )
-    found = operating_point(pairs, made_up(4, 4))
+    found = operating_point(pairs, made_up(4, 4), params=read_profile(ROOT / "profiles/ham10000.yaml").dedup.verify)
     assert found["proven"] == {"pairs": 3, "false_pairs": 1, "precision": pytest.approx(2 / 3, abs=1e-4), "recall": 0.5}
     assert found["copy"] == {"pairs": 1, "false_pairs": 0, "precision": 1.0, "recall": 0.25}
     assert found["kinds"]["b"]["copy"] == 0.5

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.duplicates.__main__ import ROOT, main
+from bench.duplicates.__main__ import ROOT, main, write
 from bench.duplicates.originals import distinct, read_verdicts
 from bench.duplicates.profile import read_profile
 from bench.duplicates.sources import SOURCES, Picture, read_pictures
@@ -50,6 +50,9 @@ def test_a_run_ranks_the_planted_copies_and_a_second_one_repeats_it(
     assert ours["average_precision"] >= hashes["average_precision"]
     assert setting["operating_point"]["proven"]["false_pairs"] == 0
     assert setting["unavailable"] == {"cosine of the vectors": "without --weights there are no vectors"}
+    at = setting["operating_point"]["calibration"]["copy_min_correlation"]
+    assert [step["right"] for step in at] == sorted((step["right"] for step in at), reverse=True)
+    assert sum(step["own"] for step in at) == 1
     printed = capsys.readouterr().out
     assert "| ours |" in printed
     assert "| fastdup |" in printed
@@ -94,3 +97,13 @@ def test_what_is_not_said_is_asked_for(scrape: Path, capsys: pytest.CaptureFixtu
     assert "--no-embeddings" in capsys.readouterr().err
     assert main(["--dermnet", str(scrape), "--no-embeddings", "--collections", "ham10000"]) == 1
     assert "--ham10000 FOLDER" in capsys.readouterr().err
+
+
+def test_settings_are_written_beside_those_of_a_run_that_was_told_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "results/duplicates.json"
+    about = {"kinds": "all", "set_aside": ("slide",), "seed": 7}
+    write(path, about, {"small kinds": 1, "large kinds": 2})
+    write(path, about, {"large kinds": 3})
+    assert json.loads(path.read_text("utf-8"))["settings"] == {"small kinds": 1, "large kinds": 3}
+    write(path, about | {"seed": 8}, {"large kinds": 4})
+    assert json.loads(path.read_text("utf-8"))["settings"] == {"large kinds": 4}

@@ -1,0 +1,97 @@
+"""What a threshold of ours buys and costs: pairs listed at its values around the profile's, the others as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bench.intervals import exact_interval
+from bench.tables import markdown
+from pipeline.dedup.agreement import Agreement
+from pipeline.dedup.params import Verify
+from pipeline.dedup.verify import MEASURED, relation
+
+Array = np.ndarray[Any, Any]
+
+DIGITS = 7
+
+
+class Threshold(NamedTuple):
+    """A param of `dedup.verify`, the values to try, and the relations that a pair may have to count as listed."""
+
+    param: str
+    values: tuple[float, ...]
+    relations: tuple[str, ...]
+
+
+COPY, PROVEN = ("copy",), ("copy", "same_lesion")
+THRESHOLDS = (
+    Threshold("copy_min_correlation", (0.5, 0.6, 0.7, 0.8, 0.9), COPY),
+    Threshold("copy_max_deformation", (3.5, 4.5, 5.5, 6.5, 8.0), COPY),
+    Threshold("copy_min_inliers", (6, 9, 12, 16, 24), COPY),
+    Threshold("same_lesion_min_correlation", (0.2, 0.3, 0.35, 0.4, 0.5), PROVEN),
+    Threshold("same_lesion_min_inliers", (5, 6, 7, 8, 12), PROVEN),
+)
+
+
+def calibrate(pairs: pd.DataFrame, right: Array, wrong: Array, *, params: Verify) -> dict[str, list[dict[str, Any]]]:
+    """Count what would be listed at other thresholds.
+
+    Args:
+        pairs: from `finders.ours`: all that were looked at, with relation, what `verify.MEASURED` lists and inliers.
+        right: (pairs,) known to show the same.
+        wrong: (pairs,) known to be look-alikes.
+        params: the profile's thresholds.
+
+    Returns:
+        by param, for each value: whether it is the profile's own, how many right and wrong pairs are listed, and the
+        95% interval of the share of the wrong ones that is. A pair that was compared as a whole is listed as same
+        lesion where the profile does so.
+
+    """
+    shown = pairs["relation"].isin([*PROVEN, "weak"]).to_numpy()
+    measured = pairs[shown]
+    report: dict[str, list[dict[str, Any]]] = {}
+    for param, values, relations in THRESHOLDS:
+        report[param] = []
+        for value in values:
+            changed = params.model_copy(update={param: value})
+            listed = np.zeros(len(pairs), bool)
+            listed[shown] = [name in relations for name in _relations(measured, changed)]
+            found, merged = int((listed & right).sum()), int((listed & wrong).sum())
+            interval = [round(end, DIGITS) for end in exact_interval(merged, int(wrong.sum()))]
+            report[param].append(
+                {
+                    "value": value,
+                    "own": value == getattr(params, param),
+                    "right": found,
+                    "wrong": merged,
+                    "wrong_rate_interval": interval,
+                }
+            )
+    return report
+
+
+def table(title: str, report: Mapping[str, list[dict[str, Any]]]) -> str:
+    """Lay counts out as Markdown: `value: right / wrong`, the profile's own in bold."""
+    rows = []
+    for param, values in report.items():
+        cells = [(f"{at['value']:g}: {at['right']:,} / {at['wrong']:,}", at["own"]) for at in values]
+        rows.append([param, *(f"**{text}**" if own else text for text, own in cells)])
+    return markdown(title, ["threshold", *[""] * max(map(len, report.values()))], rows)
+
+
+def _relations(pairs: pd.DataFrame, params: Verify) -> Iterator[str | None]:
+    proven = pairs["relation"].isin(PROVEN)
+    for known, inliers, *measured in zip(proven, pairs["inliers"], *(pairs[name] for name in MEASURED), strict=True):
+        seen = Agreement(np.eye(3), **dict(zip(MEASURED, measured, strict=True)))
+        as_a_whole = -np.inf if known else np.inf
+        yield relation(
+            seen,
+            params,
+            inliers=int(inliers) or None,
+            floor=params.same_lesion_min_correlation if inliers else as_a_whole,
+        )
