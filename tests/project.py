@@ -134,7 +134,7 @@ def tiny_params() -> dict[str, Any]:
         "source": "package",
         "side_pixels": None,
     }
-    tree["opinions"]["network"] = {"backbone": "test_resnet", "weights": "tiny.safetensors", "side_pixels": 64}
+    tree["opinions"]["networks"] = [{"backbone": "test_resnet", "weights": "tiny.safetensors", "side_pixels": 64}]
     tree["evaluate"]["bootstrap"] = 50
     tree["fingerprint"]["images_per_task"] = 16
     tree["ingest"]["limits"]["images_per_shard"] = 32

@@ -79,4 +79,6 @@ def read_collection(project: Path, batch: str) -> Collection:
         classes=sorted(images["diagnosis"].unique()),
         context=KNOWN,
     )
-    return Collection(batch, labelled, [*embeddings["encoder"].unique(), *opinions["network"].unique()])
+    return Collection(
+        batch, labelled, [*embeddings["encoder"].unique(), *(opinions["networks"].iloc[0] if len(opinions) else [])]
+    )

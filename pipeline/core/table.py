@@ -43,6 +43,11 @@ def texts(name: str, doc: str) -> Column:
     return Column(name, pa.list_(pa.string()), doc)
 
 
+def integers(name: str, doc: str) -> Column:
+    """Declare a column of lists of int64."""
+    return Column(name, pa.list_(pa.int64()), doc)
+
+
 def integer(name: str, doc: str) -> Column:
     """Declare an int64 column."""
     return Column(name, pa.int64(), doc)

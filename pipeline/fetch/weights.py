@@ -90,7 +90,7 @@ def run(root: Path, options: argparse.Namespace) -> list[Path]:
 
 
 def wanted_weights(tree: Mapping[str, Any]) -> list[Wanted]:
-    """List the weights of the encoder, of the listed members and of the second network, each file once.
+    """List the weights of the encoder, of the listed members and of further networks, each file once.
 
     A member's file name says where it comes from: `<backbone>.safetensors` is the package that carries it, or timm's
     first training run of it; `<backbone>.<tag>.safetensors` is that training run; others come with `--from`.
@@ -105,8 +105,8 @@ def wanted_weights(tree: Mapping[str, Any]) -> list[Wanted]:
         member = tree["train"]["members"][name]
         if member["weights"] is not None:
             wanted.append(_of_member(member["backbone"].partition(".")[0], member["weights"]))
-    if (second := tree["opinions"]["network"]) is not None:
-        wanted.append(_of_member(second["backbone"].partition(".")[0], second["weights"]))
+    further = tree["opinions"]["networks"]
+    wanted += [_of_member(network["backbone"].partition(".")[0], network["weights"]) for network in further]
     found: dict[str, Wanted] = {}
     for entry in wanted:
         if Path(entry.weights).name != entry.weights or not entry.weights.endswith(SUFFIX):

@@ -79,7 +79,7 @@ def align(
         images: the table Images.
         embeddings: the table Embeddings.
         vectors: its vectors, row by row.
-        opinions: the table Opinions, empty where no second network is named.
+        opinions: the table Opinions, empty where no further network is named.
         descriptions: its descriptions, row by row.
         groups: the table Groups.
         duplicates: the table Duplicates.
@@ -110,7 +110,7 @@ def align(
         classes=classes,
         given=pd.Index(classes).get_indexer(pd.Index(joined["diagnosis"])),
         vectors=np.ascontiguousarray(vectors[position], dtype=np.float32),
-        further=second_views(opinions, descriptions, joined["image_id"]),
+        further=further_views(opinions, descriptions, joined["image_id"]),
         context=patient_context(joined, context),
         evidence=joined["label_evidence"].fillna(UNKNOWN).to_numpy(dtype=str),
         split=split,
@@ -122,25 +122,29 @@ def align(
     )
 
 
-def second_views(opinions: pd.DataFrame, descriptions: Array, image_ids: pd.Series[str]) -> tuple[Array, ...]:
-    """Line up the second network's descriptions: none, or one (n, d) float32 of unit norm.
+def further_views(opinions: pd.DataFrame, descriptions: Array, image_ids: pd.Series[str]) -> tuple[Array, ...]:
+    """Line up the further networks' descriptions: of each (n, d) float32 of unit norm.
 
-    Its levels have scales of their own, so every number is standardised over the images first.
+    A network's levels have scales of their own, so every number is standardised over the images first.
 
     Raises:
-        UserError: the descriptions are by several networks, or lack an image.
+        UserError: the descriptions are by other networks from batch to batch, or lack an image.
 
     """
     if opinions.empty:
         return ()
-    networks = sorted(opinions["network"].unique())
+    named = sorted({tuple(networks) for networks in opinions["networks"]})
     position = pd.Index(opinions["image_id"]).get_indexer(pd.Index(image_ids))
-    if len(networks) > 1 or (position < 0).any():
-        raise UserError(f"data/opinions holds descriptions by {networks} of some images: run `dvc repro opinions`")
-    found = descriptions[position]
+    if len(named) > 1 or (position < 0).any():
+        raise UserError(f"data/opinions holds descriptions by {named} of some images: run `dvc repro opinions`")
+    cuts = np.cumsum(opinions["widths"].iloc[0])[:-1]
+    return tuple(_standardised(part) for part in np.split(descriptions[position], cuts, axis=1))
+
+
+def _standardised(found: Array) -> Array:
     found = (found - found.mean(axis=0)) / np.maximum(found.std(axis=0), 1e-6)
     norms = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
-    return (np.ascontiguousarray(found / norms, dtype=np.float32),)
+    return np.ascontiguousarray(found / norms, dtype=np.float32)
 
 
 def copy_edges(duplicates: pd.DataFrame, names: list[str]) -> list[tuple[str, str]]:

@@ -1,1 +1,1 @@
-"""Stage 5: what another network sees, as a second opinion on labels."""
+"""Stage 5: what further networks see, as more opinions on labels."""

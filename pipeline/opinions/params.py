@@ -10,8 +10,8 @@ from pipeline.core.engine import Engine
 from pipeline.core.params import Section, StageParams
 
 
-class SecondNetwork(Section):
-    """A network beside the encoder of `embed`; the more it differs, the more its opinion is worth.
+class Network(Section):
+    """A network beside the encoder of `embed`; the more it differs from others, the more its opinion is worth.
 
     backbone: a timm name.
     weights: a file in data/raw/weights/; `fetch weights` brings it.
@@ -26,17 +26,17 @@ class SecondNetwork(Section):
 class OpinionsParams(StageParams):
     """Params of every batch.
 
-    network: None: no second opinion, and an empty table.
+    networks: whose descriptions stand side by side; none: no further opinion, and an empty table.
     """
 
     keys: ClassVar = {
         "engine": "engine",
-        "network": "opinions.network",
+        "networks": "opinions.networks",
         "device": "opinions.device",
         "batch_size": "opinions.batch_size",
     }
 
     engine: Engine
-    network: SecondNetwork | None
+    networks: list[Network]
     device: Literal["auto", "cpu", "cuda"]
     batch_size: PositiveInt

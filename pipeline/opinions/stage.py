@@ -1,4 +1,4 @@
-"""Have another network look at every image, so that `label_noise` has a second opinion."""
+"""Have further networks look at every image, so that `label_noise` has more than one opinion."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pipeline.core.engine import map_shards
 from pipeline.core.errors import UserError
@@ -16,49 +17,50 @@ from pipeline.ingest.tables import Images
 from pipeline.learn.levels import describe_pictures
 from pipeline.learn.members import Device, build, prepare
 from pipeline.learn.weights import name_weights
-from pipeline.opinions.params import OpinionsParams, SecondNetwork
+from pipeline.opinions.params import Network, OpinionsParams
 from pipeline.opinions.tables import Opinions
 
 IMAGES_PER_TASK = 128
 
 
 def run(store: Store, params: OpinionsParams, instance: str) -> None:
-    """Read a batch's pixels, describe them in resumable pieces, write one description an image.
+    """Read a batch's pixels, let each network describe them in resumable pieces, write one description an image.
 
     Raises:
         UserError: the batch holds no image.
 
     """
     images = store.read(Images, instance)
-    if params.network is None:
-        nobody = images[["image_id"]].head(0).assign(network="")
-        store.write(Opinions, nobody, instance=instance, vectors={"description": np.zeros((0, 1), np.float32)})
-        return
-    if images.empty:
+    if params.networks and images.empty:
         raise UserError("the batch has no accepted image to describe: see its rejects, or remove it from batches")
-    chosen = params.network
-    weights = store.input(f"data/raw/weights/{chosen.weights}")
+    names, described = [], []
+    scratch = store.scratch(params, keep=f"opinions@{instance}") if params.networks else None
+    for number, network in enumerate(params.networks, 1):
+        weights = store.input(f"data/raw/weights/{network.weights}")
+        found = map_shards(
+            partial(describe, network=network, weights=weights, batch_size=params.batch_size, device=params.device),
+            store.pixels(images).pieces(IMAGES_PER_TASK),
+            label=f"opinion {number} of {len(params.networks)}",
+            engine=params.engine,
+            scratch=scratch,
+            workers=1,  # a network uses all cores by itself
+        )
+        described.append(np.concatenate(list(found)))
+        names.append(f"timm/{network.backbone}/{name_weights(weights)}/{network.side_pixels}")
 
-    described = map_shards(
-        partial(describe, network=chosen, weights=weights, batch_size=params.batch_size, device=params.device),
-        store.pixels(images).pieces(IMAGES_PER_TASK),
-        label="opinions",
-        engine=params.engine,
-        scratch=store.scratch(params, keep=f"opinions@{instance}"),
-        workers=1,  # a network uses all cores by itself
-    )
-
-    name = f"timm/{chosen.backbone}/{name_weights(weights)}/{chosen.side_pixels}"
+    rows = images[["image_id"]] if names else images[["image_id"]].head(0)
+    same = {"networks": names, "widths": [view.shape[1] for view in described]}  # of all rows
+    columns = {name: pd.Series([value] * len(rows), index=rows.index, dtype=object) for name, value in same.items()}
     store.write(
         Opinions,
-        images[["image_id"]].assign(network=name),
+        rows.assign(**columns),
         instance=instance,
-        vectors={"description": np.concatenate(list(described))},
+        vectors={"description": np.hstack(described) if described else np.zeros((0, 1), np.float32)},
     )
 
 
 def describe(
-    pixels: Pixels, *, network: SecondNetwork, weights: Path, batch_size: int, device: Device
+    pixels: Pixels, *, network: Network, weights: Path, batch_size: int, device: Device
 ) -> np.ndarray[Any, Any]:
     """Load the network and describe one piece.
 

@@ -29,14 +29,14 @@ def project(
     root: Path,
     *,
     members: dict[str, tuple[str, str | None]] | None = None,
-    second: dict[str, object] | None = None,
+    further: list[dict[str, object]] | None = None,
     **encoder: str,
 ) -> Path:
-    """Write params.yaml with an encoder, members given as (backbone, weights), and a network for second opinions."""
+    """Write params.yaml with an encoder, members given as (backbone, weights), and networks for further opinions."""
     tree: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
     packaged = {"library": "timm", "model": "test_resnet", "weights": "test_resnet.safetensors", "source": "package"}
     tree["embed"]["encoder"] = {**tree["embed"]["encoder"], **packaged, "side_pixels": None, **encoder}
-    tree["opinions"]["network"] = second
+    tree["opinions"]["networks"] = further or []
     entry = tree["train"]["members"][tree["members"][0]]
     made = {name: entry | {"backbone": b, "weights": w} for name, (b, w) in (members or {}).items()}
     tree["members"], tree["train"]["members"] = list(made) or ["none"], made or {"none": entry | {"weights": None}}
@@ -77,9 +77,9 @@ def test_a_packaged_file_is_checked_read_and_described(tmp_path: Path, monkeypat
     assert manifest == {"test_resnet.safetensors": entry}
 
 
-def test_the_second_network_is_fetched_too(tmp_path: Path) -> None:
-    second = {"backbone": "tf_efficientnet_lite0", "weights": "tf_efficientnet_lite0.safetensors", "side_pixels": 64}
-    found = weights.wanted_weights(read_tree(project(tmp_path, second=second) / "params.yaml"))
+def test_the_networks_of_further_opinions_are_fetched_too(tmp_path: Path) -> None:
+    network = {"backbone": "tf_efficientnet_lite0", "weights": "tf_efficientnet_lite0.safetensors", "side_pixels": 64}
+    found = weights.wanted_weights(read_tree(project(tmp_path, further=[network]) / "params.yaml"))
     assert [wanted.model for wanted in found] == ["test_resnet", "tf_efficientnet_lite0"]
 
 

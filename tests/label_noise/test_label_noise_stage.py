@@ -37,7 +37,7 @@ def project(root: Path) -> Store:
     store = ingest(root, dict.fromkeys((name[5:] for name in names), content), diagnosis=diagnosis)
     embeddings = pd.DataFrame({"image_id": names, "encoder": "drawn"})
     store.write(Embeddings, embeddings, instance="demo", vectors={"vector": vectors})
-    second_opinion(store, names[:0], vectors[:0])
+    further_opinions(store, names[:0], vectors[:0])
     groups = pd.DataFrame({"image_id": names, "duplicate_of": None, "group_id": names, "split": split})
     groups.loc[1, ["duplicate_of", "group_id"]] = names[0]
     store.write(Groups, groups)
@@ -54,9 +54,11 @@ def project(root: Path) -> Store:
     return store
 
 
-def second_opinion(store: Store, names: list[str], vectors: Array, network: str = "drawn") -> None:
-    opinions = pd.DataFrame({"image_id": names, "network": network})
-    store.write(Opinions, opinions, instance="demo", vectors={"description": 3 * vectors + 1})
+def further_opinions(store: Store, names: list[str], *views: Array) -> None:
+    same = {"networks": [f"drawn/{i}" for i in range(len(views))], "widths": [view.shape[1] for view in views]}
+    columns = {name: pd.Series([value] * len(names), dtype=object) for name, value in same.items()}
+    opinions = pd.DataFrame({"image_id": names, **columns})
+    store.write(Opinions, opinions, instance="demo", vectors={"description": 3 * np.hstack(views) + 1})
 
 
 def outputs(root: Path) -> dict[str, bytes]:
@@ -140,23 +142,25 @@ def test_classes_restrict_what_is_scored(tmp_path: Path) -> None:
     assert store.vectors(LabelScores, "probabilities").shape == (len(scores), 2)
 
 
+@pytest.mark.parametrize("networks", [1, 2])
 @pytest.mark.parametrize("encoders", ["pooled", "concatenated"])
-def test_a_second_opinion_changes_probabilities_and_nothing_of_what_is_near(
-    store: Store, tmp_path: Path, encoders: str
+def test_further_opinions_change_probabilities_and_nothing_of_what_is_near(
+    store: Store, tmp_path: Path, encoders: str, networks: int
 ) -> None:
     again = project(tmp_path)
     scores = store.read(LabelScores)
     seen = store.vectors(Embeddings, "vector", "demo")
-    second_opinion(again, scores["image_id"].tolist(), seen + np.random.default_rng(0).normal(0, 0.05, seen.shape))
+    noise = np.random.default_rng(0).normal(0, 0.05, seen.shape)
+    further_opinions(again, scores["image_id"].tolist(), *[seen + noise, (seen - noise)[:, 1:]][:networks])
     stage.run(again, params(**TREE | {"probe": TREE["probe"] | {"encoders": encoders}}))
     found = again.read(LabelScores)
     assert not np.allclose(found["error_probability"], scores["error_probability"], atol=1e-6)
     assert np.array_equal(found["off_topic"], scores["off_topic"])
 
 
-def test_a_second_opinion_on_some_images_only_is_refused(tmp_path: Path) -> None:
+def test_further_opinions_on_some_images_only_is_refused(tmp_path: Path) -> None:
     store = project(tmp_path)
-    second_opinion(store, ["demo:000"], np.ones((1, 4)))
+    further_opinions(store, ["demo:000"], np.ones((1, 4)))
     with pytest.raises(UserError, match="run `dvc repro opinions`"):
         stage.run(store, params(**TREE))
 
