@@ -10,6 +10,7 @@ import pandas as pd
 from cleanlab.filter import find_label_issues
 
 from pipeline.core.grouping import SPLITS
+from pipeline.label_noise.consensus import crowdlab
 from pipeline.label_noise.labelled import Array, Labelled
 from pipeline.label_noise.neighbours import nearest_of_class
 from pipeline.label_noise.params import LabelNoiseParams
@@ -52,6 +53,7 @@ def tabulate(
             "suggested": labelled.names(judgement.suggested),
             "self_confidence": cleanlab_score(labelled.given, beliefs.plain, method="self_confidence"),
             "normalized_margin": cleanlab_score(labelled.given, beliefs.plain, method="normalized_margin"),
+            "crowdlab": crowdlab(labelled, beliefs.plain),
             "error_probability": judgement.error_probability,
             "suspect": suspect,
             "reason": reason,

@@ -15,6 +15,12 @@ class LabelScores(Table):
         text("suggested", "the most probable diagnosis"),
         number("self_confidence", "cleanlab's: probability of the given diagnosis, 0 to 1"),
         number("normalized_margin", "cleanlab's: given minus best other, scaled to 0 to 1"),
+        number(
+            "crowdlab",
+            "cleanlab's CROWDLAB: quality of the given diagnosis beside those that the photograph's copies carry, 0 to "
+            "1; missing where there are none",
+            nullable=True,
+        ),
         number("error_probability", "that the given diagnosis is wrong, by the method in params, 0 to 1"),
         flag("suspect", "error_probability at or above the threshold, or a label conflict among copies"),
         text("reason", "why, in words"),

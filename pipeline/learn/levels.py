@@ -41,7 +41,9 @@ def describe_pictures(
     """
     module = network.module.eval().to(device)
     if not hasattr(module, "forward_intermediates"):
-        raise UserError(f"{network.backbone} shows no intermediate levels: choose another backbone in opinions.networks")
+        raise UserError(
+            f"{network.backbone} shows no intermediate levels: choose another backbone in opinions.networks"
+        )
     parts = []
     with torch.inference_mode():
         for start in range(0, len(pixels), batch_size):
