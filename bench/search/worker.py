@@ -18,9 +18,9 @@ import numpy as np
 from bench.search.drawn import FEATURES
 from pipeline.core.arrays import SharedArrays
 from pipeline.core.orientations import COUNT, IDENTITY
+from pipeline.dedup.candidates import nearest_embeddings
 from pipeline.dedup.hash_search import near_hashes
 from pipeline.dedup.pairs import distinct
-from pipeline.dedup.vector_search import nearest_embeddings
 from pipeline.dedup.votes import voted_pairs
 
 BLOCK = 2048

@@ -17,10 +17,10 @@ import pandas as pd
 from pipeline.core.arrays import SharedArrays
 from pipeline.core.engine import Engine
 from pipeline.core.orientations import COUNT, IDENTITY
+from pipeline.core.vector_search import searcher
 from pipeline.dedup.hash_search import near_hashes
 from pipeline.dedup.pairs import distinct
 from pipeline.dedup.params import Candidates
-from pipeline.dedup.vector_search import nearest_embeddings, searcher
 from pipeline.dedup.votes import voted_pairs
 from pipeline.dedup.whole import thumbnails, turned
 
@@ -66,6 +66,26 @@ def propose(
     if params.lesion_pairs:
         proposals["lesion"] = same_key(lesion_ids)
     return merge(proposals, phash)
+
+
+def nearest_embeddings(vectors: Array, *, neighbours: int) -> Array:
+    """Pair every image with its nearest by cosine, as `searcher` finds them; as `near_hashes`.
+
+    Args:
+        vectors: (images, dimensions) float32, unit norm.
+        neighbours: an image.
+
+    """
+    count = min(neighbours + 1, len(vectors))  # the image itself is among them
+    if count <= 1:
+        return np.zeros((0, 2), np.int64)
+    search = searcher(vectors)
+    found = []
+    for start, block in _blocks(vectors):
+        _, hits = search(block, count)
+        queries = np.repeat(np.arange(start, start + len(block)), count)
+        found.append(distinct(np.stack([queries, hits.ravel()], axis=1)[hits.ravel() >= 0]))
+    return distinct(np.concatenate(found))
 
 
 def nearest_thumbnails(tiny: Array, *, neighbours: int) -> Array:

@@ -1,4 +1,8 @@
-"""Nearest images in the space of embeddings, never of the same group; memory linear in the number of images."""
+"""Nearest images in the space of embeddings, never of the same group; memory linear in the number of images.
+
+Up to `vector_search.EXACT` references all are compared. Among more an index finds nearly all of the nearest, and a
+sample stands for all where only a share is asked for, so that time grows near-linearly.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core import vector_search
 from pipeline.label_noise.labelled import Labelled
 
 Array = np.ndarray[Any, Any]
 
 BLOCK = 512  # queries at a time
+SPARE = 8  # found more than asked for, since some are of the own group
 NONE = -1
 
 
@@ -38,7 +44,10 @@ def radius_in_train(labelled: Labelled, share: float) -> Array:
         (n,) distances 1 - cosine; 0 where other groups hold less than the share.
 
     """
-    references, group = labelled.vectors[labelled.voter], labelled.group[labelled.voter]
+    voters = np.flatnonzero(labelled.voter)
+    if len(voters) > vector_search.EXACT:
+        voters = np.sort(np.random.default_rng(0).choice(voters, vector_search.EXACT, replace=False))
+    references, group = labelled.vectors[voters], labelled.group[voters]
     rank = len(references) - max(1, round(share * len(references)))
     cosines = np.empty(len(labelled.vectors), np.float64)
     for start in range(0, len(cosines), BLOCK):
@@ -53,7 +62,7 @@ def radius_in_train(labelled: Labelled, share: float) -> Array:
 def nearest(
     queries: Array, references: Array, *, query_group: Array, reference_group: Array, count: int
 ) -> tuple[Array, Array]:
-    """Find the most similar references of other groups, exactly.
+    """Find the most similar references of other groups.
 
     Args:
         queries: (n, d) float32, unit norm.
@@ -72,6 +81,8 @@ def nearest(
     width = min(count, len(references))
     if width == 0:
         return found, cosines
+    if len(references) > vector_search.EXACT:
+        return _by_index(queries, references, query_group=query_group, reference_group=reference_group, count=count)
     for start in range(0, len(queries), BLOCK):
         rows = slice(start, start + BLOCK)
         similar = queries[rows] @ references.T
@@ -111,3 +122,26 @@ def nearest_of_class(
         for row, line in zip(rows, positions, strict=True):
             found[row] = [int(shown[p]) for p in line if p != NONE]
     return found
+
+
+def _by_index(
+    queries: Array, references: Array, *, query_group: Array, reference_group: Array, count: int
+) -> tuple[Array, Array]:
+    """Find likewise among many; a query of whose hits too many are of its own group is compared with all."""
+    search = vector_search.searcher(references)
+    found = np.full((len(queries), count), NONE)
+    cosines = np.full((len(queries), count), -np.inf, np.float32)
+    for start in range(0, len(queries), BLOCK):
+        rows = slice(start, start + BLOCK)
+        similar, hits = search(np.ascontiguousarray(queries[rows]), count + SPARE)
+        own = (hits < 0) | (query_group[rows, None] == reference_group[hits])
+        order = np.argsort(own, axis=1, kind="stable")[:, :count]  # others first, the nearest before
+        found[rows] = np.take_along_axis(hits, order, axis=1)
+        cosines[rows] = np.take_along_axis(similar, order, axis=1)
+        for row in np.flatnonzero((~own).sum(axis=1) < count) + start:
+            exact = references @ queries[row]
+            exact[reference_group == query_group[row]] = -np.inf
+            best = np.argsort(-exact, kind="stable")[:count]
+            cosines[row] = exact[best]
+            found[row] = np.where(np.isfinite(exact[best]), best, NONE)
+    return found, cosines

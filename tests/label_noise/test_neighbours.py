@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from pipeline.label_noise.neighbours import NONE, nearest, nearest_of_class
+from pipeline.core import vector_search
+from pipeline.label_noise.neighbours import NONE, nearest, nearest_of_class, radius_in_train
 from tests.label_noise.planted import world
 
 LABELLED = world(4, lesions=500).labelled
@@ -52,3 +54,45 @@ def test_a_class_without_references_has_no_examples() -> None:
         count=3,
     )
     assert found == [[], [2], [1]]
+
+
+@pytest.fixture
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Index from 300 vectors on, in cells of 16, of which 8 are probed."""
+    for name, value in (("EXACT", 300), ("CELL", 16), ("PROBES", 8)):
+        monkeypatch.setattr(vector_search, name, value)
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_among_many_nearly_all_neighbours_are_found_and_none_of_the_own_group() -> None:
+    vectors, group = LABELLED.vectors, LABELLED.group
+    found, cosines = nearest(vectors, vectors, query_group=group, reference_group=group, count=4)
+    assert (group[found] != group[:, None]).all()
+    similar = vectors @ vectors.T
+    assert np.abs(np.take_along_axis(similar, found, axis=1) - cosines).max() < 0.002
+    similar[group[:, None] == group] = -np.inf
+    exact = np.argsort(-similar, axis=1)[:, :4]
+    assert np.mean([len(set(a) & set(b)) / 4 for a, b in zip(exact.tolist(), found.tolist(), strict=True)]) > 0.9
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_a_large_group_hides_no_neighbour_and_there_may_be_none() -> None:
+    vectors = LABELLED.vectors[:400]
+    group = np.where(np.arange(400) < 395, 0, np.arange(400))
+    found, _ = nearest(vectors, vectors, query_group=group, reference_group=group, count=3)
+    similar = vectors[:395] @ vectors[395:].T
+    assert np.array_equal(found[:395], 395 + np.argsort(-similar, axis=1, kind="stable")[:, :3])
+    alone, cosines = nearest(
+        vectors, vectors, query_group=np.zeros(400, int), reference_group=np.zeros(400, int), count=2
+    )
+    assert (alone == NONE).all()
+    assert np.isneginf(cosines).all()
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_a_sample_of_train_tells_how_far_a_share_of_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampled = radius_in_train(LABELLED, 0.1)
+    monkeypatch.setattr(vector_search, "EXACT", 10_000)
+    exact = radius_in_train(LABELLED, 0.1)
+    assert np.corrcoef(sampled, exact)[0, 1] > 0.95
+    assert np.median(np.abs(sampled - exact)) < 0.05 * np.median(exact)

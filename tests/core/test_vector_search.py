@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.dedup import vector_search
-from pipeline.dedup.vector_search import nearest_embeddings, searcher
+from pipeline.core import vector_search
+from pipeline.core.vector_search import searcher
+from pipeline.dedup.candidates import nearest_embeddings
 
 Array = np.ndarray[Any, Any]
 

@@ -16,48 +16,23 @@ import faiss
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.dedup.pairs import distinct
-
 EXACT = 20_000  # vectors up to which all are compared: seconds, and an index would take as long to make
 CELL = 256  # vectors
 PROBES = 128  # cells
 AXES = 64
 RANKED = 10  # times as many as are asked for
 TRAINING_POINTS = 40  # of a cell
-BLOCK = 8192  # vectors sought at once: bounds the memory
+BLOCK = 8192  # vectors added at once: bounds the memory
 
 Array = np.ndarray[Any, Any]
 Search = Callable[[Array, int], tuple[Array, Array]]
-
-
-def nearest_embeddings(vectors: Array, *, neighbours: int) -> Array:
-    """Pair every image with its nearest by cosine; exact for up to EXACT images.
-
-    Args:
-        vectors: (images, dimensions) float32, unit norm.
-        neighbours: an image.
-
-    Returns:
-        (pairs, 2) positions, the smaller first, sorted.
-
-    """
-    count = min(neighbours, len(vectors) - 1)
-    if count < 1:
-        return np.zeros((0, 2), np.int64)
-    search = searcher(vectors)
-    found = []
-    for start in range(0, len(vectors), BLOCK):
-        _, hits = search(vectors[start : start + BLOCK], count + 1)  # the image itself is among them
-        queries = np.repeat(np.arange(start, start + len(hits)), count + 1)
-        found.append(distinct(np.stack([queries, hits.ravel()], axis=1)[hits.ravel() >= 0]))
-    return distinct(np.concatenate(found))
 
 
 def searcher(vectors: Array) -> Search:
     """Index vectors.
 
     Args:
-        vectors: (images, dimensions) float32, unit norm.
+        vectors: (n, dimensions) float32, unit norm.
 
     Returns:
         a function that takes (queries, dimensions) vectors of unit norm and how many to find of each, and returns
