@@ -28,10 +28,10 @@ from pipeline.core.engine import Engine, map_shards
 from pipeline.dedup.features import mirror
 from pipeline.dedup.pairs import distinct
 
-LISTS_PER_ROOT = 2  # inverted lists by the root of the number of details
+LISTS_PER_ROOT = 1  # inverted lists by the root of the number of details
 TRAINING_POINTS = 40  # by list
 ITERATIONS = 6  # of k-means
-PROBES = 8
+PROBES = 6  # lists that are looked through
 CODED = 4  # numbers of a descriptor that share a code of 4 bits
 RANKED = 4  # times as many as vote
 NEAREST = 6  # details that one detail votes for
