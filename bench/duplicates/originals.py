@@ -23,6 +23,7 @@ from bench.duplicates.finders import ours
 from bench.duplicates.profile import Profile
 from bench.duplicates.sources import Picture
 from pipeline.core.errors import UserError
+from pipeline.core.grouping import components
 
 SAME, DIFFERENT = ("same", "copy", "same_lesion", "neighbours", "unsure"), ("different",)
 COLUMNS = ("a", "b", "relation", "evidence", "correlation", "inliers")
@@ -64,7 +65,7 @@ def read_verdicts(paths: Iterable[Path]) -> dict[frozenset[str], str]:
 def distinct(
     pool: Sequence[Picture], *, same: tuple[str, ...], verdicts: Verdicts, profile: Profile, cache: Path, seed: int
 ) -> Distinct:
-    """Leave one of each set of pictures that are copies of each other.
+    """Leave one of each set of pictures that are copies of each other, or of others in between.
 
     Args:
         pool: candidates for originals.
@@ -104,13 +105,12 @@ def _found(pool: Sequence[Picture], profile: Profile, cache: Path, seed: int) ->
 
 
 def _one_of_each(pool: Sequence[Picture], bonds: Iterable[tuple[str, str]]) -> list[Picture]:
-    """Keep a picture unless one that it is bound to is kept already."""
-    neighbours: dict[str, set[str]] = {}
-    for a, b in bonds:
-        neighbours.setdefault(a, set()).add(b)
-        neighbours.setdefault(b, set()).add(a)
-    kept: dict[str, Picture] = {}
-    for picture in pool:
-        if not neighbours.get(picture.source_id, set()) & kept.keys():
-            kept[picture.source_id] = picture
-    return list(kept.values())
+    """Keep the first picture of each set that bonds join, directly or by others.
+
+    Bonds are not complete: of two pictures with equal pixels only one may be bound to a third.
+    """
+    sets = components([picture.source_id for picture in pool], bonds)
+    first: dict[str, Picture] = {}
+    for picture, name in zip(pool, sets, strict=True):
+        first.setdefault(name, picture)
+    return list(first.values())

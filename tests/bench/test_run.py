@@ -68,6 +68,7 @@ def test_real_copies_among_the_originals_are_taken_out_and_people_have_the_last_
     pool = [Picture(str(i), jpeg(lesion(i))) for i in range(6)]
     pool += [Picture("same pixels", png(np.array(lesion(7)))), Picture("same pixels again", png(np.array(lesion(7))))]
     pool += [Picture("again 0", jpeg(lesion(0), 40)), Picture("again 1", jpeg(lesion(1), 40))]
+    pool += [Picture("same pixels, small", jpeg(lesion(7), 60))]  # bound to one of the two, and so to both
     (tmp_path / "judged.csv").write_text("a,b,verdict\nbatch:1,batch:again 1,different\n4,5,unsure\n", "utf-8")
     verdicts = read_verdicts([tmp_path / "judged.csv"])
     found = distinct(
@@ -80,7 +81,7 @@ def test_real_copies_among_the_originals_are_taken_out_and_people_have_the_last_
     )
     kept = [picture.source_id for picture in found.pictures]
     assert kept == ["0", "1", "2", "3", "4", "same pixels", "again 1"]
-    assert found.pairs["same"].sum() == 2
+    assert found.pairs["same"].sum() >= 3
     assert (found.pairs["verdict"] == "different").sum() == 1
 
 
