@@ -112,6 +112,8 @@ def align_whole(
 def _detail(a: Array, b: Array, warp: Array) -> float:
     moved = cv2.warpAffine(a, warp, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     inside = cv2.warpAffine(np.ones_like(a), warp, (SIDE, SIDE), flags=cv2.INTER_NEAREST) > 0
+    if not inside.any():
+        return 0.0
     x, y = (band_pass(image, BAND)[inside] for image in (moved, b))
     return float(np.corrcoef(x, y)[0, 1]) if min(x.std(), y.std()) > 0 else 0.0
 

@@ -63,7 +63,8 @@ def test_removed_copies_do_not_vote_but_are_held_out_with_their_group() -> None:
     alone = np.setdiff1d(
         np.arange(count), np.flatnonzero(np.isin(copied.labelled.lesion, copied.labelled.lesion[originals]))
     )
-    assert np.array_equal(before.plain[alone], after.plain[alone])
+    # All but equal: a product of other shapes may round otherwise.
+    assert np.allclose(before.plain[alone], after.plain[alone], rtol=0, atol=1e-6)
 
 
 def test_images_of_a_lesion_share_one_belief() -> None:
