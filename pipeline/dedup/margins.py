@@ -125,7 +125,7 @@ def _surfaces(grey: Array) -> Array:
     around = np.ones((SURFACE_REACH, SURFACE_REACH), np.uint8)
     ranges = cv2.dilate(grey, around) - cv2.erode(grey, around)
     least = SURFACE_MIN_SHARE * grey.size
-    if np.count_nonzero(ranges <= PLAIN_RANGE) < least:  # as in nearly all pictures
+    if np.count_nonzero(ranges <= PLAIN_RANGE) < least:  # hardly a plain place: nothing is drawn here
         return found
     for level in _edge_levels(grey):
         flat = cv2.inRange(grey, max(0, level - SURFACE_LEVELS), min(255, level + SURFACE_LEVELS))
