@@ -20,7 +20,8 @@ class Probe(Section):
     context_weight: of the patient's context beside them.
     landmarks: of the Gaussian kernel, chosen among train; 0: a straight probe.
     curvature: of the kernel, which is exp(-curvature) at the median distance.
-    c: inverse L2 strength, for as many features of mean variance 1 as there are components.
+    c: inverse L2 strengths, for as many features of mean variance 1 as there are components. Of several the one is
+        taken, for each fold and encoder, that does best on groups held out within what the fold's probe learns from.
     """
 
     folds: int = Field(ge=2)
@@ -30,7 +31,7 @@ class Probe(Section):
     context_weight: float = Field(ge=0)
     landmarks: NonNegativeInt
     curvature: PositiveFloat
-    c: PositiveFloat
+    c: list[PositiveFloat] = Field(min_length=1)
     seed: NonNegativeInt
 
 

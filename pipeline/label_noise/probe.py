@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
+from sklearn.model_selection import GroupKFold
 
 from pipeline.label_noise.features import FeatureMap, fit_map
 from pipeline.label_noise.labelled import Array
@@ -22,6 +23,8 @@ GRADIENT_TOLERANCE = 1e-3
 MAX_ITERATIONS = 300
 CURVATURE = 0.1  # of the loss, a typical p (1 - p): scales the coordinates so that few iterations are needed
 CONSTANT = 3.0  # the input that carries the intercept, likewise
+CHOOSING_FOLDS = 3  # within what a probe learns from, to choose its strength
+SMALLEST = 1e-12  # probability, so that one label cannot decide
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class FittedProbe:
 
 
 def fit_probe(
-    vectors: Array, context: Array, given: Array, *, count: Array, classes: int, params: Probe, noise: Noise
+    vectors: Array, context: Array, given: Array, *, count: Array, classes: int, c: float, params: Probe, noise: Noise
 ) -> FittedProbe:
     """Fit features, weights and noise matrix.
 
@@ -59,14 +62,15 @@ def fit_probe(
         given: (n,) class numbers.
         count: (n,) weight in the noise matrix: 1 / images of the lesion, so that a lesion counts once.
         classes: how many there are, seen here or not.
-        params: features and regularisation.
+        c: inverse L2 strength, one of `params.c`.
+        params: features.
         noise: how to estimate the noise matrix.
 
     """
     features = fit_map(vectors, context, params)
     seen, codes = np.unique(given, return_inverse=True)
-    inputs, scale = _scaled(features.apply(vectors, context), params.c)
-    penalty = 1 / (params.c * len(given))
+    inputs, scale = _scaled(features.apply(vectors, context), c)
+    penalty = 1 / (c * len(given))
     weights = np.zeros((len(seen), inputs.shape[1]))
     plain = weights = _descend(weights, inputs, scale, codes=codes, matrix=np.eye(len(seen)), penalty=penalty)
     matrix = uniform_noise(len(seen), noise.start)
@@ -79,6 +83,39 @@ def fit_probe(
     whole[np.ix_(seen, seen)] = matrix
     spread = [_spread(found * scale, seen, classes) for found in (plain, weights)]
     return FittedProbe(features, spread[0], spread[1], whole)
+
+
+def choose_strength(vectors: Array, context: Array, given: Array, *, group: Array, params: Probe) -> float:
+    """Choose among `params.c` the one whose plain probes are least surprised by labels of groups that they never saw.
+
+    Args:
+        vectors: (n, d) float32.
+        context: (n, numbers) float32.
+        given: (n,) class numbers.
+        group: (n,) numbers: what is held out together.
+        params: features and strengths; a single one needs no look.
+
+    """
+    folds = min(CHOOSING_FOLDS, len(np.unique(group)))
+    if len(params.c) == 1 or folds < 2:  # noqa: PLR2004 - one to learn from, one to be surprised by
+        return params.c[0]
+    strengths = sorted(params.c)
+    surprise = np.zeros(len(strengths))
+    for learn, held in GroupKFold(folds).split(vectors, groups=group):
+        features = fit_map(vectors[learn], context[learn], params)
+        learnt, shown = (features.apply(vectors[rows], context[rows]) for rows in (learn, held))
+        seen, codes = np.unique(given[learn], return_inverse=True)
+        known = np.isin(given[held], seen)
+        places = np.searchsorted(seen, given[held][known])
+        weights = np.zeros((len(seen), learnt.shape[1] + 1))
+        for i, c in enumerate(strengths):
+            inputs, scale = _scaled(learnt, c)
+            penalty = 1 / (c * len(learn))
+            start = weights / scale  # of the strength before, in the coordinates of this one
+            weights = scale * _descend(start, inputs, scale, codes=codes, matrix=np.eye(len(seen)), penalty=penalty)
+            chances = softmax(shown[known] @ weights[:, :-1].T + weights[:, -1])[np.arange(len(places)), places]
+            surprise[i] -= np.log(np.maximum(chances, SMALLEST)).sum()
+    return strengths[int(surprise.argmin())]
 
 
 def estimate_noise(beliefs: Array, given: Array, *, count: Array, prior: float) -> Array:

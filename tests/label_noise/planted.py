@@ -28,7 +28,7 @@ TREE: dict[str, Any] = {
         "context_weight": 0.5,
         "landmarks": 0,
         "curvature": 0.5,
-        "c": 0.1,
+        "c": [0.1],
         "seed": 0,
     },
     "noise": {"start": 0.1, "rounds": 3, "prior_lesions": 20.0, "doubt": 0.2},

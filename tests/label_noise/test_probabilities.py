@@ -30,14 +30,14 @@ def test_labels_outside_train_change_no_belief_and_no_score_in_train() -> None:
         assert np.array_equal(before, after)
 
 
-def test_no_probe_that_judges_a_group_saw_its_labels() -> None:
-    labelled = SMALL.labelled
-    folds = assign_folds(labelled, PARAMS.probe)
+@pytest.mark.parametrize("strengths", [[0.1], [0.003, 0.1, 3.0]])
+def test_no_probe_that_judges_a_group_saw_its_labels(strengths: list[float]) -> None:
+    labelled, probe = SMALL.labelled, PARAMS.probe.model_copy(update={"c": strengths})
+    folds = assign_folds(labelled, probe)
     held = (folds[0] == 2) & labelled.voter
     lied = replace(labelled, given=np.where(held, (labelled.given + 1) % len(CLASSES), labelled.given))
     before, after = (
-        np.stack(out_of_fold(one, one.vectors, folds, params=PARAMS.probe, noise=PARAMS.noise))
-        for one in (labelled, lied)
+        np.stack(out_of_fold(one, one.vectors, folds, params=probe, noise=PARAMS.noise)) for one in (labelled, lied)
     )
     seen = labelled.voter & ~held
     assert np.array_equal(before[:, held], after[:, held])
