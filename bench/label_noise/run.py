@@ -18,7 +18,7 @@ from bench.label_noise.planting import Planted, plant
 from pipeline.label_noise.labelled import Labelled
 from pipeline.label_noise.params import LabelNoiseParams
 from pipeline.label_noise.probabilities import Beliefs, believe, lesion_shares
-from pipeline.label_noise.probe import choose_strength, fit_probe
+from pipeline.label_noise.probe import fit_probe
 from pipeline.label_noise.suspects import NOBODY, judge
 
 Array = np.ndarray[Any, Any]
@@ -112,12 +112,13 @@ def having_seen_all(labelled: Labelled, params: LabelNoiseParams) -> Array:
     """Ask probes that learnt from every image, the mean over encoders: (n, classes)."""
     shown = []
     for vectors in labelled.views:
-        rows = (vectors, labelled.context, labelled.given)
         probe = fit_probe(
-            *rows,
+            vectors,
+            labelled.context,
+            labelled.given,
+            group=labelled.group,
             count=lesion_shares(labelled),
             classes=len(labelled.classes),
-            c=choose_strength(*rows, group=labelled.group, params=params.probe),
             params=params.probe,
             noise=params.noise.model_copy(update={"rounds": 0}),
         )

@@ -19,7 +19,7 @@ from pipeline.core.errors import UserError
 from pipeline.label_noise.calibration import calibrate, pool
 from pipeline.label_noise.labelled import Labelled, by_lesion
 from pipeline.label_noise.params import Noise, Probe
-from pipeline.label_noise.probe import choose_strength, fit_probe, uniform_noise
+from pipeline.label_noise.probe import fit_probe, uniform_noise
 
 Array = np.ndarray[Any, Any]
 
@@ -120,9 +120,16 @@ def out_of_fold(
     for held_by in folds:
         for fold in range(held_by.max() + 1):
             learn, judge = labelled.voter & (held_by != fold), (held_by == fold) | (held_by == EVERY_PROBE)
-            rows = (vectors[learn], labelled.context[learn], labelled.given[learn])
-            c = choose_strength(*rows, group=labelled.group[learn], params=params)
-            probe = fit_probe(*rows, count=count[learn], classes=shape[1], c=c, params=params, noise=noise)
+            probe = fit_probe(
+                vectors[learn],
+                labelled.context[learn],
+                labelled.given[learn],
+                group=labelled.group[learn],
+                count=count[learn],
+                classes=shape[1],
+                params=params,
+                noise=noise,
+            )
             shown = probe.predict(vectors[judge], labelled.context[judge])
             plain[judge] += shown[0]
             corrected[judge] += shown[1]

@@ -8,6 +8,7 @@ in, so what a fold holds out has no say, neither directly nor through other imag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,24 +53,34 @@ class FittedProbe:
 
 
 def fit_probe(
-    vectors: Array, context: Array, given: Array, *, count: Array, classes: int, c: float, params: Probe, noise: Noise
+    vectors: Array,
+    context: Array,
+    given: Array,
+    *,
+    group: Array,
+    count: Array,
+    classes: int,
+    params: Probe,
+    noise: Noise,
 ) -> FittedProbe:
-    """Fit features, weights and noise matrix.
+    """Fit features, choose a strength, fit weights and noise matrix.
 
     Args:
         vectors: (n, d) float32.
         context: (n, numbers) float32.
         given: (n,) class numbers.
+        group: (n,) numbers: what is held out together to choose a strength.
         count: (n,) weight in the noise matrix: 1 / images of the lesion, so that a lesion counts once.
         classes: how many there are, seen here or not.
-        c: inverse L2 strength, one of `params.c`.
-        params: features.
+        params: features and regularisation.
         noise: how to estimate the noise matrix.
 
     """
     features = fit_map(vectors, context, params)
     seen, codes = np.unique(given, return_inverse=True)
-    inputs, scale = _scaled(features.apply(vectors, context), c)
+    shown = features.apply(vectors, context)
+    c = choose_strength(shown, given, group=group, strengths=params.c)
+    inputs, scale = _scaled(shown, c)
     penalty = 1 / (c * len(given))
     weights = np.zeros((len(seen), inputs.shape[1]))
     plain = weights = _descend(weights, inputs, scale, codes=codes, matrix=np.eye(len(seen)), penalty=penalty)
@@ -85,37 +96,35 @@ def fit_probe(
     return FittedProbe(features, spread[0], spread[1], whole)
 
 
-def choose_strength(vectors: Array, context: Array, given: Array, *, group: Array, params: Probe) -> float:
-    """Choose among `params.c` the one whose plain probes are least surprised by labels of groups that they never saw.
+def choose_strength(features: Array, given: Array, *, group: Array, strengths: Sequence[float]) -> float:
+    """Choose the strength whose plain probes are least surprised by labels of groups that they never saw.
 
     Args:
-        vectors: (n, d) float32.
-        context: (n, numbers) float32.
+        features: (n, f) float32, from a map that knows no label.
         given: (n,) class numbers.
         group: (n,) numbers: what is held out together.
-        params: features and strengths; a single one needs no look.
+        strengths: a single one needs no look.
 
     """
     folds = min(CHOOSING_FOLDS, len(np.unique(group)))
-    if len(params.c) == 1 or folds < 2:  # noqa: PLR2004 - one to learn from, one to be surprised by
-        return params.c[0]
-    strengths = sorted(params.c)
-    surprise = np.zeros(len(strengths))
-    for learn, held in GroupKFold(folds).split(vectors, groups=group):
-        features = fit_map(vectors[learn], context[learn], params)
-        learnt, shown = (features.apply(vectors[rows], context[rows]) for rows in (learn, held))
+    if len(strengths) == 1 or folds < 2:  # noqa: PLR2004 - one to learn from, one to be surprised by
+        return strengths[0]
+    rising = sorted(strengths)
+    surprise = np.zeros(len(rising))
+    for learn, held in GroupKFold(folds).split(features, groups=group):
         seen, codes = np.unique(given[learn], return_inverse=True)
-        known = np.isin(given[held], seen)
-        places = np.searchsorted(seen, given[held][known])
-        weights = np.zeros((len(seen), learnt.shape[1] + 1))
-        for i, c in enumerate(strengths):
-            inputs, scale = _scaled(learnt, c)
+        known = held[np.isin(given[held], seen)]
+        places = np.searchsorted(seen, given[known])
+        weights = np.zeros((len(seen), features.shape[1] + 1))
+        for i, c in enumerate(rising):
+            inputs, scale = _scaled(features[learn], c)
             penalty = 1 / (c * len(learn))
             start = weights / scale  # of the strength before, in the coordinates of this one
             weights = scale * _descend(start, inputs, scale, codes=codes, matrix=np.eye(len(seen)), penalty=penalty)
-            chances = softmax(shown[known] @ weights[:, :-1].T + weights[:, -1])[np.arange(len(places)), places]
+            scores = features[known] @ weights[:, :-1].T + weights[:, -1]
+            chances = softmax(scores)[np.arange(len(known)), places]
             surprise[i] -= np.log(np.maximum(chances, SMALLEST)).sum()
-    return strengths[int(surprise.argmin())]
+    return rising[int(surprise.argmin())]
 
 
 def estimate_noise(beliefs: Array, given: Array, *, count: Array, prior: float) -> Array:

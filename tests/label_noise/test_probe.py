@@ -14,8 +14,16 @@ NOISE = Noise(start=0.1, rounds=5, prior_lesions=20.0, doubt=0.2)
 def fit(vectors: Array, given: Array, *, context: Array | None = None, landmarks: int = 0) -> FittedProbe:
     probe = Probe.model_validate(params().probe.model_dump() | {"components": 64, "landmarks": landmarks})
     context = nothing(vectors) if context is None else context
+    each = np.arange(len(given))
     return fit_probe(
-        vectors, context, given, count=np.ones(len(given)), classes=len(CLASSES), c=0.1, params=probe, noise=NOISE
+        vectors,
+        context,
+        given,
+        group=each,
+        count=np.ones(len(given)),
+        classes=len(CLASSES),
+        params=probe,
+        noise=NOISE,
     )
 
 
@@ -85,32 +93,27 @@ def test_uniform_noise_is_spread_over_the_other_classes() -> None:
     assert np.allclose(uniform_noise(3, 0.2), [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
 
 
-def strength(vectors: Array, given: Array, group: Array, candidates: list[float]) -> float:
-    probe = Probe.model_validate(params().probe.model_dump() | {"c": candidates})
-    return choose_strength(vectors, nothing(vectors), given, group=group, params=probe)
-
-
 def test_the_strength_is_chosen_that_fits_groups_never_seen() -> None:
     labelled = mislabel(world(5, lesions=600), "uniform", rate=0.1, seed=5).labelled
     train, fresh = labelled.voter, ~labelled.voter
     candidates = [1e-6, 1e-3, 0.1, 1e3]
-    chosen = strength(labelled.vectors[train], labelled.given[train], labelled.group[train], candidates[::-1])
     surprise = {}
-    for c in candidates:
+    for strengths in [candidates[::-1], *([c] for c in candidates)]:
         probe = fit_probe(
             labelled.vectors[train],
             labelled.context[train],
             labelled.given[train],
+            group=labelled.group[train],
             count=np.ones(int(train.sum())),
             classes=len(CLASSES),
-            c=c,
-            params=params().probe,
+            params=params().probe.model_copy(update={"c": strengths}),
             noise=NOISE,
         )
         shown, _ = probe.predict(labelled.vectors[fresh], labelled.context[fresh])
-        surprise[c] = -np.log(shown[np.arange(len(shown)), labelled.given[fresh]]).mean()
-    assert surprise[chosen] < min(surprise.values()) + 0.02
-    assert max(surprise.values()) > surprise[chosen] + 0.2
+        surprise[len(strengths), strengths[0]] = -np.log(shown[np.arange(len(shown)), labelled.given[fresh]]).mean()
+    chosen = surprise.pop((len(candidates), candidates[-1]))
+    assert chosen < min(surprise.values()) + 0.02
+    assert max(surprise.values()) > chosen + 0.2
 
 
 def test_a_strength_that_only_learns_groups_by_heart_is_not_chosen() -> None:
@@ -119,12 +122,13 @@ def test_a_strength_that_only_learns_groups_by_heart_is_not_chosen() -> None:
     group = np.repeat(np.arange(60), 10)
     vectors = (rng.normal(0, 1, (60, 20))[group] + rng.normal(0, 0.01, (600, 20))).astype(np.float32)
     given = rng.integers(0, 2, 60)[group]
-    assert strength(vectors, given, group, [1e-4, 1e4]) == 1e-4
-    assert strength(vectors, given, np.arange(600), [1e-4, 1e4]) == 1e4
+    assert choose_strength(vectors, given, group=group, strengths=[1e-4, 1e4]) == 1e-4
+    assert choose_strength(vectors, given, group=np.arange(600), strengths=[1e-4, 1e4]) == 1e4
 
 
 def test_a_single_strength_a_single_group_and_a_single_class_need_no_choice() -> None:
     vectors, group = np.eye(4, dtype=np.float32), np.arange(4)
-    assert strength(vectors, np.array([0, 1, 0, 1]), group, [0.3]) == 0.3
-    assert strength(vectors, np.array([0, 1, 0, 1]), np.zeros(4, int), [0.3, 0.4]) == 0.3
-    assert strength(vectors, np.zeros(4, int), group, [0.4, 0.3]) == 0.3
+    two = np.array([0, 1, 0, 1])
+    assert choose_strength(vectors, two, group=group, strengths=[0.3]) == 0.3
+    assert choose_strength(vectors, two, group=np.zeros(4, int), strengths=[0.3, 0.4]) == 0.3
+    assert choose_strength(vectors, np.zeros(4, int), group=group, strengths=[0.4, 0.3]) == 0.3
