@@ -187,7 +187,7 @@ def false_merges(ours: pd.DataFrame, lesions: Lesions, verdicts: Verdicts) -> di
     looked = ours[alike]
     wrong = label(looked, lesions, verdicts) == "false"
     report: dict[str, Any] = {"pairs": len(looked)}
-    for relation in ("copy", "same_lesion"):
+    for relation in PROVEN:
         count = int((wrong & (looked["relation"] == relation).to_numpy()).sum())
         interval = [round(end, DIGITS) for end in exact_interval(count, len(looked))]
         report[relation] = {"false": count, "rate_interval": interval}
@@ -247,7 +247,7 @@ def _ours(proven: pd.DataFrame, states: Array) -> dict[str, dict[str, int]]:
     kinds = ("joined", "judged", "false")
     return {
         relation: {kind: int(((proven["relation"] == relation).to_numpy() & (states == kind)).sum()) for kind in kinds}
-        for relation in ("copy", "same_lesion")
+        for relation in PROVEN
     }
 
 

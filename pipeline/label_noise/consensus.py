@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from cleanlab.multiannotator import get_label_quality_multiannotator
 
 from pipeline.label_noise.labelled import Labelled
@@ -62,13 +63,9 @@ def annotators(image_ids: Array, photograph: Array) -> Array:
         photograph: (n,) numbers.
 
     """
-    batch = np.unique([image_id.partition(":")[0] for image_id in image_ids], return_inverse=True)[1]
-    order = np.lexsort([np.arange(len(batch)), batch, photograph])
-    starts = np.flatnonzero(np.diff(batch[order], prepend=-1) | np.diff(photograph[order], prepend=-1))
-    place = np.empty(len(batch), np.int64)
-    place[order] = np.arange(len(batch)) - np.repeat(starts, np.diff(np.append(starts, len(batch))))
-    numbers: Array = np.unique(np.column_stack([batch, place]), axis=0, return_inverse=True)[1]
-    return numbers.ravel()
+    copies = pd.DataFrame({"batch": [name.partition(":")[0] for name in image_ids], "photograph": photograph})
+    copies["place"] = copies.groupby(["batch", "photograph"]).cumcount()
+    return copies.groupby(["batch", "place"]).ngroup().to_numpy()
 
 
 @contextmanager

@@ -76,24 +76,8 @@ def nearest(
         both (n, count).
 
     """
-    found = np.full((len(queries), count), NONE)
-    cosines = np.full((len(queries), count), -np.inf, np.float32)
-    width = min(count, len(references))
-    if width == 0:
-        return found, cosines
-    if len(references) > vector_search.EXACT:
-        return _by_index(queries, references, query_group=query_group, reference_group=reference_group, count=count)
-    for start in range(0, len(queries), BLOCK):
-        rows = slice(start, start + BLOCK)
-        similar = queries[rows] @ references.T
-        similar[query_group[rows, None] == reference_group] = -np.inf
-        top = np.argpartition(similar, -width, axis=1)[:, -width:]
-        top.sort(axis=1)  # so that ties go to the first
-        values = np.take_along_axis(similar, top, axis=1)
-        order = np.argsort(-values, axis=1, kind="stable")
-        cosines[rows, :width] = np.take_along_axis(values, order, axis=1)
-        found[rows, :width] = np.where(np.isfinite(cosines[rows, :width]), np.take_along_axis(top, order, axis=1), NONE)
-    return found, cosines
+    find = _by_index if len(references) > vector_search.EXACT else _exactly
+    return find(queries, references, query_group=query_group, reference_group=reference_group, count=count)
 
 
 def nearest_of_class(
@@ -124,6 +108,28 @@ def nearest_of_class(
     return found
 
 
+def _exactly(
+    queries: Array, references: Array, *, query_group: Array, reference_group: Array, count: int
+) -> tuple[Array, Array]:
+    """Compare all with all."""
+    found = np.full((len(queries), count), NONE)
+    cosines = np.full((len(queries), count), -np.inf, np.float32)
+    width = min(count, len(references))
+    if width == 0:
+        return found, cosines
+    for start in range(0, len(queries), BLOCK):
+        rows = slice(start, start + BLOCK)
+        similar = queries[rows] @ references.T
+        similar[query_group[rows, None] == reference_group] = -np.inf
+        top = np.argpartition(similar, -width, axis=1)[:, -width:]
+        top.sort(axis=1)  # so that ties go to the first
+        values = np.take_along_axis(similar, top, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        cosines[rows, :width] = np.take_along_axis(values, order, axis=1)
+        found[rows, :width] = np.where(np.isfinite(cosines[rows, :width]), np.take_along_axis(top, order, axis=1), NONE)
+    return found, cosines
+
+
 def _by_index(
     queries: Array, references: Array, *, query_group: Array, reference_group: Array, count: int
 ) -> tuple[Array, Array]:
@@ -138,10 +144,8 @@ def _by_index(
         order = np.argsort(own, axis=1, kind="stable")[:, :count]  # others first, the nearest before
         found[rows] = np.take_along_axis(hits, order, axis=1)
         cosines[rows] = np.take_along_axis(similar, order, axis=1)
-        for row in np.flatnonzero((~own).sum(axis=1) < count) + start:
-            exact = references @ queries[row]
-            exact[reference_group == query_group[row]] = -np.inf
-            best = np.argsort(-exact, kind="stable")[:count]
-            cosines[row] = exact[best]
-            found[row] = np.where(np.isfinite(exact[best]), best, NONE)
+        short = np.flatnonzero((~own).sum(axis=1) < count) + start
+        found[short], cosines[short] = _exactly(
+            queries[short], references, query_group=query_group[short], reference_group=reference_group, count=count
+        )
     return found, cosines

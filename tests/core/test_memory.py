@@ -27,7 +27,7 @@ def faults(first: str) -> int:
     return int(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator that is told to keep memory is glibc's")
 def test_freed_memory_is_kept() -> None:
     assert faults("") > PAGES_OF_ONE_BLOCK
     assert faults("keep_freed()") < PAGES_OF_ONE_BLOCK / 10

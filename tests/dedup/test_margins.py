@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.dedup.features import canonical
-from pipeline.dedup.margins import content_box, framed_box
+from pipeline.dedup.margins import FRAME_INSET, content_box, framed_box
 from tests.drawn import lesion
 
 Array = np.ndarray[Any, Any]
@@ -89,12 +89,13 @@ def test_a_vignette_and_a_turned_picture_are_not_full_rectangles() -> None:
         assert framed_box(picture) == (0, 0, width, height)
 
 
-def test_two_pictures_side_by_side_are_no_frame_of_each_other() -> None:
+def test_of_two_pictures_on_a_sheet_one_is_taken_and_whole() -> None:
     a, b = grey(lesion(1), 150), grey(lesion(2), 150)
     sheet = np.full((a.shape[0] + 10, 330), 255, np.uint8)
     sheet[5:-5, 5 : 5 + a.shape[1]], sheet[5:-5, 170 : 170 + b.shape[1]] = a, b
-    left, _, right, _ = framed_box(sheet)
-    assert (left, right) == (0, 330) or right - left > 140
+    left, top, right, bottom = framed_box(sheet)
+    for edge, expected in ((left, 170), (top, 5), (right, 170 + b.shape[1]), (bottom, 5 + b.shape[0])):
+        assert abs(edge - expected) <= FRAME_INSET
 
 
 def test_plain_files_have_no_picture_in_them() -> None:
