@@ -30,6 +30,7 @@ SURFACE_MIN_INSIDE = 0.45  # of a surface; places of smooth skin with one level 
 LETTERS = 9  # working pixels: what is narrower on a surface is no picture
 FRAMED_SHARE = (0.1, 0.95)  # of the file that the picture takes
 FRAMED_MIN_FULL = 0.9  # of its bounding rectangle
+SECOND_MIN_SHARE = 0.25  # of the largest part: another this large may be a picture too
 FRAME_DISTANCE = 4  # working pixels: the two sides of an edge are looked at here, beyond what resampling blurs
 FRAME_MIN_SURFACE = 0.4  # of a line along the picture's edge; letters and bars may stand there too
 FRAME_MIN_JUMP = 8.0  # grey levels across it, the median
@@ -63,7 +64,9 @@ def content_box(grey: Array) -> Box:
 
 
 def framed_box(grey: Array) -> Box:
-    """Return the one rectangle that flat surfaces surround; the whole, if there is none.
+    """Return the one rectangle that flat surfaces surround; the whole, if there is none or there are several.
+
+    Several pictures on a sheet, as in a collage, stay together: a copy of any of them is to be found.
 
     Args:
         grey: (height, width) uint8 at working size, as it is: filling letters would smear what lies around them.
@@ -78,7 +81,9 @@ def framed_box(grey: Array) -> Box:
     outlines, _ = cv2.findContours(others, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     if not outlines:
         return whole
-    outline = max(outlines, key=cv2.contourArea)
+    *smaller, outline = sorted(outlines, key=cv2.contourArea)
+    if smaller and cv2.contourArea(smaller[-1]) >= SECOND_MIN_SHARE * cv2.contourArea(outline):
+        return whole
     x, y, w, h = cv2.boundingRect(outline)
     share = w * h / grey.size
     if not FRAMED_SHARE[0] <= share <= FRAMED_SHARE[1] or min(w, h) < MIN_SIDE + 2 * FRAME_INSET:

@@ -6,6 +6,7 @@ An encoder never has random weights: it is filled from a file that says which ne
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ Transform = Callable[[Image.Image], torch.Tensor]
 
 DECODING_THREADS = 4
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "arm_bf16")
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,19 @@ def batches(pixels: Pixels, transform: Transform, *, batch_size: int) -> Iterato
 def load(spec: Spec) -> Encoder:
     """Build a network and fill it with its weights; kept for the next call of this process.
 
+    Warns of a precision that the device only emulates: it is not replaced, since vectors of two are never compared.
+
     Raises:
         UserError: the encoder is unknown, or its weights are of another network.
 
     """
     device = resolve(spec.device)
+    if spec.precision == "bf16" and not computes_in_bf16(device):
+        warnings.warn(
+            "embed.precision is bf16, which this device only emulates, several times slower than fp32: "
+            "unless vectors are to be compared with others in bf16, set it to fp32 in params.yaml",
+            stacklevel=2,
+        )
     dtype = PRECISIONS[spec.precision]
     network, transform = LIBRARIES[spec.library](spec)
     return Encoder(network.eval().requires_grad_(False).to(device, dtype), transform, device, dtype)
@@ -123,6 +133,14 @@ def resolve(device: str) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("embed.device is cuda, but no CUDA device is available: set it to auto or cpu in params.yaml")
     return torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
+
+
+def computes_in_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in BF16_INSTRUCTIONS)
 
 
 class ClassTokenBlock(nn.Module):  # type: ignore[misc]  # mypy skips torch

@@ -89,13 +89,29 @@ def test_a_vignette_and_a_turned_picture_are_not_full_rectangles() -> None:
         assert framed_box(picture) == (0, 0, width, height)
 
 
-def test_of_two_pictures_on_a_sheet_one_is_taken_and_whole() -> None:
-    a, b = grey(lesion(1), 150), grey(lesion(2), 150)
-    sheet = np.full((a.shape[0] + 10, 330), 255, np.uint8)
-    sheet[5:-5, 5 : 5 + a.shape[1]], sheet[5:-5, 170 : 170 + b.shape[1]] = a, b
-    left, top, right, bottom = framed_box(sheet)
-    for edge, expected in ((left, 170), (top, 5), (right, 170 + b.shape[1]), (bottom, 5 + b.shape[0])):
-        assert abs(edge - expected) <= FRAME_INSET
+def sheet_of(*pictures: Array) -> Array:
+    """Lay grey pictures beside each other on white."""
+    height, width = max(len(one) for one in pictures), sum(one.shape[1] for one in pictures)
+    sheet = np.full((height + 10, width + 10 * len(pictures) + 5), 255, np.uint8)
+    left = 5
+    for one in pictures:
+        sheet[5 : 5 + len(one), left : left + one.shape[1]] = one
+        left += one.shape[1] + 10
+    return sheet
+
+
+def test_a_sheet_with_two_pictures_is_left_whole() -> None:
+    large = grey(lesion(1), 150)
+    for side in (150, 100):
+        sheet = sheet_of(large, grey(lesion(2), side))
+        assert framed_box(sheet) == (0, 0, *sheet.shape[::-1])
+
+
+def test_a_picture_is_taken_from_beside_a_small_sign() -> None:
+    picture = grey(lesion(1), 150)
+    sheet = sheet_of(picture, grey(lesion(2), 40))
+    edges = 5, 5, 5 + picture.shape[1], 5 + len(picture)
+    assert np.abs(np.subtract(framed_box(sheet), edges)).max() <= FRAME_INSET
 
 
 def test_plain_files_have_no_picture_in_them() -> None:

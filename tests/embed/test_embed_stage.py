@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
+from pipeline.embed import encoders
 from pipeline.embed.encoders import load
 from pipeline.embed.params import EmbedParams, Encoder
 from pipeline.embed.stage import BATCHES_PER_TASK, run
@@ -41,7 +42,8 @@ def test_every_image_gets_a_row_and_what_is_read_and_written_is_recorded(tmp_pat
     assert "data/embed/demo/embeddings.parquet" in store.writes
 
 
-def test_the_encoder_names_library_model_weights_and_precision(tmp_path: Path) -> None:
+def test_the_encoder_names_library_model_weights_and_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "computes_in_bf16", lambda _: True)  # else a warning
     store = planted(tmp_path)
     run(store, PARAMS, "demo")
     first = encoder_id(store)

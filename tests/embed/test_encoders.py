@@ -87,7 +87,24 @@ def test_the_last_block_is_spared_for_a_class_token_only(tmp_path: Path) -> None
     assert network.transformer.resblocks[-1] is before
 
 
-def test_bfloat16_stays_close_to_float32(tmp_path: Path) -> None:
+def processor_with(monkeypatch: pytest.MonkeyPatch, **instructions: bool) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, **instructions})
+    load.cache_clear()
+
+
+def test_a_precision_that_the_processor_only_emulates_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor_with(monkeypatch)
+    load(vit(tmp_path, precision="fp32"))
+    with pytest.warns(UserWarning, match="bf16, which this device only emulates"):
+        load(vit(tmp_path, precision="bf16"))
+    processor_with(monkeypatch, avx512_bf16=True)
+    load(vit(tmp_path, precision="bf16"))  # a warning fails a test
+
+
+def test_bfloat16_stays_close_to_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    processor_with(monkeypatch, amx_bf16=True)
     pixels = pictures(tmp_path)
     exact, rough = (encode(pixels, clip(tmp_path, precision=p), batch_size=5) for p in ("fp32", "bf16"))
     cosines = (exact * rough).sum(axis=1)
