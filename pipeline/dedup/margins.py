@@ -75,21 +75,10 @@ def framed_box(grey: Array) -> Box:
     height, width = grey.shape
     whole = (0, 0, width, height)
     surface = _surfaces(grey)
-    if not surface.any():
+    part = _only_part(surface)
+    if part is None:
         return whole
-    others = cv2.morphologyEx(255 - surface, cv2.MORPH_OPEN, np.ones((LETTERS, LETTERS), np.uint8))
-    outlines, _ = cv2.findContours(others, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    if not outlines:
-        return whole
-    *smaller, outline = sorted(outlines, key=cv2.contourArea)
-    if smaller and cv2.contourArea(smaller[-1]) >= SECOND_MIN_SHARE * cv2.contourArea(outline):
-        return whole
-    x, y, w, h = cv2.boundingRect(outline)
-    share = w * h / grey.size
-    if not FRAMED_SHARE[0] <= share <= FRAMED_SHARE[1] or min(w, h) < MIN_SIDE + 2 * FRAME_INSET:
-        return whole
-    if cv2.contourArea(outline) < FRAMED_MIN_FULL * (w - 1) * (h - 1):  # a contour runs through its pixels' centres
-        return whole
+    x, y, w, h = part
     margins = (x, y, width - x - w, height - y - h)
     rows, columns = slice(y, y + h), slice(x, x + w)
     sides = (  # each with the file's edge first, and the picture's edge after so many rows
@@ -102,6 +91,24 @@ def framed_box(grey: Array) -> Box:
         return whole
     left, top, right, bottom = (FRAME_INSET if margin else 0 for margin in margins)
     return x + left, y + top, x + w - right, y + h - bottom
+
+
+def _only_part(surface: Array) -> tuple[int, int, int, int] | None:
+    """Return the one full, picture-sized rectangle that is no surface: left, top, width, height; None if not one."""
+    if not surface.any():
+        return None
+    others = cv2.morphologyEx(255 - surface, cv2.MORPH_OPEN, np.ones((LETTERS, LETTERS), np.uint8))
+    outlines, _ = cv2.findContours(others, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not outlines:
+        return None
+    *smaller, outline = sorted(outlines, key=cv2.contourArea)
+    area = cv2.contourArea(outline)
+    if smaller and cv2.contourArea(smaller[-1]) >= SECOND_MIN_SHARE * area:
+        return None
+    x, y, w, h = cv2.boundingRect(outline)
+    sized = FRAMED_SHARE[0] <= w * h / surface.size <= FRAMED_SHARE[1] and min(w, h) >= MIN_SIDE + 2 * FRAME_INSET
+    full = area >= FRAMED_MIN_FULL * (w - 1) * (h - 1)  # a contour runs through its pixels' centres
+    return (x, y, w, h) if sized and full else None
 
 
 def _uniform(grey: Array) -> int:
