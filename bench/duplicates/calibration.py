@@ -12,7 +12,8 @@ from bench.intervals import exact_interval
 from bench.tables import markdown
 from pipeline.dedup.agreement import Agreement
 from pipeline.dedup.params import Verify
-from pipeline.dedup.verify import MEASURED, relation
+from pipeline.dedup.relations import relation
+from pipeline.dedup.verify import MEASURED
 
 Array = np.ndarray[Any, Any]
 

@@ -15,11 +15,12 @@ from threadpoolctl import threadpool_limits
 from pipeline.core.arrays import SharedArrays
 from pipeline.core.engine import Engine, map_shards
 from pipeline.core.shards import Pixels
-from pipeline.dedup.agreement import Agreement, agree, overlap
+from pipeline.dedup.close_up import Side, compare_closely
 from pipeline.dedup.features import Canonical, Features, canonical, extract
-from pipeline.dedup.geometry import Alignment, align, plausible
+from pipeline.dedup.geometry import align, plausible
 from pipeline.dedup.params import Verify
-from pipeline.dedup.whole import Whole, align_whole, most_alike, small, thumbnails
+from pipeline.dedup.relations import Finding, compare, compare_whole, is_copy, strongest
+from pipeline.dedup.whole import align_whole, most_alike, small, thumbnails
 
 IMAGES_A_TASK = 64
 PAIRS_A_TASK = 250
@@ -29,15 +30,6 @@ CACHED = 64  # decoded pictures a worker keeps: pairs come sorted, so one side r
 Array = np.ndarray[Any, Any]
 WHOLE_MIN_DETAIL = 0.4  # correlation of small squares; with less, tiles hardly ever agree
 MEASURED = ("overlap", "correlation", "deformation", "shared_clutter")  # of Agreement, and columns of Duplicates
-RELATIONS = ("same_lesion", "copy")  # the stronger last
-
-
-class Finding(NamedTuple):
-    """What a pair is, how well it agrees, and the features that agree: 0 where it was compared as a whole."""
-
-    relation: str
-    seen: Agreement
-    inliers: int
 
 
 class Pairs(NamedTuple):
@@ -102,28 +94,6 @@ def verify(
     return pd.concat([proven, found], axis=1), transforms
 
 
-def relation(seen: Agreement, params: Verify, *, inliers: int | None, floor: float) -> str | None:
-    """Say what a pair is by the thresholds, or None.
-
-    Args:
-        seen: how well the two agree.
-        params: thresholds of a copy.
-        inliers: None if they were compared as a whole.
-        floor: least correlation of a pair that shows the same at all.
-
-    """
-    if (
-        (inliers is None or inliers >= params.copy_min_inliers)
-        and seen.correlation >= params.copy_min_correlation
-        and seen.overlap >= params.copy_min_overlap
-        and seen.deformation <= params.copy_max_deformation
-        and not seen.shared_clutter < params.copy_min_shared_clutter
-    ):
-        return "copy"
-    enough = inliers is None or inliers >= params.same_lesion_min_inliers
-    return "same_lesion" if enough and seen.correlation >= floor else None
-
-
 def _tasks(pairs: Array, whole: Array, pixels: Pixels) -> Iterator[Pairs]:
     for start in range(0, len(pairs), PAIRS_A_TASK):
         stop = start + PAIRS_A_TASK
@@ -158,44 +128,35 @@ def _verify_pairs(task: Pairs, *, features: SharedArrays, params: Verify) -> lis
     own = [Features(features["points"][i:j], features["descriptors"][i:j]) for i, j in limits]
     sizes, squares = features["sizes"][task.numbers], features["squares"][task.numbers]
     tiny = thumbnails(squares)
+
+    def by_features(a: int, b: int) -> Finding | None:
+        alignment = align(own[a], own[b], b_width=sizes[b, 0], min_inliers=params.same_lesion_min_inliers)
+        if alignment is None:
+            return None
+        finding = compare(picture(a), picture(b), alignment, params=params)
+        if is_copy(finding):
+            return finding
+        one, other = (Side(picture(i), own[i], partial(task.pixels.__getitem__, i)) for i in (a, b))
+        matrix = finding.seen.matrix if finding else alignment.matrix
+        return strongest(finding, compare_closely(one, other, matrix, params=params))
+
+    def by_whole(a: int, b: int, *, floor: float, few: bool) -> Finding | None:
+        shapes = (tuple(sizes[a, ::-1].tolist()), tuple(sizes[b, ::-1].tolist()))
+        whole = align_whole(squares[a], squares[b], orientation=most_alike(tiny[a], tiny[b]), shapes=shapes)
+        if whole is None or whole.detail < WHOLE_MIN_DETAIL or not plausible(whole.matrix):
+            return None
+        return compare_whole(picture(a), picture(b), whole, floor=floor, few=few, params=params)
+
     found = []
     with threadpool_limits(1):
         for row, (a, b) in enumerate(task.pairs):
-            alignment = align(own[a], own[b], b_width=sizes[b, 0], min_inliers=params.same_lesion_min_inliers)
-            finding = _compare(picture(a), picture(b), alignment, params=params) if alignment else None
+            finding = by_features(a, b)
             few = min(len(own[a].points), len(own[b].points)) < FEW_FEATURES
-            if (few or np.isfinite(task.whole[row])) and (finding is None or finding.relation != RELATIONS[-1]):
-                shapes = (tuple(sizes[a, ::-1].tolist()), tuple(sizes[b, ::-1].tolist()))
-                whole = align_whole(squares[a], squares[b], orientation=most_alike(tiny[a], tiny[b]), shapes=shapes)
-                if whole and whole.detail >= WHOLE_MIN_DETAIL and plausible(whole.matrix):
-                    floor = float(task.whole[row])
-                    other = _compare_whole(picture(a), picture(b), whole, floor=floor, few=few, params=params)
-                    finding = max([f for f in (finding, other) if f], key=_strength, default=None)
+            if (few or np.isfinite(task.whole[row])) and not is_copy(finding):
+                finding = strongest(finding, by_whole(a, b, floor=float(task.whole[row]), few=few))
             if finding:
                 name, seen, inliers = finding
                 matrix = np.linalg.inv(picture(b).to_working) @ seen.matrix @ picture(a).to_working
                 measured = (float(getattr(seen, column)) for column in MEASURED)
                 found.append((row, name, *measured, inliers, (matrix / matrix[2, 2]).ravel()))
     return found
-
-
-def _strength(finding: Finding) -> tuple[int, float]:
-    return RELATIONS.index(finding.relation), finding.seen.correlation
-
-
-def _compare(a: Canonical, b: Canonical, alignment: Alignment, *, params: Verify) -> Finding | None:
-    seen = agree(a, b, alignment.matrix)
-    name = relation(seen, params, inliers=alignment.inliers, floor=params.same_lesion_min_correlation)
-    return Finding(name, seen, alignment.inliers) if name else None
-
-
-def _compare_whole(
-    a: Canonical, b: Canonical, whole: Whole, *, floor: float, few: bool, params: Verify
-) -> Finding | None:
-    seen = agree(a, b, whole.matrix)
-    if name := relation(seen, params, inliers=None, floor=floor):
-        return Finding(name, seen, 0)
-    share = overlap(a.grey.shape, b.grey.shape, whole.matrix)
-    if few and whole.correlation >= params.smooth_min_correlation and share >= params.copy_min_overlap:
-        return Finding("copy", Agreement(whole.matrix, share, whole.correlation, float("nan"), float("nan")), 0)
-    return None

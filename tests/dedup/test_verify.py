@@ -124,6 +124,14 @@ def test_a_tilted_copy_is_a_copy_by_a_homography(tmp_path: Path) -> None:
     assert np.abs(transforms[0].reshape(3, 3)[2, :2]).max() > 1e-4
 
 
+def test_one_picture_of_three_in_a_row_is_a_copy(tmp_path: Path) -> None:
+    pictures = [lesion(seed, width=600, height=450) for seed in (10, 11, 12)]
+    found, transforms = judge(tmp_path, pictures[0], decode(jpeg(np.hstack(pictures), 80)))
+    assert found["relation"].tolist() == ["copy"]
+    assert found["inliers"].iloc[0] > 100
+    assert np.abs(transforms[0].reshape(3, 3) - np.eye(3)).max() < 1.0
+
+
 def test_a_noisy_copy_is_found_as_a_whole(tmp_path: Path) -> None:
     found, transforms = judge(tmp_path, lesion(1), noisy(lesion(1)), proposed_by="phash")
     assert len(found) == 1
