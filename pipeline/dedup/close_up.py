@@ -45,27 +45,29 @@ def compare_closely(a: Side, b: Side, matrix: Array, *, params: Verify) -> Findi
         what they are, in working pixels as before; None if there is nothing to gain, or if nothing is proven.
 
     """
-    scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-    if scale > 1:
-        turned = compare_closely(b, a, np.linalg.inv(matrix), params=params)
-        return turned and _mapped(turned, np.linalg.inv(turned.seen.matrix))
+    larger, smaller = a, b
+    covered = _moved(_corners(a.picture), matrix)
+    scale = float(np.sqrt(cv2.contourArea(covered.astype(np.float32)) / a.picture.grey.size))
+    if not 0 < scale < np.inf:  # a homography may fold the picture
+        return None
+    swapped = scale > 1
+    if swapped:
+        larger, smaller, matrix, scale = b, a, np.linalg.inv(matrix), 1 / scale
+        covered = _moved(_corners(b.picture), matrix)
     if scale * MIN_GAIN > 1:
         return None
-    height, width = a.picture.grey.shape
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
-    covered = cv2.perspectiveTransform(corners[None], matrix)[0]
-    part = close_up(b.read(), b.picture, covered, side_pixels=params.side_pixels)
+    part = close_up(smaller.read(), smaller.picture, covered, side_pixels=params.side_pixels)
     if part is None:
         return None
-    alignment = align(
-        a.features,
-        extract(part, max_features=params.max_features),
-        b_width=part.grey.shape[1],
-        min_inliers=params.same_lesion_min_inliers,
-    )
-    found = compare(a.picture, part, alignment, params=params) if alignment else None
-    back = b.picture.to_working @ np.linalg.inv(part.to_working)
-    return found and _mapped(found, back @ found.seen.matrix)
+    features = extract(part, max_features=params.max_features)
+    least = params.same_lesion_min_inliers
+    alignment = align(larger.features, features, b_width=part.grey.shape[1], min_inliers=least)
+    found = compare(larger.picture, part, alignment, params=params) if alignment else None
+    if found is None:
+        return None
+    matrix = smaller.picture.to_working @ np.linalg.inv(part.to_working) @ found.seen.matrix
+    matrix = np.linalg.inv(matrix) if swapped else matrix
+    return found._replace(seen=found.seen._replace(matrix=matrix / matrix[2, 2]))
 
 
 def close_up(rgb: Array, picture: Canonical, covered: Array, *, side_pixels: int) -> Canonical | None:
@@ -81,7 +83,7 @@ def close_up(rgb: Array, picture: Canonical, covered: Array, *, side_pixels: int
         the part, `to_working` from pixels of the file; None if its file has no more to show than `picture` does.
 
     """
-    corners = cv2.perspectiveTransform(covered[None], np.linalg.inv(picture.to_working))[0]
+    corners = _moved(covered, np.linalg.inv(picture.to_working))
     low, high = corners.min(axis=0), corners.max(axis=0)
     margin, shape = MARGIN * (high - low), np.array(rgb.shape[1::-1])
     left, top = np.clip(np.floor(low - margin), 0, shape).astype(int).tolist()
@@ -95,5 +97,10 @@ def close_up(rgb: Array, picture: Canonical, covered: Array, *, side_pixels: int
     return part._replace(to_working=part.to_working @ shift)
 
 
-def _mapped(finding: Finding, matrix: Array) -> Finding:
-    return finding._replace(seen=finding.seen._replace(matrix=matrix))
+def _corners(picture: Canonical) -> Array:
+    height, width = picture.grey.shape
+    return np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
+
+
+def _moved(points: Array, matrix: Array) -> Array:
+    return np.asarray(cv2.perspectiveTransform(points[None], matrix)[0])
