@@ -136,7 +136,7 @@ def _nearest(index: faiss.Index, query: Array, descriptors: Array) -> Array:
     for start in range(0, len(query), COMPARED):
         block = query[start : start + COMPARED].astype(np.float32)
         _, hits = index.search(block, RANKED * NEAREST)
-        alike = np.einsum("qd,qhd->qh", block, descriptors[hits].astype(np.float32))  # of vectors of equal norm
+        alike = (descriptors[hits].astype(np.float32) @ block[:, :, None])[..., 0]  # of vectors of equal norm
         best = np.argsort(np.where(hits < 0, np.inf, -alike), axis=1, kind="stable")[:, :NEAREST]
         found.append(np.take_along_axis(hits, best, axis=1))
     return np.concatenate(found)
