@@ -30,7 +30,8 @@ SURFACE_MIN_INSIDE = 0.45  # of a surface; places of smooth skin with one level 
 LETTERS = 9  # working pixels: what is narrower on a surface is no picture
 FRAMED_SHARE = (0.1, 0.95)  # of the file that the picture takes
 FRAMED_MIN_FULL = 0.9  # of its bounding rectangle
-SECOND_MIN_SHARE = 0.25  # of the largest part: another this large may be a picture too
+SECOND_MIN_SHARE = 0.25  # of the largest part: another this large is a picture too,
+SECOND_MIN_FULL = 0.5  # if it fills so much of its bounding rectangle; bars and panels of a window are ragged
 FRAME_DISTANCE = 4  # working pixels: the two sides of an edge are looked at here, beyond what resampling blurs
 FRAME_MIN_SURFACE = 0.4  # of a line along the picture's edge; letters and bars may stand there too
 FRAME_MIN_JUMP = 8.0  # grey levels across it, the median
@@ -101,14 +102,19 @@ def _only_part(surface: Array) -> tuple[int, int, int, int] | None:
     outlines, _ = cv2.findContours(others, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     if not outlines:
         return None
-    *smaller, outline = sorted(outlines, key=cv2.contourArea)
-    area = cv2.contourArea(outline)
-    if smaller and cv2.contourArea(smaller[-1]) >= SECOND_MIN_SHARE * area:
+    outline = max(outlines, key=cv2.contourArea)
+    least = SECOND_MIN_SHARE * cv2.contourArea(outline)
+    if sum(cv2.contourArea(one) >= least and _fullness(one) >= SECOND_MIN_FULL for one in outlines) > 1:
         return None
     x, y, w, h = cv2.boundingRect(outline)
     sized = FRAMED_SHARE[0] <= w * h / surface.size <= FRAMED_SHARE[1] and min(w, h) >= MIN_SIDE + 2 * FRAME_INSET
-    full = area >= FRAMED_MIN_FULL * (w - 1) * (h - 1)  # a contour runs through its pixels' centres
-    return (x, y, w, h) if sized and full else None
+    return (x, y, w, h) if sized and _fullness(outline) >= FRAMED_MIN_FULL else None
+
+
+def _fullness(outline: Array) -> float:
+    """Return the share of its bounding rectangle that an outline encloses; it runs through its pixels' centres."""
+    _, _, w, h = cv2.boundingRect(outline)
+    return float(cv2.contourArea(outline) / max(1, (w - 1) * (h - 1)))
 
 
 def _uniform(grey: Array) -> int:

@@ -107,9 +107,17 @@ def test_a_sheet_with_two_pictures_is_left_whole() -> None:
         assert framed_box(sheet) == (0, 0, *sheet.shape[::-1])
 
 
-def test_a_picture_is_taken_from_beside_a_small_sign() -> None:
+def bent_bar(side: int) -> Array:
+    """Draw what is large and no rectangle: a window's bar and panel."""
+    bar = np.full((side, side), 255, np.uint8)
+    bar[:24], bar[:, :24] = 90, 90
+    return bar
+
+
+@pytest.mark.parametrize("beside", ["small sign", "bent bar"])
+def test_a_picture_is_taken_from_beside_what_is_none(beside: str) -> None:
     picture = grey(lesion(1), 150)
-    sheet = sheet_of(picture, grey(lesion(2), 40))
+    sheet = sheet_of(picture, grey(lesion(2), 40) if beside == "small sign" else bent_bar(112))
     edges = 5, 5, 5 + picture.shape[1], 5 + len(picture)
     assert np.abs(np.subtract(framed_box(sheet), edges)).max() <= FRAME_INSET
 
