@@ -67,7 +67,7 @@ def compare_closely(a: Side, b: Side, matrix: Array, *, params: Verify) -> Findi
         return None
     matrix = smaller.picture.to_working @ np.linalg.inv(part.to_working) @ found.seen.matrix
     matrix = np.linalg.inv(matrix) if swapped else matrix
-    return found._replace(seen=found.seen._replace(matrix=matrix / matrix[2, 2]))
+    return found._replace(seen=found.seen._replace(matrix=matrix))
 
 
 def close_up(rgb: Array, picture: Canonical, covered: Array, *, side_pixels: int) -> Canonical | None:

@@ -5,18 +5,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import yaml
 
 from pipeline.core.shards import decode
 from pipeline.dedup.close_up import Side, compare_closely
 from pipeline.dedup.features import canonical, extract
 from pipeline.dedup.geometry import align
-from pipeline.dedup.params import Verify
 from pipeline.dedup.relations import compare
+from tests.dedup.made import PARAMS
 from tests.drawn import jpeg, lesion
-from tests.project import ROOT
 
-PARAMS = Verify(**yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))["dedup"]["verify"])
 WIDTH, HEIGHT = 600, 450
 PLACE = np.array([[1.0, 0, WIDTH], [0, 1, 0], [0, 0, 1]])  # of the second of three in a row
 

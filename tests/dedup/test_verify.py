@@ -8,18 +8,14 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from pipeline.core.orientations import matrix, orient
 from pipeline.core.shards import decode
 from pipeline.dedup.features import canonical, extract, mirror
-from pipeline.dedup.params import Verify
 from pipeline.dedup.verify import FEW_FEATURES, extract_features, verify
 from pipeline.ingest.tables import Images
+from tests.dedup.made import PARAMS
 from tests.drawn import ingest, jpeg, lesion, png
-from tests.project import ROOT
-
-PARAMS = Verify(**yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))["dedup"]["verify"])
 
 Array = np.ndarray[Any, Any]
 

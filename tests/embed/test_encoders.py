@@ -132,8 +132,8 @@ def test_weights_of_another_network_are_refused_not_used(tmp_path: Path) -> None
         load(Spec("timm", "test_vit2", spec.weights, "fp32", "cpu", None))
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
-def test_cuda_is_refused_where_there_is_none(tmp_path: Path) -> None:
+def test_cuda_is_refused_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     spec = vit(tmp_path)
     with pytest.raises(UserError, match="no CUDA device is available: set it to auto or cpu"):
         load(Spec("timm", "test_vit", spec.weights, "fp32", "cuda", None))

@@ -71,7 +71,7 @@ def test_a_saved_network_starts_another(tmp_path: Path) -> None:
     assert first.preprocessing == second.preprocessing
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine offers a CUDA device")
-def test_cuda_without_a_device_is_refused() -> None:
+def test_cuda_without_a_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="offers no CUDA device"):
         members.prepare("cuda")
