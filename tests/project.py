@@ -127,6 +127,7 @@ def tiny_params() -> dict[str, Any]:
     tree: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
     tree["members"] = ["one", "two"]
     tree["train"]["members"] = {"one": NETWORK, "two": {**NETWORK, "trainable": "head", "augmentation": "none"}}
+    tree["embed"]["levels"] = []  # the network below has none
     tree["embed"]["encoder"] = {
         "library": "timm",
         "model": "test_resnet",

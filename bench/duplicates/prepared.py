@@ -70,7 +70,7 @@ def embed(pixels: Pixels, digests: pd.Series[str], profile: Profile, *, weights:
     for start in tqdm(range(0, len(missing), PIECE), desc="embed", unit="piece", disable=None):
         rows = missing[start : start + PIECE]
         contents = digests.iloc[rows].tolist()
-        found = encode(pixels.take(rows), spec, batch_size=profile.embed.batch_size)
+        found = encode(pixels.take(rows), spec, batch_size=profile.embed.batch_size).vectors
         buffer = io.BytesIO()
         np.savez(buffer, digests=np.array(contents), vectors=found)
         part = folder / f"{hashlib.sha256(''.join(contents).encode()).hexdigest()[:16]}.npz"

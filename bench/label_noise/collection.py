@@ -13,7 +13,7 @@ import numpy as np
 from bench.label_noise.rivals import Neighbours, find_neighbours
 from pipeline.core.store import Store
 from pipeline.dedup.tables import Duplicates, Groups
-from pipeline.embed.tables import Embeddings
+from pipeline.embed.tables import Embeddings, Levels
 from pipeline.ingest.tables import Images
 from pipeline.label_noise.context import KNOWN
 from pipeline.label_noise.labelled import Labelled, align
@@ -63,7 +63,8 @@ def read_collection(project: Path, batch: str) -> Collection:
 
     """
     store = Store(project)
-    embeddings, opinions = store.read(Embeddings, [batch]), store.read(Opinions, [batch])
+    embeddings = store.read(Embeddings, [batch])
+    described = [(store.read(table, [batch]), store.vectors(table, "description", [batch])) for table in (Levels, Opinions)]
     groups = store.read(Groups)
     kept = groups.loc[groups["duplicate_of"].isna(), "image_id"]
     images = store.read(Images, [batch])
@@ -72,13 +73,11 @@ def read_collection(project: Path, batch: str) -> Collection:
         images,
         embeddings,
         vectors=store.vectors(Embeddings, "vector", [batch]),
-        opinions=opinions,
-        descriptions=store.vectors(Opinions, "description", [batch]),
+        described=described,
         groups=groups.assign(split="train"),
         duplicates=store.read(Duplicates),
         classes=sorted(images["diagnosis"].unique()),
         context=KNOWN,
     )
-    return Collection(
-        batch, labelled, [*embeddings["encoder"].unique(), *(opinions["networks"].iloc[0] if len(opinions) else [])]
-    )
+    networks = [name for table, _ in described if len(table) for name in table["networks"].iloc[0]]
+    return Collection(batch, labelled, [*embeddings["encoder"].unique(), *networks])

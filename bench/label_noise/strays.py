@@ -107,4 +107,4 @@ def encode_pictures(pictures: list[Image.Image], weights: Path, profile: Path) -
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "strays").write_bytes(b"".join(contents))
         pixels = Pixels(Path(folder), ["strays"] * len(contents), np.cumsum(sizes) - sizes, sizes)
-        return encode(pixels, spec, batch_size=embed.batch_size)
+        return encode(pixels, spec, batch_size=embed.batch_size).vectors

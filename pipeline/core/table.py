@@ -101,6 +101,12 @@ class Table:
         return frame
 
 
+def with_lists(frame: pd.DataFrame, **lists: list[Any]) -> pd.DataFrame:
+    """Add columns in which every row holds the same list."""
+    columns = {name: pd.Series([value] * len(frame), frame.index, dtype=object) for name, value in lists.items()}
+    return frame.assign(**columns)
+
+
 def to_arrow(table: type[Table], frame: pd.DataFrame, matrices: Mapping[str, np.ndarray[Any, Any]]) -> pa.Table:
     """Check a frame and its matrices against the contract; return them as one Arrow table sorted by key.
 

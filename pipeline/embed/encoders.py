@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import open_clip
@@ -43,6 +43,7 @@ class Spec:
     precision: str
     device: str
     side_pixels: int | None
+    levels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,62 @@ class Encoder:
     dtype: torch.dtype
 
 
-def encode(pixels: Pixels, spec: Spec, *, batch_size: int) -> Vectors:
-    """Compute one unit vector an image: float32 array of shape (images, width).
+class Encoded(NamedTuple):
+    """What an encoder makes of images.
+
+    vectors: (n, d) float32 of unit norm.
+    levels: (n, numbers) float16, of each level in turn, as `look` gives them.
+    """
+
+    vectors: Vectors
+    levels: Vectors
+
+
+def encode(pixels: Pixels, spec: Spec, *, batch_size: int) -> Encoded:
+    """Compute one unit vector an image, and what the levels asked for show.
 
     Raises:
         UserError: the encoder is unknown, its weights are missing or of another network.
 
     """
     encoder = load(spec)
+    vectors, levels = [], []
     with torch.inference_mode():
-        parts = [
-            encoder.network(batch.to(encoder.device, encoder.dtype)).float().cpu()
-            for batch in batches(pixels, encoder.transform, batch_size=batch_size)
-        ]
-        vectors: Vectors = nn.functional.normalize(torch.cat(parts), dim=1).numpy()
-    return vectors
+        for batch in batches(pixels, encoder.transform, batch_size=batch_size):
+            seen, described = look(encoder.network, batch.to(encoder.device, encoder.dtype), spec.levels)
+            vectors.append(seen.float().cpu())
+            levels.append(described.half().cpu())
+        unit = nn.functional.normalize(torch.cat(vectors), dim=1)
+    return Encoded(unit.numpy(), torch.cat(levels).numpy())
+
+
+def look(network: nn.Module, images: torch.Tensor, levels: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pass images through a network once.
+
+    Args:
+        network: any; a vision transformer where levels are asked for.
+        images: (n, 3, height, width).
+        levels: numbers of blocks, rising.
+
+    Returns:
+        vectors (n, d), and of each level in turn the class token, where there is one, and the mean patch token:
+        (n, numbers).
+
+    """
+    if not levels:
+        vectors = network(images)
+        return vectors, vectors[:, :0]
+    if isinstance(network, open_clip.transformer.VisionTransformer):
+        found = network.forward_intermediates(images, list(levels), output_fmt="NLC", output_extra_tokens=True)
+        vectors, tokens = found["image_features"], found["image_intermediates"]
+        prefixes = found["image_intermediates_prefix"]
+    else:
+        last, pairs = network.forward_intermediates(images, list(levels), return_prefix_tokens=True, output_fmt="NLC")
+        vectors, (tokens, prefixes) = network.forward_head(last), zip(*pairs, strict=True)
+    described = [
+        part for prefix, patches in zip(prefixes, tokens, strict=True) for part in (prefix[:, :1], patches.mean(1))
+    ]
+    return vectors, torch.cat([part.flatten(1) for part in described], dim=1)
 
 
 def pieces(pixels: Pixels, *, size: int) -> list[Pixels]:
@@ -120,6 +162,7 @@ def load(spec: Spec) -> Encoder:
         )
     dtype = PRECISIONS[spec.precision]
     network, transform = LIBRARIES[spec.library](spec)
+    check_levels(network, spec.levels)
     return Encoder(network.eval().requires_grad_(False).to(device, dtype), transform, device, dtype)
 
 
@@ -161,11 +204,38 @@ class ClassTokenBlock(nn.Module):  # type: ignore[misc]  # mypy skips torch
         return first + block.ls_2(block.mlp(block.ln_2(first)))
 
 
-def skip_unused_tokens(network: nn.Module) -> None:
-    """Replace the last block by `ClassTokenBlock` in a transformer that keeps the class token only."""
+def check_levels(network: nn.Module, levels: Sequence[int]) -> None:
+    """Refuse levels that a network does not have.
+
+    Raises:
+        UserError: the network is no vision transformer, or has fewer blocks.
+
+    """
+    if not levels:
+        return
+    if isinstance(network, open_clip.transformer.VisionTransformer):
+        blocks = len(network.transformer.resblocks)
+    elif isinstance(network, timm.models.VisionTransformer):
+        blocks = len(network.blocks)
+    else:
+        raise UserError(f"embed.levels is {list(levels)}: only vision transformers have such: set it to []")
+    if max(levels) >= blocks:
+        raise UserError(f"embed.levels is {list(levels)}: the network's blocks are 0 to {blocks - 1}")
+
+
+def skip_unused_tokens(network: nn.Module, levels: Sequence[int] = ()) -> None:
+    """Replace the last block by `ClassTokenBlock` in a transformer that keeps the class token only.
+
+    Args:
+        network: any.
+        levels: blocks of which all tokens are asked for.
+
+    """
     if not isinstance(network, open_clip.transformer.VisionTransformer):
         return
     blocks = network.transformer.resblocks
+    if len(blocks) - 1 in levels:
+        return
     plain = type(blocks[-1]) is open_clip.transformer.ResidualAttentionBlock
     if plain and network.pool_type == "tok" and network.attn_pool is None and not network.output_tokens:
         blocks[-1] = ClassTokenBlock(blocks[-1])
@@ -203,7 +273,7 @@ def _open_clip(spec: Spec) -> tuple[nn.Module, Transform]:
     finally:
         root.setLevel(level)
     load_weights(network, spec.weights, model=f"open_clip/{spec.model}")
-    skip_unused_tokens(network)
+    skip_unused_tokens(network, spec.levels)
     preprocessing = open_clip.transform.PreprocessCfg(**read_card(spec.weights).preprocessing)
     if spec.side_pixels is not None:
         resize_input(network, spec.side_pixels)

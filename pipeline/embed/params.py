@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt, field_validator
 
 from pipeline.core.engine import Engine
 from pipeline.core.params import Section, StageParams
@@ -33,6 +33,8 @@ class Encoder(Section):
 class EmbedParams(StageParams):
     """Params of every batch.
 
+    levels: blocks of a vision transformer, counted from 0, whose tokens `label_noise` judges by as well: halfway a
+        network still knows what its last vector, made to match captions, leaves out. [] is none.
     precision: of the network's weights and activations; part of the encoder's id. The vectors are float32 either way.
     batch_size: images in one pass of the network. On a processor 8 is best: more leave its caches.
     """
@@ -40,6 +42,7 @@ class EmbedParams(StageParams):
     keys: ClassVar = {
         "engine": "engine",
         "encoder": "embed.encoder",
+        "levels": "embed.levels",
         "precision": "embed.precision",
         "device": "embed.device",
         "batch_size": "embed.batch_size",
@@ -47,6 +50,14 @@ class EmbedParams(StageParams):
 
     engine: Engine
     encoder: Encoder
+    levels: list[NonNegativeInt]
     precision: Literal["fp32", "bf16"]
     device: Literal["auto", "cpu", "cuda"]
     batch_size: int
+
+    @field_validator("levels")
+    @classmethod
+    def _levels_rise(cls, levels: list[int]) -> list[int]:
+        if levels != sorted(set(levels)):
+            raise ValueError("name each block once, in rising order")
+        return levels

@@ -8,9 +8,10 @@ import numpy as np
 
 from pipeline.core.engine import map_shards
 from pipeline.core.store import Store
+from pipeline.core.table import with_lists
 from pipeline.embed.encoders import Spec, encode, pieces
 from pipeline.embed.params import EmbedParams
-from pipeline.embed.tables import Embeddings
+from pipeline.embed.tables import Embeddings, Levels
 from pipeline.ingest.tables import Images
 from pipeline.learn.weights import name_weights
 
@@ -18,14 +19,14 @@ BATCHES_PER_TASK = 16
 
 
 def run(store: Store, params: EmbedParams, instance: str) -> None:
-    """Read a batch's pixels, encode them in resumable pieces, write one vector an image."""
+    """Read a batch's pixels, encode them in resumable pieces, write one vector an image, and what the levels show."""
     images = store.read(Images, instance)
     pixels = store.pixels(images)
     weights = store.input(f"data/raw/weights/{params.encoder.weights}")
     chosen = params.encoder
-    spec = Spec(chosen.library, chosen.model, weights, params.precision, params.device, chosen.side_pixels)
+    spec = Spec(chosen.library, chosen.model, weights, params.precision, params.device, chosen.side_pixels, tuple(params.levels))
 
-    vectors = map_shards(
+    found = map_shards(
         partial(encode, spec=spec, batch_size=params.batch_size),
         pieces(pixels, size=BATCHES_PER_TASK * params.batch_size),
         label="embed",
@@ -34,10 +35,23 @@ def run(store: Store, params: EmbedParams, instance: str) -> None:
         workers=1,  # a network uses all cores by itself
     )
 
+    encoded = list(found)
     encoder = f"{spec.library}/{spec.model}/{name_weights(weights)}/{spec.precision}/{spec.side_pixels or 'native'}"
     store.write(
         Embeddings,
         images[["image_id"]].assign(encoder=encoder),
         instance=instance,
-        vectors={"vector": np.concatenate(list(vectors))},
+        vectors={"vector": np.concatenate([piece.vectors for piece in encoded])},
+    )
+    levels = np.concatenate([piece.levels for piece in encoded])
+    names = [f"{encoder}/block {level}" for level in spec.levels]
+    store.write(
+        Levels,
+        with_lists(
+            images[["image_id"]] if names else images[["image_id"]].head(0),
+            networks=names,
+            widths=[levels.shape[1] // len(names)] * len(names) if names else [],
+        ),
+        instance=instance,
+        vectors={"description": levels if names else np.zeros((0, 1), levels.dtype)},
     )

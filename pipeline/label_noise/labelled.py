@@ -26,7 +26,7 @@ class Labelled:
     classes: diagnoses in scope, sorted: the order of every probability vector.
     given: (n,) position of the given diagnosis in `classes`.
     vectors: (n, d) float32, unit norm, of the encoder that says what is near what.
-    further: (n, d) likewise of each further encoder, which judge labels too.
+    further: (n, d) likewise of each level of the encoder and of each further network, which judge labels too.
     context: (n, numbers) float32, what is known of the patient.
     evidence: (n,) how the given diagnosis was confirmed, `unknown` where nobody says: never a feature.
     split: strings.
@@ -66,8 +66,7 @@ def align(
     embeddings: pd.DataFrame,
     *,
     vectors: Array,
-    opinions: pd.DataFrame,
-    descriptions: Array,
+    described: Sequence[tuple[pd.DataFrame, Array]],
     groups: pd.DataFrame,
     duplicates: pd.DataFrame,
     classes: list[str],
@@ -79,8 +78,7 @@ def align(
         images: the table Images.
         embeddings: the table Embeddings.
         vectors: its vectors, row by row.
-        opinions: the table Opinions, empty where no further network is named.
-        descriptions: its descriptions, row by row.
+        described: the tables Levels and Opinions, each with its descriptions row by row; empty where none is named.
         groups: the table Groups.
         duplicates: the table Duplicates.
         classes: diagnoses in scope.
@@ -110,7 +108,11 @@ def align(
         classes=classes,
         given=pd.Index(classes).get_indexer(pd.Index(joined["diagnosis"])),
         vectors=np.ascontiguousarray(vectors[position], dtype=np.float32),
-        further=further_views(opinions, descriptions, joined["image_id"]),
+        further=tuple(
+            view
+            for table, descriptions in described
+            for view in further_views(table, descriptions, joined["image_id"])
+        ),
         context=patient_context(joined, context),
         evidence=joined["label_evidence"].fillna(UNKNOWN).to_numpy(dtype=str),
         split=split,
@@ -122,26 +124,27 @@ def align(
     )
 
 
-def further_views(opinions: pd.DataFrame, descriptions: Array, image_ids: pd.Series[str]) -> tuple[Array, ...]:
-    """Line up the further networks' descriptions: of each (n, d) float32 of unit norm.
+def further_views(described: pd.DataFrame, descriptions: Array, image_ids: pd.Series[str]) -> tuple[Array, ...]:
+    """Line up descriptions by levels or further networks: of each (n, d) float32 of unit norm.
 
-    A network's levels have scales of their own, so every number is standardised over the images first.
+    Channels have scales of their own, so every number is standardised over the images first.
 
     Raises:
         UserError: the descriptions are by other networks from batch to batch, or lack an image.
 
     """
-    if opinions.empty:
+    if described.empty:
         return ()
-    named = sorted({tuple(networks) for networks in opinions["networks"]})
-    position = pd.Index(opinions["image_id"]).get_indexer(pd.Index(image_ids))
+    named = sorted({tuple(networks) for networks in described["networks"]})
+    position = pd.Index(described["image_id"]).get_indexer(pd.Index(image_ids))
     if len(named) > 1 or (position < 0).any():
-        raise UserError(f"data/opinions holds descriptions by {named} of some images: run `dvc repro opinions`")
-    cuts = np.cumsum(opinions["widths"].iloc[0])[:-1]
+        raise UserError(f"descriptions by {named} are of some images only: run `dvc repro embed opinions`")
+    cuts = np.cumsum(described["widths"].iloc[0])[:-1]
     return tuple(_standardised(part) for part in np.split(descriptions[position], cuts, axis=1))
 
 
 def _standardised(found: Array) -> Array:
+    found = found.astype(np.float32)  # levels are kept in half precision, in which sums would overflow
     found = (found - found.mean(axis=0)) / np.maximum(found.std(axis=0), 1e-6)
     norms = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
     return np.ascontiguousarray(found / norms, dtype=np.float32)

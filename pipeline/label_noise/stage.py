@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
 from pipeline.dedup.tables import Duplicates, Groups
-from pipeline.embed.tables import Embeddings
+from pipeline.embed.tables import Embeddings, Levels
 from pipeline.ingest.tables import Images
 from pipeline.label_noise.judging import judge_labels
 from pipeline.label_noise.labelled import align
@@ -22,8 +22,10 @@ def run(store: Store, params: LabelNoiseParams) -> None:
         images,
         store.read(Embeddings, params.batches),
         vectors=store.vectors(Embeddings, "vector", params.batches),
-        opinions=store.read(Opinions, params.batches),
-        descriptions=store.vectors(Opinions, "description", params.batches),
+        described=[
+            (store.read(table, params.batches), store.vectors(table, "description", params.batches))
+            for table in (Levels, Opinions)
+        ],
         groups=store.read(Groups),
         duplicates=store.read(Duplicates),
         classes=diagnoses_in_scope(images["diagnosis"], params.classes),

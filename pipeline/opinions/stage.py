@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from pipeline.core.engine import map_shards
 from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
+from pipeline.core.table import with_lists
 from pipeline.ingest.tables import Images
 from pipeline.learn.levels import describe_pictures
 from pipeline.learn.members import Device, build, prepare
@@ -49,11 +49,9 @@ def run(store: Store, params: OpinionsParams, instance: str) -> None:
         names.append(f"timm/{network.backbone}/{name_weights(weights)}/{network.side_pixels}")
 
     rows = images[["image_id"]] if names else images[["image_id"]].head(0)
-    same = {"networks": names, "widths": [view.shape[1] for view in described]}  # of all rows
-    columns = {name: pd.Series([value] * len(rows), index=rows.index, dtype=object) for name, value in same.items()}
     store.write(
         Opinions,
-        rows.assign(**columns),
+        with_lists(rows, networks=names, widths=[view.shape[1] for view in described]),
         instance=instance,
         vectors={"description": np.hstack(described) if described else np.zeros((0, 1), np.float32)},
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def clip(root: Path, *, precision: str = "fp32") -> Spec:
 
 @pytest.mark.parametrize("make", [vit, clip])
 def test_every_image_gets_a_float32_vector_of_unit_norm(tmp_path: Path, make: Make) -> None:
-    vectors = encode(pictures(tmp_path), make(tmp_path), batch_size=2)
+    vectors = encode(pictures(tmp_path), make(tmp_path), batch_size=2).vectors
     assert vectors.dtype == np.float32
     assert len(vectors) == 5
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
@@ -52,12 +53,15 @@ def test_every_image_gets_a_float32_vector_of_unit_norm(tmp_path: Path, make: Ma
 @pytest.mark.parametrize("make", [vit, clip])
 def test_vectors_do_not_depend_on_the_batch_size(tmp_path: Path, make: Make) -> None:
     pixels, spec = pictures(tmp_path), make(tmp_path)
-    assert np.allclose(encode(pixels, spec, batch_size=1), encode(pixels, spec, batch_size=5), atol=1e-5)
+    spec = replace(spec, levels=(0,))
+    one, five = (encode(pixels, spec, batch_size=size) for size in (1, 5))
+    assert np.allclose(one.vectors, five.vectors, atol=1e-5)
+    assert np.allclose(one.levels, five.levels, atol=1e-2)  # half precision
 
 
 def test_the_same_pictures_give_the_same_bytes(tmp_path: Path) -> None:
     pixels, spec = pictures(tmp_path), clip(tmp_path)
-    assert encode(pixels, spec, batch_size=2).tobytes() == encode(pixels, spec, batch_size=2).tobytes()
+    assert pickle.dumps(encode(pixels, spec, batch_size=2)) == pickle.dumps(encode(pixels, spec, batch_size=2))
 
 
 def test_an_open_clip_encoder_does_what_open_clip_does(tmp_path: Path) -> None:
@@ -67,7 +71,7 @@ def test_an_open_clip_encoder_does_what_open_clip_does(tmp_path: Path) -> None:
     batch = torch.stack([transform(Image.fromarray(pixels[i])) for i in range(5)])
     with torch.inference_mode():
         expected = network.encode_image(batch, normalize=True).numpy()
-    assert np.allclose(encode(pixels, spec, batch_size=3), expected, atol=1e-5)
+    assert np.allclose(encode(pixels, spec, batch_size=3).vectors, expected, atol=1e-5)
 
 
 def test_a_timm_encoder_yields_the_features_before_the_classifier(tmp_path: Path) -> None:
@@ -76,7 +80,44 @@ def test_a_timm_encoder_yields_the_features_before_the_classifier(tmp_path: Path
     batch = torch.stack([load(spec).transform(Image.fromarray(pixels[i])) for i in range(5)])
     with torch.inference_mode():
         expected = torch.nn.functional.normalize(network.forward_head(network.forward_features(batch), pre_logits=True))
-    assert np.allclose(encode(pixels, spec, batch_size=3), expected.numpy(), atol=1e-5)
+    assert np.allclose(encode(pixels, spec, batch_size=3).vectors, expected.numpy(), atol=1e-5)
+
+
+def tokens_after(blocks: Iterable[torch.nn.Module], look: Callable[[], object]) -> list[torch.Tensor]:
+    """Collect what blocks yield while a network looks."""
+    seen: list[torch.Tensor] = []
+    handles = [block.register_forward_hook(lambda _block, _input, output: seen.append(output)) for block in blocks]
+    look()
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
+@pytest.mark.parametrize(("make", "blocks"), [(vit, "blocks"), (clip, "transformer.resblocks")])
+def test_levels_are_the_class_token_and_the_mean_patch_of_blocks(tmp_path: Path, make: Make, blocks: str) -> None:
+    pixels, plain = pictures(tmp_path), make(tmp_path)
+    spec = replace(plain, levels=(0, 1))
+    encoded, encoder = encode(pixels, spec, batch_size=3), load(spec)
+    batch = torch.stack([encoder.transform(Image.fromarray(pixels[i])) for i in range(5)])
+    with torch.inference_mode():
+        seen = tokens_after(encoder.network.get_submodule(blocks)[:2], lambda: encoder.network(batch))
+    expected = [part for tokens in seen for part in (tokens[:, 0], tokens[:, 1:].mean(1))]
+    assert encoded.levels.dtype == np.float16
+    assert np.allclose(encoded.levels, torch.cat(expected, 1).numpy(), atol=1e-2)
+    assert np.allclose(encoded.vectors, encode(pixels, plain, batch_size=3).vectors, atol=1e-5), "levels change nothing"
+
+
+def test_without_levels_none_are_kept(tmp_path: Path) -> None:
+    assert encode(pictures(tmp_path), clip(tmp_path), batch_size=2).levels.shape == (5, 0)
+
+
+def test_levels_that_the_network_does_not_have_are_refused(tmp_path: Path) -> None:
+    for make in (vit, clip):
+        with pytest.raises(UserError, match=r"embed.levels is \[1, 99\]: the network's blocks are 0 to \d+"):
+            load(replace(make(tmp_path), levels=(1, 99)))
+    save_timm(tmp_path / "flat.safetensors", model="test_efficientnet")
+    with pytest.raises(UserError, match=r"embed.levels is \[0\]: only vision transformers have such"):
+        load(Spec("timm", "test_efficientnet", tmp_path / "flat.safetensors", "fp32", "cpu", None, (0,)))
 
 
 def test_the_last_block_is_spared_for_a_class_token_only(tmp_path: Path) -> None:
@@ -106,7 +147,7 @@ def test_a_precision_that_the_processor_only_emulates_is_warned_of(
 def test_bfloat16_stays_close_to_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     processor_with(monkeypatch, amx_bf16=True)
     pixels = pictures(tmp_path)
-    exact, rough = (encode(pixels, clip(tmp_path, precision=p), batch_size=5) for p in ("fp32", "bf16"))
+    exact, rough = (encode(pixels, clip(tmp_path, precision=p), batch_size=5).vectors for p in ("fp32", "bf16"))
     cosines = (exact * rough).sum(axis=1)
     assert not np.array_equal(exact, rough)
     assert cosines.min() > 0.999
@@ -143,11 +184,11 @@ def test_another_side_interpolates_the_position_embeddings(tmp_path: Path) -> No
     pixels, spec = pictures(tmp_path), clip(tmp_path)
     native = load(spec).network
     side, patch = native.image_size[0], native.patch_size[0]
-    same = encode(pixels, replace(spec, side_pixels=side), batch_size=2)
-    assert np.allclose(same, encode(pixels, spec, batch_size=2), atol=1e-5), "the native side changes nothing"
+    same = encode(pixels, replace(spec, side_pixels=side), batch_size=2).vectors
+    assert np.allclose(same, encode(pixels, spec, batch_size=2).vectors, atol=1e-5), "the native side changes nothing"
     smaller = load(replace(spec, side_pixels=side // 2)).network
     assert len(smaller.positional_embedding) == 1 + (side // 2 // patch) ** 2
-    assert encode(pixels, replace(spec, side_pixels=side // 2), batch_size=2).shape == same.shape
+    assert encode(pixels, replace(spec, side_pixels=side // 2), batch_size=2).vectors.shape == same.shape
 
 
 @pytest.mark.parametrize(("make", "side"), [(vit, 64), (clip, 37)])

@@ -12,8 +12,9 @@ from PIL import Image
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
+from pipeline.core.table import Table, with_lists
 from pipeline.dedup.tables import Duplicates, Groups
-from pipeline.embed.tables import Embeddings
+from pipeline.embed.tables import Embeddings, Levels
 from pipeline.label_noise import stage
 from pipeline.label_noise.tables import AuditSample, LabelScores, SuspectQueue
 from pipeline.opinions.tables import Opinions
@@ -37,7 +38,8 @@ def project(root: Path) -> Store:
     store = ingest(root, dict.fromkeys((name[5:] for name in names), content), diagnosis=diagnosis)
     embeddings = pd.DataFrame({"image_id": names, "encoder": "drawn"})
     store.write(Embeddings, embeddings, instance="demo", vectors={"vector": vectors})
-    further_opinions(store, names[:0], vectors[:0])
+    for table in (Levels, Opinions):
+        describe(store, table, names[:0], vectors[:0])
     groups = pd.DataFrame({"image_id": names, "duplicate_of": None, "group_id": names, "split": split})
     groups.loc[1, ["duplicate_of", "group_id"]] = names[0]
     store.write(Groups, groups)
@@ -54,11 +56,13 @@ def project(root: Path) -> Store:
     return store
 
 
-def further_opinions(store: Store, names: list[str], *views: Array) -> None:
-    same = {"networks": [f"drawn/{i}" for i in range(len(views))], "widths": [view.shape[1] for view in views]}
-    columns = {name: pd.Series([value] * len(names), dtype=object) for name, value in same.items()}
-    opinions = pd.DataFrame({"image_id": names, **columns})
-    store.write(Opinions, opinions, instance="demo", vectors={"description": 3 * np.hstack(views) + 1})
+def describe(store: Store, table: type[Table], names: list[str], *views: Array) -> None:
+    described = with_lists(
+        pd.DataFrame({"image_id": names}),
+        networks=[f"drawn/{i}" for i in range(len(views))],
+        widths=[view.shape[1] for view in views],
+    )
+    store.write(table, described, instance="demo", vectors={"description": 3 * np.hstack(views) + 1})
 
 
 def outputs(root: Path) -> dict[str, bytes]:
@@ -143,25 +147,27 @@ def test_classes_restrict_what_is_scored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("networks", [1, 2])
+@pytest.mark.parametrize("table", [Levels, Opinions])
 @pytest.mark.parametrize("encoders", ["pooled", "concatenated"])
 def test_further_opinions_change_probabilities_and_nothing_of_what_is_near(
-    store: Store, tmp_path: Path, encoders: str, networks: int
+    store: Store, tmp_path: Path, encoders: str, table: type[Table], networks: int
 ) -> None:
     again = project(tmp_path)
     scores = store.read(LabelScores)
     seen = store.vectors(Embeddings, "vector", "demo")
     noise = np.random.default_rng(0).normal(0, 0.05, seen.shape)
-    further_opinions(again, scores["image_id"].tolist(), *[seen + noise, (seen - noise)[:, 1:]][:networks])
+    describe(again, table, scores["image_id"].tolist(), *[seen + noise, (seen - noise)[:, 1:]][:networks])
     stage.run(again, params(**TREE | {"probe": TREE["probe"] | {"encoders": encoders}}))
     found = again.read(LabelScores)
     assert not np.allclose(found["error_probability"], scores["error_probability"], atol=1e-6)
     assert np.array_equal(found["off_topic"], scores["off_topic"])
 
 
-def test_further_opinions_on_some_images_only_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", [Levels, Opinions])
+def test_further_opinions_on_some_images_only_is_refused(tmp_path: Path, table: type[Table]) -> None:
     store = project(tmp_path)
-    further_opinions(store, ["demo:000"], np.ones((1, 4)))
-    with pytest.raises(UserError, match="run `dvc repro opinions`"):
+    describe(store, table, ["demo:000"], np.ones((1, 4)))
+    with pytest.raises(UserError, match="run `dvc repro embed opinions`"):
         stage.run(store, params(**TREE))
 
 
