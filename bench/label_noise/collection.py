@@ -64,7 +64,9 @@ def read_collection(project: Path, batch: str) -> Collection:
     """
     store = Store(project)
     embeddings = store.read(Embeddings, [batch])
-    described = [(store.read(table, [batch]), store.vectors(table, "description", [batch])) for table in (Levels, Opinions)]
+    levels, opinions = (
+        (store.read(table, [batch]), store.vectors(table, "description", [batch])) for table in (Levels, Opinions)
+    )
     groups = store.read(Groups)
     kept = groups.loc[groups["duplicate_of"].isna(), "image_id"]
     images = store.read(Images, [batch])
@@ -73,11 +75,12 @@ def read_collection(project: Path, batch: str) -> Collection:
         images,
         embeddings,
         vectors=store.vectors(Embeddings, "vector", [batch]),
-        described=described,
+        levels=levels,
+        opinions=opinions,
         groups=groups.assign(split="train"),
         duplicates=store.read(Duplicates),
         classes=sorted(images["diagnosis"].unique()),
         context=KNOWN,
     )
-    networks = [name for table, _ in described if len(table) for name in table["networks"].iloc[0]]
+    networks = [name for table, _ in (levels, opinions) if len(table) for name in table["networks"].iloc[0]]
     return Collection(batch, labelled, [*embeddings["encoder"].unique(), *networks])

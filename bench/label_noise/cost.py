@@ -52,6 +52,7 @@ def draw(images: int, *, seed: int) -> Labelled:
         classes=[f"diagnosis_{i}" for i in range(CLASSES)],
         given=given,
         vectors=vectors,
+        levels=(),
         further=(),
         context=np.zeros((images, 0), np.float32),
         evidence=np.full(images, "unknown"),

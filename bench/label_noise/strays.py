@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import pickle
 import tempfile
 from dataclasses import replace
 from itertools import product
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
@@ -21,10 +23,14 @@ from bench.label_noise.pictures import KINDS, blurred, encode_jpeg
 from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
+from pipeline.core.table import with_lists
+from pipeline.embed.encoders import Encoded, Spec, encode
+from pipeline.embed.params import EmbedParams
+from pipeline.embed.tables import Levels
 from pipeline.ingest.tables import Images
-from pipeline.label_noise.neighbours import radius_in_train
+from pipeline.label_noise.labelled import further_views
 from pipeline.label_noise.off_topic import off_topic
-from pipeline.label_noise.params import LabelNoiseParams
+from pipeline.label_noise.params import LabelNoiseParams, OffTopic
 
 Array = np.ndarray[Any, Any]
 
@@ -44,15 +50,17 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     if options.weights is None:
         raise UserError("strays must be encoded: say --weights FILE, those of the batch's encoder")
     collection = read_collection(options.project, options.batch)
+    levels = _levels(options, collection)
     figures: dict[str, list[float]] = {}
     for seed in tqdm(options.seeds, desc="seeds", disable=None):
         rng = np.random.default_rng([seed, 5])
         skin = rng.permutation(np.unique(collection.labelled.lesion, return_index=True)[1])
         pool = _pool(options, collection, skin[IMAGES : IMAGES + MOST], seed=seed)
-        pool[MIXED] = np.concatenate([vectors[: MOST // len(pool)] for vectors in pool.values()])
-        for (kind, vectors), share in product(pool.items(), SHARES):
-            count = min(round(IMAGES * share / (1 - share)), len(vectors))
-            score = score_among(collection, skin[:IMAGES], vectors[:count], share=params.off_topic_share)
+        shown = Encoded(collection.labelled.vectors[skin[:IMAGES]], levels[skin[:IMAGES]])
+        pool[MIXED] = join(*[first(strays, MOST // len(pool)) for strays in pool.values()])
+        for (kind, strays), share in product(pool.items(), SHARES):
+            count = min(round(IMAGES * share / (1 - share)), len(strays.vectors))
+            score = score_among(collection, shown, first(strays, count), params.off_topic)
             stray = np.arange(len(score)) >= IMAGES
             figures.setdefault(f"{kind}, {share:.0%}", []).append(Ranking(score, stray).average_precision())
     found = {
@@ -64,23 +72,58 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     return {options.batch: found}, "\n".join(lines)
 
 
-def score_among(collection: Collection, skin: Array, strays: Array, *, share: float) -> Array:
+def score_among(collection: Collection, skin: Encoded, strays: Encoded, params: OffTopic) -> Array:
     """Score images of skin and, behind them, strays with labels that do not matter: all are train."""
-    clean, count = collection.labelled, len(skin) + len(strays)
-    each = np.arange(count)
-    labelled = replace(
-        clean,
-        vectors=np.concatenate([clean.vectors[skin], strays]),
-        group=each,
-        voter=np.ones(count, bool),
+    both = join(skin, strays)
+    each = np.arange(len(both.vectors))
+    levels = len(collection.labelled.levels)
+    described = with_lists(
+        pd.DataFrame({"image_id": each}),
+        networks=[str(level) for level in range(levels)],
+        widths=[both.levels.shape[1] // levels] * levels if levels else [],
     )
-    radius = radius_in_train(labelled, share)
-    return off_topic(radius, radius)
+    labelled = replace(
+        collection.labelled,
+        vectors=both.vectors,
+        levels=further_views((described, both.levels), described["image_id"]) if levels else (),
+        group=each,
+        voter=np.ones(len(each), bool),
+    )
+    return off_topic(labelled, params)
 
 
-def _pool(options: argparse.Namespace, collection: Collection, spare: Array, *, seed: int) -> dict[str, Array]:
+def join(*parts: Encoded) -> Encoded:
+    """Put what an encoder made of several lots one behind another."""
+    return Encoded(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def first(encoded: Encoded, count: int) -> Encoded:
+    """Keep the first images."""
+    return Encoded(*(array[:count] for array in encoded))
+
+
+def _levels(options: argparse.Namespace, collection: Collection) -> Array:
+    """Read what the encoder's levels show of each image, as `embed` wrote it."""
+    store = Store(options.project)
+    table, found = store.read(Levels, [options.batch]), store.vectors(Levels, "description", [options.batch])
+    if table.empty:
+        return np.zeros((len(collection.truth), 0), np.float16)
+    mine: Array = found[pd.Index(table["image_id"]).get_indexer(pd.Index(collection.labelled.image_id))]
+    return mine
+
+
+def _pool(options: argparse.Namespace, collection: Collection, spare: Array, *, seed: int) -> dict[str, Encoded]:
     """Draw and encode strays of each kind; encoded ones are kept."""
-    path = options.cache / f"strays {key_of([options.batch, seed, code_digest(['bench.label_noise.pictures'])])}.npz"
+    embed = read_profile(options.profile).embed
+    given = [
+        options.batch,
+        seed,
+        embed.encoder,
+        embed.levels,
+        embed.precision,
+        code_digest(["bench.label_noise.pictures"]),
+    ]
+    path = options.cache / f"strays {key_of(given)}.pkl"
     if not path.exists():
         rng = np.random.default_rng([seed, 6])
         store = Store(options.project)
@@ -88,23 +131,28 @@ def _pool(options: argparse.Namespace, collection: Collection, spare: Array, *, 
         pixels = store.pixels(images.loc[collection.labelled.image_id[spare]])
         drawn = {kind: [draw(rng) for _ in range(MOST)] for kind, draw in KINDS.items()}
         drawn[BLUR] = [blurred(Image.fromarray(pixels[i]), rng) for i in range(len(pixels))]
-        found = {kind: encode_pictures(pictures, options.weights, options.profile) for kind, pictures in drawn.items()}
+        found = {kind: encode_pictures(pictures, options.weights, embed) for kind, pictures in drawn.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **found)  # type: ignore[arg-type]
-    with np.load(path) as arrays:
-        return {kind: arrays[kind] for kind in arrays.files}
+        with path.open("wb") as file:
+            pickle.dump(found, file)
+    return dict(pickle.loads(path.read_bytes()))  # noqa: S301 - our own file
 
 
-def encode_pictures(pictures: list[Image.Image], weights: Path, profile: Path) -> Array:
+def encode_pictures(pictures: list[Image.Image], weights: Path, embed: EmbedParams) -> Encoded:
     """Encode pictures as `embed` would, by the profile's encoder."""
-    from pipeline.embed.encoders import Spec, encode  # noqa: PLC0415 - torch takes seconds
-
-    embed = read_profile(profile).embed
     chosen = embed.encoder
-    spec = Spec(chosen.library, chosen.model, weights, embed.precision, embed.device, chosen.side_pixels)
+    spec = Spec(
+        chosen.library,
+        chosen.model,
+        weights,
+        embed.precision,
+        embed.device,
+        chosen.side_pixels,
+        tuple(embed.levels),
+    )
     contents = [encode_jpeg(picture) for picture in pictures]
     sizes = np.array([len(content) for content in contents])
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "strays").write_bytes(b"".join(contents))
         pixels = Pixels(Path(folder), ["strays"] * len(contents), np.cumsum(sizes) - sizes, sizes)
-        return encode(pixels, spec, batch_size=embed.batch_size).vectors
+        return encode(pixels, spec, batch_size=embed.batch_size)

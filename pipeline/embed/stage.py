@@ -24,7 +24,9 @@ def run(store: Store, params: EmbedParams, instance: str) -> None:
     pixels = store.pixels(images)
     weights = store.input(f"data/raw/weights/{params.encoder.weights}")
     chosen = params.encoder
-    spec = Spec(chosen.library, chosen.model, weights, params.precision, params.device, chosen.side_pixels, tuple(params.levels))
+    spec = Spec(
+        chosen.library, chosen.model, weights, params.precision, params.device, chosen.side_pixels, tuple(params.levels)
+    )
 
     found = map_shards(
         partial(encode, spec=spec, batch_size=params.batch_size),

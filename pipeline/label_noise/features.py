@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import eigh
 
 from pipeline.label_noise.labelled import Array
 from pipeline.label_noise.params import Probe
@@ -85,9 +86,9 @@ def principal_components(vectors: Array, count: int) -> tuple[Array, Array]:
     """
     mean = vectors.mean(axis=0, dtype=np.float64)
     centred = vectors - mean.astype(np.float32)
-    values, directions = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(vectors))
+    covariance, width = (centred.T @ centred).astype(np.float64) / len(vectors), vectors.shape[1]
+    values, directions = eigh(covariance, subset_by_index=[max(width - count, 0), width - 1], overwrite_a=True)
     kept = values > max(values[-1], 1e-12) * 1e-6
-    kept[: max(len(values) - count, 0)] = False
     kept[-1] = True  # all vectors may be one and the same
     spread = np.sqrt(max(values[kept].mean(), 1e-12))
     return mean.astype(np.float32), (directions[:, kept] / spread).astype(np.float32)

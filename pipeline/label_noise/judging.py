@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.label_noise.audit import sample_labels
 from pipeline.label_noise.findings import summarise, tabulate
 from pipeline.label_noise.labelled import Array, Labelled
-from pipeline.label_noise.neighbours import nearest_in_train, radius_in_train
+from pipeline.label_noise.neighbours import nearest_in_train
 from pipeline.label_noise.off_topic import off_topic
 from pipeline.label_noise.params import LabelNoiseParams
 from pipeline.label_noise.probabilities import believe
@@ -47,14 +47,13 @@ def judge_labels(labelled: Labelled, params: LabelNoiseParams) -> Judged:
     beliefs, rival = believe(labelled, params.probe, params.noise), rivals(labelled)
     judgement = judge(labelled, beliefs, rival, method=params.method, floor=params.conflict_error_probability)
     neighbours, _ = nearest_in_train(labelled, params.examples)
-    radius = radius_in_train(labelled, params.off_topic_share)
     scores = tabulate(
         labelled,
         beliefs,
         judgement,
         rival=rival,
         reason=reasons(labelled, judgement, judged=beliefs.judged, rival=rival, neighbours=neighbours),
-        off_topic=off_topic(radius, radius[labelled.voter]),
+        off_topic=off_topic(labelled, params.off_topic),
         threshold=params.min_error_probability,
         examples=params.examples,
     )

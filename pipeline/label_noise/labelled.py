@@ -14,6 +14,7 @@ from pipeline.core.grouping import components, links
 from pipeline.label_noise.context import patient_context
 
 Array = np.ndarray[Any, Any]
+Described = tuple[pd.DataFrame, Array]  # a table of descriptions and their matrix, row by row
 
 UNKNOWN = "unknown"
 
@@ -26,7 +27,8 @@ class Labelled:
     classes: diagnoses in scope, sorted: the order of every probability vector.
     given: (n,) position of the given diagnosis in `classes`.
     vectors: (n, d) float32, unit norm, of the encoder that says what is near what.
-    further: (n, d) likewise of each level of the encoder and of each further network, which judge labels too.
+    levels: (n, d) likewise of each level of it, of what it sees on the way.
+    further: (n, d) likewise of each further network.
     context: (n, numbers) float32, what is known of the patient.
     evidence: (n,) how the given diagnosis was confirmed, `unknown` where nobody says: never a feature.
     split: strings.
@@ -41,6 +43,7 @@ class Labelled:
     classes: list[str]
     given: Array
     vectors: Array
+    levels: tuple[Array, ...]
     further: tuple[Array, ...]
     context: Array
     evidence: Array
@@ -53,8 +56,8 @@ class Labelled:
 
     @property
     def views(self) -> tuple[Array, ...]:
-        """What the encoders make of the images, the first one's first."""
-        return (self.vectors, *self.further)
+        """What judges labels: the encoder's vectors first."""
+        return (self.vectors, *self.levels, *self.further)
 
     def names(self, positions: Array) -> Array:
         """Name diagnoses by their position."""
@@ -66,7 +69,8 @@ def align(
     embeddings: pd.DataFrame,
     *,
     vectors: Array,
-    described: Sequence[tuple[pd.DataFrame, Array]],
+    levels: Described,
+    opinions: Described,
     groups: pd.DataFrame,
     duplicates: pd.DataFrame,
     classes: list[str],
@@ -78,7 +82,8 @@ def align(
         images: the table Images.
         embeddings: the table Embeddings.
         vectors: its vectors, row by row.
-        described: the tables Levels and Opinions, each with its descriptions row by row; empty where none is named.
+        levels: the table Levels and its descriptions, row by row; empty where none is named.
+        opinions: the table Opinions likewise.
         groups: the table Groups.
         duplicates: the table Duplicates.
         classes: diagnoses in scope.
@@ -108,11 +113,8 @@ def align(
         classes=classes,
         given=pd.Index(classes).get_indexer(pd.Index(joined["diagnosis"])),
         vectors=np.ascontiguousarray(vectors[position], dtype=np.float32),
-        further=tuple(
-            view
-            for table, descriptions in described
-            for view in further_views(table, descriptions, joined["image_id"])
-        ),
+        levels=further_views(levels, joined["image_id"]),
+        further=further_views(opinions, joined["image_id"]),
         context=patient_context(joined, context),
         evidence=joined["label_evidence"].fillna(UNKNOWN).to_numpy(dtype=str),
         split=split,
@@ -124,7 +126,7 @@ def align(
     )
 
 
-def further_views(described: pd.DataFrame, descriptions: Array, image_ids: pd.Series[str]) -> tuple[Array, ...]:
+def further_views(described: Described, image_ids: pd.Series[str]) -> tuple[Array, ...]:
     """Line up descriptions by levels or further networks: of each (n, d) float32 of unit norm.
 
     Channels have scales of their own, so every number is standardised over the images first.
@@ -133,13 +135,14 @@ def further_views(described: pd.DataFrame, descriptions: Array, image_ids: pd.Se
         UserError: the descriptions are by other networks from batch to batch, or lack an image.
 
     """
-    if described.empty:
+    table, descriptions = described
+    if table.empty:
         return ()
-    named = sorted({tuple(networks) for networks in described["networks"]})
-    position = pd.Index(described["image_id"]).get_indexer(pd.Index(image_ids))
+    named = sorted({tuple(networks) for networks in table["networks"]})
+    position = pd.Index(table["image_id"]).get_indexer(pd.Index(image_ids))
     if len(named) > 1 or (position < 0).any():
         raise UserError(f"descriptions by {named} are of some images only: run `dvc repro embed opinions`")
-    cuts = np.cumsum(described["widths"].iloc[0])[:-1]
+    cuts = np.cumsum(table["widths"].iloc[0])[:-1]
     return tuple(_standardised(part) for part in np.split(descriptions[position], cuts, axis=1))
 
 

@@ -33,11 +33,12 @@ def nearest_in_train(labelled: Labelled, count: int) -> tuple[Array, Array]:
     return np.where(found == NONE, NONE, voters[found]), cosines
 
 
-def radius_in_train(labelled: Labelled, share: float) -> Array:
+def radius_in_train(labelled: Labelled, vectors: Array, share: float) -> Array:
     """Measure how far around each image a share of train lies.
 
     Args:
         labelled: images in scope.
+        vectors: (n, d) of one view of them.
         share: of the images that probes learn from; those of the own group count, but lie infinitely far.
 
     Returns:
@@ -47,12 +48,12 @@ def radius_in_train(labelled: Labelled, share: float) -> Array:
     voters = np.flatnonzero(labelled.voter)
     if len(voters) > vector_search.EXACT:
         voters = np.sort(np.random.default_rng(0).choice(voters, vector_search.EXACT, replace=False))
-    references, group = labelled.vectors[voters], labelled.group[voters]
+    references, group = vectors[voters], labelled.group[voters]
     rank = len(references) - max(1, round(share * len(references)))
-    cosines = np.empty(len(labelled.vectors), np.float64)
+    cosines = np.empty(len(vectors), np.float64)
     for start in range(0, len(cosines), BLOCK):
         rows = slice(start, start + BLOCK)
-        similar = labelled.vectors[rows] @ references.T
+        similar = vectors[rows] @ references.T
         similar[labelled.group[rows, None] == group] = -np.inf
         similar.partition(rank, axis=1)
         cosines[rows] = similar[:, rank]

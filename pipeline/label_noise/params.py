@@ -51,6 +51,17 @@ class Noise(Section):
     doubt: float = Field(ge=0)
 
 
+class OffTopic(Section):
+    """How far off topic an image is: as the radius around it that takes in a share of train.
+
+    share: by the encoder's vectors.
+    level_share: by each of its levels.
+    """
+
+    share: float = Field(gt=0, lt=1)
+    level_share: float = Field(gt=0, lt=1)
+
+
 class Audit(Section):
     """The random sample that says how many labels are wrong.
 
@@ -84,7 +95,6 @@ class LabelNoiseParams(StageParams):
     method: the score that ranks suspects, a key of `suspects.METHODS`.
     min_error_probability: a label at or above it is a suspect.
     conflict_error_probability: given at least to a label that a copy contradicts and the probes side against.
-    off_topic_share: an image is as far off topic as the radius around it that takes in this share of train.
     examples: nearest images shown of each diagnosis.
     pictures: images on each contact sheet.
     """
@@ -98,7 +108,7 @@ class LabelNoiseParams(StageParams):
         "method": "label_noise.method",
         "min_error_probability": "label_noise.min_error_probability",
         "conflict_error_probability": "label_noise.conflict_error_probability",
-        "off_topic_share": "label_noise.off_topic_share",
+        "off_topic": "label_noise.off_topic",
         "examples": "label_noise.examples",
         "pictures": "label_noise.pictures",
         "audit": "label_noise.audit",
@@ -113,7 +123,7 @@ class LabelNoiseParams(StageParams):
     method: Literal["noise_matrix", "self_confidence", "normalized_margin"]
     min_error_probability: float = Field(gt=0, le=1)
     conflict_error_probability: float = Field(ge=0, le=1)
-    off_topic_share: float = Field(gt=0, lt=1)
+    off_topic: OffTopic
     examples: PositiveInt
     pictures: PositiveInt
     audit: Audit

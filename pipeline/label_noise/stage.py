@@ -22,10 +22,8 @@ def run(store: Store, params: LabelNoiseParams) -> None:
         images,
         store.read(Embeddings, params.batches),
         vectors=store.vectors(Embeddings, "vector", params.batches),
-        described=[
-            (store.read(table, params.batches), store.vectors(table, "description", params.batches))
-            for table in (Levels, Opinions)
-        ],
+        levels=(store.read(Levels, params.batches), store.vectors(Levels, "description", params.batches)),
+        opinions=(store.read(Opinions, params.batches), store.vectors(Opinions, "description", params.batches)),
         groups=store.read(Groups),
         duplicates=store.read(Duplicates),
         classes=diagnoses_in_scope(images["diagnosis"], params.classes),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from bench.label_noise.rivals import (
     neighbour_disagreement,
 )
 from bench.label_noise.run import OURS, Cell, run_cells
+from bench.label_noise.strays import score_among
+from pipeline.embed.encoders import Encoded
 from tests.label_noise.planted import params, world
 
 CLEAN = world(3, lesions=400, test_share=0.0).labelled
@@ -149,6 +152,18 @@ def test_strays_differ_from_one_another(kind: str) -> None:
     first, second = (np.asarray(KINDS[kind](rng).resize((64, 64))) for _ in range(2))
     assert first.shape == (64, 64, 3)
     assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("levels", [0, 2])
+def test_strays_are_scored_beside_skin_by_vectors_and_levels(levels: int) -> None:
+    rng = np.random.default_rng(0)
+    skin = Encoded(CLEAN.vectors[:200], rng.normal(0, 1, (200, 8 * levels)).astype(np.float16))
+    strays = Encoded(-CLEAN.vectors[:10], rng.normal(9, 1, (10, 8 * levels)).astype(np.float16))
+    view = np.zeros((len(CLEAN.given), 8), np.float32)
+    collection = replace(COLLECTION, labelled=replace(CLEAN, levels=(view,) * levels))
+    score = score_among(collection, skin, strays, params().off_topic)
+    assert len(score) == 210
+    assert average_precision_score(np.arange(210) >= 200, score) > 0.9
 
 
 def test_reliability_compares_what_was_expected_with_what_was_wrong(tmp_path: Path) -> None:

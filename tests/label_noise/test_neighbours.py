@@ -91,8 +91,8 @@ def test_a_large_group_hides_no_neighbour_and_there_may_be_none() -> None:
 
 @pytest.mark.usefixtures("few_are_many")
 def test_a_sample_of_train_tells_how_far_a_share_of_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
-    sampled = radius_in_train(LABELLED, 0.1)
+    sampled = radius_in_train(LABELLED, LABELLED.vectors, 0.1)
     monkeypatch.setattr(vector_search, "EXACT", 10_000)
-    exact = radius_in_train(LABELLED, 0.1)
+    exact = radius_in_train(LABELLED, LABELLED.vectors, 0.1)
     assert np.corrcoef(sampled, exact)[0, 1] > 0.95
     assert np.median(np.abs(sampled - exact)) < 0.05 * np.median(exact)

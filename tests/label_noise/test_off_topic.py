@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from pipeline.label_noise.neighbours import radius_in_train
-from pipeline.label_noise.off_topic import off_topic
+from pipeline.label_noise.off_topic import off_topic, score_distances
+from pipeline.label_noise.params import OffTopic
 from tests.label_noise.planted import Array, add_copies, world
 
 
@@ -19,8 +23,7 @@ def scores_with_strays(strays: int, *, seed: int, spread: float = 1.0) -> Array:
         planted.labelled.vectors[-strays:] /= np.linalg.norm(planted.labelled.vectors[-strays:], axis=1)[:, None]
         planted.labelled.group[-strays:] = planted.labelled.group.max() + 1 + np.arange(strays)
         planted.labelled.voter[-strays:] = True
-    radius = radius_in_train(planted.labelled, 0.1)
-    return off_topic(radius, radius[planted.labelled.voter])
+    return off_topic(planted.labelled, OffTopic(share=0.1, level_share=0.25))
 
 
 @pytest.mark.parametrize("spread", [2.0, 0.05], ids=["strewn", "crowded"])
@@ -42,10 +45,53 @@ def test_nobody_is_accused_where_everything_belongs(seed: int) -> None:
     assert np.median(found) < 0.05
 
 
+def strayed_in(views: int, *, seed: int, strays: int) -> tuple[Array, Array]:
+    """Score images of several views, each of which shows strays a little outside; return which, and the scores."""
+    rng = np.random.default_rng(seed)
+    distances = [np.abs(rng.normal(0, 1, 1000)) for _ in range(views)]
+    stray = np.arange(1000) < strays
+    for distance in distances:
+        distance[stray] += 2.5
+    return stray, score_distances(distances, np.ones(1000, bool))
+
+
+def test_what_several_views_doubt_ranks_before_what_one_doubts() -> None:
+    stray, one = strayed_in(1, seed=0, strays=30)
+    _, four = strayed_in(4, seed=0, strays=30)
+    assert average_precision_score(stray, one) < 0.8
+    assert average_precision_score(stray, four) > 0.98
+    assert (four[~stray] > 0.95).mean() < 0.01
+
+
+@pytest.mark.parametrize("views", [1, 2, 4])
+def test_views_accuse_nobody_where_everything_belongs(views: int) -> None:
+    _, found = strayed_in(views, seed=views, strays=0)
+    assert (found > 0.95).sum() <= 2
+
+
+def test_a_level_that_sees_a_stray_makes_it_one() -> None:
+    clean = world(3, lesions=600, spread=0.1).labelled
+    stray = np.arange(len(clean.given)) < 15
+    rng = np.random.default_rng(9)
+    level = np.eye(16)[stray.astype(int)] + rng.normal(0, 0.1, (len(stray), 16))
+    level = (level / np.linalg.norm(level, axis=1, keepdims=True)).astype(np.float32)
+    params = OffTopic(share=0.1, level_share=0.25)
+    alone, both = off_topic(clean, params), off_topic(replace(clean, levels=(level,)), params)
+    assert average_precision_score(stray, alone) < 0.2
+    assert average_precision_score(stray, both) > 0.95
+
+
+def test_labels_have_no_part_in_it() -> None:
+    clean, params = world(3, lesions=60, spread=0.1).labelled, OffTopic(share=0.1, level_share=0.25)
+    assert np.array_equal(off_topic(clean, params), off_topic(replace(clean, given=np.roll(clean.given, 7)), params))
+
+
 def test_equal_images_are_typical_and_another_one_is_not() -> None:
-    assert np.array_equal(off_topic(np.array([0.0, 0.5]), np.zeros(9)), [0, 1])
+    found = score_distances([np.append(np.zeros(9), 0.5)], np.arange(10) < 9)
+    assert found[-1] == 1
+    assert (found[:-1] < 0.5).all()
 
 
 def test_an_image_without_other_groups_is_not_accused() -> None:
     labelled = world(0, lesions=1, test_share=0.0).labelled
-    assert np.array_equal(radius_in_train(labelled, 0.1), np.zeros(len(labelled.given)))
+    assert np.array_equal(radius_in_train(labelled, labelled.vectors, 0.1), np.zeros(len(labelled.given)))
