@@ -163,7 +163,7 @@ def test_strays_are_scored_beside_skin_by_vectors_and_levels(levels: int) -> Non
     collection = replace(COLLECTION, labelled=replace(CLEAN, levels=(view,) * levels))
     score = score_among(collection, skin, strays, params().off_topic)
     assert len(score) == 210
-    assert average_precision_score(np.arange(210) >= 200, score) > 0.9
+    assert average_precision_score(np.arange(210) >= 200, score) > (0.95 if levels else 0.7)
 
 
 def test_reliability_compares_what_was_expected_with_what_was_wrong(tmp_path: Path) -> None:
