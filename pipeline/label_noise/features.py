@@ -16,6 +16,7 @@ from pipeline.label_noise.labelled import Array
 from pipeline.label_noise.params import Probe
 
 JITTER = 1e-4  # of the landmarks' kernel matrix: directions below it are noise
+MUCH_WIDER = 2  # times
 BLOCK = 4096  # images mapped at a time
 
 
@@ -74,6 +75,23 @@ def fit_map(vectors: Array, context: Array, params: Probe) -> FeatureMap:
     kept = values > JITTER
     whitening = directions[:, kept] * np.sqrt(projection.shape[1] / values[kept])
     return FeatureMap(mean, projection, params.context_weight, landmarks, precision, whitening.astype(np.float32))
+
+
+def narrow(vectors: Array, known: Array, count: int) -> Array:
+    """Turn wide vectors into principal components of the known ones, so that not every fold has to.
+
+    No label has a part in it. Vectors that are not much wider than what is asked for stay as they are.
+
+    Args:
+        vectors: (n, d) float32.
+        known: (n,) whose directions count.
+        count: components.
+
+    """
+    if vectors.shape[1] <= MUCH_WIDER * count:
+        return vectors
+    mean, projection = principal_components(vectors[known], count)
+    return (vectors - mean) @ projection
 
 
 def principal_components(vectors: Array, count: int) -> tuple[Array, Array]:

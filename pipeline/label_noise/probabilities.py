@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.core.errors import UserError
 from pipeline.label_noise.calibration import calibrate, pool
+from pipeline.label_noise.features import narrow
 from pipeline.label_noise.labelled import Labelled, by_lesion
 from pipeline.label_noise.params import Noise, Probe
 from pipeline.label_noise.probe import fit_probe, uniform_noise
@@ -116,6 +117,7 @@ def out_of_fold(
 
     """
     shape, count = (len(labelled.given), len(labelled.classes)), lesion_shares(labelled)
+    vectors = narrow(vectors, labelled.voter, params.components)
     plain, corrected, votes = np.zeros(shape), np.zeros(shape), np.zeros(shape[0])
     for held_by in folds:
         for fold in range(held_by.max() + 1):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
+from pipeline.label_noise.features import narrow
 from pipeline.label_noise.probabilities import EVERY_PROBE, Beliefs, assign_folds, believe, out_of_fold
 from pipeline.label_noise.suspects import judge, rivals
 from tests.label_noise.planted import CLASSES, World, add_copies, mislabel, params, relabel, world
@@ -110,3 +111,23 @@ def test_two_runs_agree_to_the_last_bit() -> None:
     first, second = beliefs_of(SMALL), beliefs_of(SMALL)
     assert first.corrected.tobytes() == second.corrected.tobytes()
     assert first.noise.tobytes() == second.noise.tobytes()
+
+
+def test_wide_vectors_are_narrowed_to_the_directions_of_those_known() -> None:
+    rng = np.random.default_rng(0)
+    inner = rng.normal(0, 1, (300, 8)).astype(np.float32)
+    wide = inner @ rng.normal(0, 1, (8, 40)).astype(np.float32)
+    known = np.arange(300) < 250
+    found = narrow(wide, known, 8)
+    assert found.shape == (300, 8)
+    distances = [np.linalg.norm(view[:50, None] - view[None, :50], axis=2) for view in (wide, found)]
+    peer = distances[0] / distances[0].max()
+    assert np.allclose(distances[1] / distances[1].max(), peer, atol=1e-3), "all that varies is kept"
+    moved = wide.copy()
+    moved[~known] += 5
+    assert np.allclose(narrow(moved, known, 8)[known], found[known]), "the others have no say"
+
+
+def test_vectors_that_are_narrow_stay_as_they_are() -> None:
+    vectors = np.ones((5, 16), np.float32)
+    assert narrow(vectors, np.ones(5, bool), 8) is vectors
