@@ -35,10 +35,19 @@ def main(arguments: Sequence[str]) -> int:
     print(text)
     if options.write:
         whole = json.loads(options.write.read_text("utf-8")) if options.write.exists() else {}
-        whole.setdefault(options.part, {}).update(found)
+        section = whole.setdefault(options.part, {})
+        section.update({name: join_cells(section.get(name), of_batch) for name, of_batch in found.items()})
         options.write.parent.mkdir(parents=True, exist_ok=True)
         options.write.write_text(json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
     return 0
+
+
+def join_cells(before: Any, found: Any) -> Any:  # noqa: ANN401 - JSON
+    """Keep cells that this run did not ask for, if all else of the collection is the same: one run need not do all."""
+    rest = [{key: value for key, value in one.items() if key != "cells"} if one else None for one in (before, found)]
+    if "cells" not in found or rest[0] != rest[1]:
+        return found
+    return found | {"cells": before["cells"] | found["cells"]}
 
 
 def _parser() -> argparse.ArgumentParser:

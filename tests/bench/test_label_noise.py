@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bench.intervals import exact_interval
+from bench.label_noise.__main__ import join_cells
 from bench.label_noise.collection import Collection
 from bench.label_noise.counting import count
 from bench.label_noise.measures import Ranking, measure, paired_bootstrap
@@ -176,3 +177,11 @@ def test_reliability_compares_what_was_expected_with_what_was_wrong(tmp_path: Pa
     assert honest["expected_by_planted"] == pytest.approx(1, abs=0.02)
     draw({"honest": honest}, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 5000
+
+
+def test_cells_of_an_earlier_run_stay_where_all_else_is_the_same() -> None:
+    before = {"seeds": [1], "cells": {"a": 1, "b": 2}}
+    assert join_cells(before, {"seeds": [1], "cells": {"b": 3}}) == {"seeds": [1], "cells": {"a": 1, "b": 3}}
+    assert join_cells(before, {"seeds": [2], "cells": {"b": 3}}) == {"seeds": [2], "cells": {"b": 3}}
+    assert join_cells(None, before) == before
+    assert join_cells(before, {"width": 1}) == {"width": 1}
