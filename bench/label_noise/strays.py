@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,6 @@ from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
 from pipeline.core.table import with_lists
-from pipeline.embed.encoders import Encoded, Spec, encode
 from pipeline.embed.params import EmbedParams
 from pipeline.embed.tables import Levels
 from pipeline.ingest.tables import Images
@@ -38,6 +37,13 @@ IMAGES = 400  # of skin, one a lesion
 SHARES = (0.05, 0.1)
 MOST = 45  # strays of a kind: a tenth of the whole
 BLUR, MIXED = "BLUR", "all kinds"
+
+
+class Shown(NamedTuple):
+    """What an encoder makes of images: as `encoders.Encoded`, which takes torch to import."""
+
+    vectors: Array
+    levels: Array
 
 
 def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
@@ -56,7 +62,7 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
         rng = np.random.default_rng([seed, 5])
         skin = rng.permutation(np.unique(collection.labelled.lesion, return_index=True)[1])
         pool = _pool(options, collection, skin[IMAGES : IMAGES + MOST], seed=seed)
-        shown = Encoded(collection.labelled.vectors[skin[:IMAGES]], levels[skin[:IMAGES]])
+        shown = Shown(collection.labelled.vectors[skin[:IMAGES]], levels[skin[:IMAGES]])
         pool[MIXED] = join(*[first(strays, MOST // len(pool)) for strays in pool.values()])
         for (kind, strays), share in product(pool.items(), SHARES):
             count = min(round(IMAGES * share / (1 - share)), len(strays.vectors))
@@ -72,7 +78,7 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     return {options.batch: found}, "\n".join(lines)
 
 
-def score_among(collection: Collection, skin: Encoded, strays: Encoded, params: OffTopic) -> Array:
+def score_among(collection: Collection, skin: Shown, strays: Shown, params: OffTopic) -> Array:
     """Score images of skin and, behind them, strays with labels that do not matter: all are train."""
     both = join(skin, strays)
     each = np.arange(len(both.vectors))
@@ -92,14 +98,14 @@ def score_among(collection: Collection, skin: Encoded, strays: Encoded, params: 
     return off_topic(labelled, params)
 
 
-def join(*parts: Encoded) -> Encoded:
+def join(*parts: Shown) -> Shown:
     """Put what an encoder made of several lots one behind another."""
-    return Encoded(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return Shown(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def first(encoded: Encoded, count: int) -> Encoded:
+def first(encoded: Shown, count: int) -> Shown:
     """Keep the first images."""
-    return Encoded(*(array[:count] for array in encoded))
+    return Shown(*(array[:count] for array in encoded))
 
 
 def _levels(options: argparse.Namespace, collection: Collection) -> Array:
@@ -112,7 +118,7 @@ def _levels(options: argparse.Namespace, collection: Collection) -> Array:
     return mine
 
 
-def _pool(options: argparse.Namespace, collection: Collection, spare: Array, *, seed: int) -> dict[str, Encoded]:
+def _pool(options: argparse.Namespace, collection: Collection, spare: Array, *, seed: int) -> dict[str, Shown]:
     """Draw and encode strays of each kind; encoded ones are kept."""
     embed = read_profile(options.profile).embed
     given = [
@@ -138,8 +144,10 @@ def _pool(options: argparse.Namespace, collection: Collection, spare: Array, *, 
     return dict(pickle.loads(path.read_bytes()))  # noqa: S301 - our own file
 
 
-def encode_pictures(pictures: list[Image.Image], weights: Path, embed: EmbedParams) -> Encoded:
+def encode_pictures(pictures: list[Image.Image], weights: Path, embed: EmbedParams) -> Shown:
     """Encode pictures as `embed` would, by the profile's encoder."""
+    from pipeline.embed.encoders import Spec, encode  # noqa: PLC0415 - torch takes seconds
+
     chosen = embed.encoder
     spec = Spec(
         chosen.library,
@@ -155,4 +163,4 @@ def encode_pictures(pictures: list[Image.Image], weights: Path, embed: EmbedPara
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "strays").write_bytes(b"".join(contents))
         pixels = Pixels(Path(folder), ["strays"] * len(contents), np.cumsum(sizes) - sizes, sizes)
-        return encode(pixels, spec, batch_size=embed.batch_size)
+        return Shown(*encode(pixels, spec, batch_size=embed.batch_size))

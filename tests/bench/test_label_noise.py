@@ -23,8 +23,7 @@ from bench.label_noise.rivals import (
     neighbour_disagreement,
 )
 from bench.label_noise.run import OURS, Cell, run_cells
-from bench.label_noise.strays import score_among
-from pipeline.embed.encoders import Encoded
+from bench.label_noise.strays import Shown, score_among
 from tests.label_noise.planted import params, world
 
 CLEAN = world(3, lesions=400, test_share=0.0).labelled
@@ -158,8 +157,8 @@ def test_strays_differ_from_one_another(kind: str) -> None:
 @pytest.mark.parametrize("levels", [0, 2])
 def test_strays_are_scored_beside_skin_by_vectors_and_levels(levels: int) -> None:
     rng = np.random.default_rng(0)
-    skin = Encoded(CLEAN.vectors[:200], rng.normal(0, 1, (200, 8 * levels)).astype(np.float16))
-    strays = Encoded(-CLEAN.vectors[:10], rng.normal(9, 1, (10, 8 * levels)).astype(np.float16))
+    skin = Shown(CLEAN.vectors[:200], rng.normal(0, 1, (200, 8 * levels)).astype(np.float16))
+    strays = Shown(-CLEAN.vectors[:10], rng.normal(9, 1, (10, 8 * levels)).astype(np.float16))
     view = np.zeros((len(CLEAN.given), 8), np.float32)
     collection = replace(COLLECTION, labelled=replace(CLEAN, levels=(view,) * levels))
     score = score_among(collection, skin, strays, params().off_topic)
