@@ -30,6 +30,7 @@ Transform = Callable[[Image.Image], torch.Tensor]
 
 DECODING_THREADS = 4
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+HALF_MAX = torch.finfo(torch.half).max  # a few channels of large networks exceed it
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "arm_bf16")
 
 
@@ -80,7 +81,7 @@ def encode(pixels: Pixels, spec: Spec, *, batch_size: int) -> Encoded:
         for batch in batches(pixels, encoder.transform, batch_size=batch_size):
             seen, described = look(encoder.network, batch.to(encoder.device, encoder.dtype), spec.levels)
             vectors.append(seen.float().cpu())
-            levels.append(described.half().cpu())
+            levels.append(described.float().clamp(-HALF_MAX, HALF_MAX).half().cpu())
         unit = nn.functional.normalize(torch.cat(vectors), dim=1)
     return Encoded(unit.numpy(), torch.cat(levels).numpy())
 

@@ -107,6 +107,17 @@ def test_levels_are_the_class_token_and_the_mean_patch_of_blocks(tmp_path: Path,
     assert np.allclose(encoded.vectors, encode(pixels, plain, batch_size=3).vectors, atol=1e-5), "levels change nothing"
 
 
+def test_what_half_precision_cannot_hold_is_cut_off(tmp_path: Path) -> None:
+    spec = replace(clip(tmp_path), levels=(0,))
+    load(spec).network.transformer.resblocks[0].register_forward_hook(lambda _block, _input, tokens: tokens * 1e9)
+    try:
+        found = encode(pictures(tmp_path), spec, batch_size=5).levels
+    finally:
+        load.cache_clear()
+    assert np.isfinite(found).all()
+    assert np.abs(found).max() == np.finfo(np.float16).max
+
+
 def test_without_levels_none_are_kept(tmp_path: Path) -> None:
     assert encode(pictures(tmp_path), clip(tmp_path), batch_size=2).levels.shape == (5, 0)
 
