@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,10 @@ def embed(pixels: Pixels, digests: pd.Series[str], profile: Profile, *, weights:
     """
     from pipeline.embed.encoders import Spec, encode  # noqa: PLC0415 - torch takes seconds
 
-    chosen, precision = profile.embed.encoder, profile.embed.precision
-    spec = Spec(chosen.library, chosen.model, weights, precision, profile.embed.device, chosen.side_pixels)
+    spec = replace(Spec.of(profile.embed, weights), levels=())  # no finder looks at levels
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    encoder = f"{spec.library}-{spec.model}-{digest}-{precision}-{spec.side_pixels or 'native'}"
+    encoder = f"{spec.library}-{spec.model}-{digest}-{spec.precision}-{spec.side_pixels or 'native'}"
     folder = cache / encoder
     folder.mkdir(parents=True, exist_ok=True)
     known = _read(folder)

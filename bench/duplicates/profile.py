@@ -49,5 +49,5 @@ def read_profile(path: Path, *, encoder: str = "profile") -> Profile:
     assert isinstance(embed, EmbedParams)  # noqa: S101 - `stage_params` builds the stage's own class
     chosen = ENCODERS[encoder]
     if chosen is not None:
-        embed = embed.model_copy(update={"encoder": chosen, "levels": [], "precision": "fp32"})
+        embed = embed.model_copy(update={"encoder": chosen, "precision": "fp32"})
     return Profile(**knobs._asdict(), embed=embed)

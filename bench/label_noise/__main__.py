@@ -44,8 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def join_cells(before: Any, found: Any) -> Any:  # noqa: ANN401 - JSON
     """Keep cells that this run did not ask for, if all else of the collection is the same: one run need not do all."""
-    rest = [{key: value for key, value in one.items() if key != "cells"} if one else None for one in (before, found)]
-    if "cells" not in found or rest[0] != rest[1]:
+    if not before or "cells" not in found or before | {"cells": None} != found | {"cells": None}:
         return found
     return found | {"cells": before["cells"] | found["cells"]}
 

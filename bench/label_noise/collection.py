@@ -16,7 +16,7 @@ from pipeline.dedup.tables import Duplicates, Groups
 from pipeline.embed.tables import Embeddings, Levels
 from pipeline.ingest.tables import Images
 from pipeline.label_noise.context import KNOWN
-from pipeline.label_noise.labelled import Labelled, align
+from pipeline.label_noise.labelled import Labelled, align, read_described
 from pipeline.opinions.tables import Opinions
 
 Array = np.ndarray[Any, Any]
@@ -64,9 +64,7 @@ def read_collection(project: Path, batch: str) -> Collection:
     """
     store = Store(project)
     embeddings = store.read(Embeddings, [batch])
-    levels, opinions = (
-        (store.read(table, [batch]), store.vectors(table, "description", [batch])) for table in (Levels, Opinions)
-    )
+    levels, opinions = (read_described(store, table, [batch]) for table in (Levels, Opinions))
     groups = store.read(Groups)
     kept = groups.loc[groups["duplicate_of"].isna(), "image_id"]
     images = store.read(Images, [batch])

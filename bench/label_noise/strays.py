@@ -23,11 +23,11 @@ from bench.label_noise.pictures import KINDS, blurred, encode_jpeg
 from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
-from pipeline.core.table import with_lists
+from pipeline.core.table import lay_out
 from pipeline.embed.params import EmbedParams
 from pipeline.embed.tables import Levels
 from pipeline.ingest.tables import Images
-from pipeline.label_noise.labelled import further_views
+from pipeline.label_noise.labelled import further_views, read_described
 from pipeline.label_noise.off_topic import off_topic
 from pipeline.label_noise.params import LabelNoiseParams, OffTopic
 
@@ -82,16 +82,13 @@ def score_among(collection: Collection, skin: Shown, strays: Shown, params: OffT
     """Score images of skin and, behind them, strays with labels that do not matter: all are train."""
     both = join(skin, strays)
     each = np.arange(len(both.vectors))
-    levels = len(collection.labelled.levels)
-    described = with_lists(
-        pd.DataFrame({"image_id": each}),
-        networks=[str(level) for level in range(levels)],
-        widths=[both.levels.shape[1] // levels] * levels if levels else [],
-    )
+    rows = pd.DataFrame({"image_id": each})
+    names = [str(level) for level in range(len(collection.labelled.levels))]
+    described = lay_out(rows, both.levels, networks=names, widths=[both.levels.shape[1] // len(names) for _ in names])
     labelled = replace(
         collection.labelled,
         vectors=both.vectors,
-        levels=further_views((described, both.levels), described["image_id"]) if levels else (),
+        levels=further_views(described, rows["image_id"]),
         group=each,
         voter=np.ones(len(each), bool),
     )
@@ -110,8 +107,7 @@ def first(encoded: Shown, count: int) -> Shown:
 
 def _levels(options: argparse.Namespace, collection: Collection) -> Array:
     """Read what the encoder's levels show of each image, as `embed` wrote it."""
-    store = Store(options.project)
-    table, found = store.read(Levels, [options.batch]), store.vectors(Levels, "description", [options.batch])
+    table, found = read_described(Store(options.project), Levels, [options.batch])
     if table.empty:
         return np.zeros((len(collection.truth), 0), np.float16)
     mine: Array = found[pd.Index(table["image_id"]).get_indexer(pd.Index(collection.labelled.image_id))]
@@ -148,19 +144,9 @@ def encode_pictures(pictures: list[Image.Image], weights: Path, embed: EmbedPara
     """Encode pictures as `embed` would, by the profile's encoder."""
     from pipeline.embed.encoders import Spec, encode  # noqa: PLC0415 - torch takes seconds
 
-    chosen = embed.encoder
-    spec = Spec(
-        chosen.library,
-        chosen.model,
-        weights,
-        embed.precision,
-        embed.device,
-        chosen.side_pixels,
-        tuple(embed.levels),
-    )
     contents = [encode_jpeg(picture) for picture in pictures]
     sizes = np.array([len(content) for content in contents])
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "strays").write_bytes(b"".join(contents))
         pixels = Pixels(Path(folder), ["strays"] * len(contents), np.cumsum(sizes) - sizes, sizes)
-        return Shown(*encode(pixels, spec, batch_size=embed.batch_size))
+        return Shown(*encode(pixels, Spec.of(embed, weights), batch_size=embed.batch_size))

@@ -101,10 +101,27 @@ class Table:
         return frame
 
 
-def with_lists(frame: pd.DataFrame, **lists: list[Any]) -> pd.DataFrame:
-    """Add columns in which every row holds the same list."""
-    columns = {name: pd.Series([value] * len(frame), frame.index, dtype=object) for name, value in lists.items()}
-    return frame.assign(**columns)
+def lay_out(
+    images: pd.DataFrame, descriptions: np.ndarray[Any, Any], *, networks: list[str], widths: list[int]
+) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
+    """Lay out what several networks say of images: who they are stands on every row, and there are none without one.
+
+    Args:
+        images: with `image_id`.
+        descriptions: (rows, numbers), of each network in turn.
+        networks: their ids.
+        widths: how many numbers are each one's.
+
+    Returns:
+        the scalar columns and the matrix of a table of descriptions.
+
+    """
+    rows = images[["image_id"]]
+    if not networks:
+        rows, descriptions = rows.head(0), np.zeros((0, 1), descriptions.dtype)
+    lists = {"networks": networks, "widths": widths}
+    columns = {name: pd.Series([value] * len(rows), rows.index, dtype=object) for name, value in lists.items()}
+    return rows.assign(**columns), descriptions
 
 
 def to_arrow(table: type[Table], frame: pd.DataFrame, matrices: Mapping[str, np.ndarray[Any, Any]]) -> pa.Table:

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import open_clip
@@ -23,6 +23,7 @@ from torch import nn
 
 from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
+from pipeline.embed.params import EmbedParams
 from pipeline.learn.weights import head_names, load_weights, read_card
 
 Vectors = np.ndarray[Any, Any]
@@ -45,6 +46,20 @@ class Spec:
     device: str
     side_pixels: int | None
     levels: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, params: EmbedParams, weights: Path) -> Self:
+        """Take what the stage's params say, and the file with the weights."""
+        chosen = params.encoder
+        return cls(
+            chosen.library,
+            chosen.model,
+            weights,
+            params.precision,
+            params.device,
+            chosen.side_pixels,
+            tuple(params.levels),
+        )
 
 
 @dataclass(frozen=True)

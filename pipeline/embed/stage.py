@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.core.engine import map_shards
 from pipeline.core.store import Store
-from pipeline.core.table import with_lists
+from pipeline.core.table import lay_out
 from pipeline.embed.encoders import Spec, encode, pieces
 from pipeline.embed.params import EmbedParams
 from pipeline.embed.tables import Embeddings, Levels
@@ -23,10 +23,7 @@ def run(store: Store, params: EmbedParams, instance: str) -> None:
     images = store.read(Images, instance)
     pixels = store.pixels(images)
     weights = store.input(f"data/raw/weights/{params.encoder.weights}")
-    chosen = params.encoder
-    spec = Spec(
-        chosen.library, chosen.model, weights, params.precision, params.device, chosen.side_pixels, tuple(params.levels)
-    )
+    spec = Spec.of(params, weights)
 
     found = map_shards(
         partial(encode, spec=spec, batch_size=params.batch_size),
@@ -47,13 +44,6 @@ def run(store: Store, params: EmbedParams, instance: str) -> None:
     )
     levels = np.concatenate([piece.levels for piece in encoded])
     names = [f"{encoder}/block {level}" for level in spec.levels]
-    store.write(
-        Levels,
-        with_lists(
-            images[["image_id"]] if names else images[["image_id"]].head(0),
-            networks=names,
-            widths=[levels.shape[1] // len(names)] * len(names) if names else [],
-        ),
-        instance=instance,
-        vectors={"description": levels if names else np.zeros((0, 1), levels.dtype)},
-    )
+    widths = [levels.shape[1] // len(names) for _ in names]
+    table, matrix = lay_out(images, levels, networks=names, widths=widths)
+    store.write(Levels, table, instance=instance, vectors={"description": matrix})

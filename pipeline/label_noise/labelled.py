@@ -11,6 +11,8 @@ import pandas as pd
 
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import components, links
+from pipeline.core.store import Store
+from pipeline.core.table import Table
 from pipeline.label_noise.context import patient_context
 
 Array = np.ndarray[Any, Any]
@@ -124,6 +126,11 @@ def align(
         removed=removed,
         voter=(split == "train") & ~removed,
     )
+
+
+def read_described(store: Store, table: type[Table], batches: Sequence[str]) -> Described:
+    """Read a table of descriptions: Levels or Opinions."""
+    return store.read(table, batches), store.vectors(table, "description", batches)
 
 
 def further_views(described: Described, image_ids: pd.Series[str]) -> tuple[Array, ...]:

@@ -53,8 +53,10 @@ def score_distances(distances: Sequence[Array], reference: Array) -> Array:
 
     """
     total = np.sum([_excess(distance, distance[reference]) for distance in distances], axis=0)
-    beyond_body = (1 - BODY) * int(reference.sum())
-    score: Array = 1 / (1 + beyond_body * np.exp(-_excess(total, total[reference])))
+    excess = _excess(total, total[reference])
+    if not (excess[reference] > 0).any():  # train is one point: whatever lies there is typical
+        return np.where(excess > 0, 1.0, 0.0)
+    score: Array = 1 / (1 + (1 - BODY) * int(reference.sum()) * np.exp(-excess))
     return score
 
 

@@ -8,7 +8,7 @@ from pipeline.dedup.tables import Duplicates, Groups
 from pipeline.embed.tables import Embeddings, Levels
 from pipeline.ingest.tables import Images
 from pipeline.label_noise.judging import judge_labels
-from pipeline.label_noise.labelled import align
+from pipeline.label_noise.labelled import align, read_described
 from pipeline.label_noise.params import LabelNoiseParams
 from pipeline.label_noise.pictures import draw_sheets
 from pipeline.label_noise.tables import AuditSample, LabelScores, SuspectQueue
@@ -22,8 +22,8 @@ def run(store: Store, params: LabelNoiseParams) -> None:
         images,
         store.read(Embeddings, params.batches),
         vectors=store.vectors(Embeddings, "vector", params.batches),
-        levels=(store.read(Levels, params.batches), store.vectors(Levels, "description", params.batches)),
-        opinions=(store.read(Opinions, params.batches), store.vectors(Opinions, "description", params.batches)),
+        levels=read_described(store, Levels, params.batches),
+        opinions=read_described(store, Opinions, params.batches),
         groups=store.read(Groups),
         duplicates=store.read(Duplicates),
         classes=diagnoses_in_scope(images["diagnosis"], params.classes),

@@ -12,7 +12,7 @@ from pipeline.core.engine import map_shards
 from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
-from pipeline.core.table import with_lists
+from pipeline.core.table import lay_out
 from pipeline.ingest.tables import Images
 from pipeline.learn.levels import describe_pictures
 from pipeline.learn.members import Device, build, prepare
@@ -48,13 +48,9 @@ def run(store: Store, params: OpinionsParams, instance: str) -> None:
         described.append(np.concatenate(list(found)))
         names.append(f"timm/{network.backbone}/{name_weights(weights)}/{network.side_pixels}")
 
-    rows = images[["image_id"]] if names else images[["image_id"]].head(0)
-    store.write(
-        Opinions,
-        with_lists(rows, networks=names, widths=[view.shape[1] for view in described]),
-        instance=instance,
-        vectors={"description": np.hstack(described) if described else np.zeros((0, 1), np.float32)},
-    )
+    side_by_side = np.hstack([np.zeros((len(images), 0), np.float32), *described])
+    table, matrix = lay_out(images, side_by_side, networks=names, widths=[view.shape[1] for view in described])
+    store.write(Opinions, table, instance=instance, vectors={"description": matrix})
 
 
 def describe(

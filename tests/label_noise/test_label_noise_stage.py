@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
-from pipeline.core.table import Table, with_lists
+from pipeline.core.table import Table, lay_out
 from pipeline.dedup.tables import Duplicates, Groups
 from pipeline.embed.tables import Embeddings, Levels
 from pipeline.label_noise import stage
@@ -57,12 +57,13 @@ def project(root: Path) -> Store:
 
 
 def describe(store: Store, table: type[Table], names: list[str], *views: Array) -> None:
-    described = with_lists(
+    described, matrix = lay_out(
         pd.DataFrame({"image_id": names}),
+        3 * np.hstack(views) + 1,
         networks=[f"drawn/{i}" for i in range(len(views))],
         widths=[view.shape[1] for view in views],
     )
-    store.write(table, described, instance="demo", vectors={"description": 3 * np.hstack(views) + 1})
+    store.write(table, described, instance="demo", vectors={"description": matrix})
 
 
 def outputs(root: Path) -> dict[str, bytes]:
