@@ -107,11 +107,22 @@ def agree(a: Canonical, b: Canonical, matrix: Array) -> Agreement:
 
 def overlap(a: tuple[int, ...], b: tuple[int, ...], matrix: Array) -> float:
     """Share of the smaller picture that the map brings into the other, of pictures of shapes (height, width)."""
+    area, shared = _areas(a, b, matrix)
+    return float(min(1.0, shared / max(min(area, float(b[0] * b[1])), 1.0)))
+
+
+def covered(a: tuple[int, ...], b: tuple[int, ...], matrix: Array) -> float:
+    """Share of picture a that the map brings into b, of pictures of shapes (height, width)."""
+    area, shared = _areas(a, b, matrix)
+    return float(min(1.0, shared / max(area, 1.0)))
+
+
+def _areas(a: tuple[int, ...], b: tuple[int, ...], matrix: Array) -> tuple[float, float]:
+    """Return the area of a moved onto b, and how much of it lies in b."""
     corners = [np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32) for h, w in (a, b)]
     moved = cv2.convexHull(cv2.perspectiveTransform(corners[0][None], matrix)[0])
     shared, _ = cv2.intersectConvexConvex(moved, cv2.convexHull(corners[1]))
-    smaller = min(cv2.contourArea(moved), float(b[0] * b[1]))
-    return float(min(1.0, shared / max(smaller, 1.0)))
+    return cv2.contourArea(moved), shared
 
 
 def _compare(a: Canonical, b: Canonical, target: Array, matrix: Array) -> _Tiles:

@@ -45,7 +45,7 @@ def propose(
         lesion_ids: of every image, or missing.
         phash: (images, 256) uint8, 8 orientations.
         vectors: (images, dimensions) float32, unit norm; None where there are none.
-        features: of all images, from `verify.extract_features`.
+        features: of all views of all images, from `verify.extract_features`.
         params: how far each source reaches.
         engine: where the work is done.
         scratch: for finished work.
@@ -54,12 +54,16 @@ def propose(
         as `merge`.
 
     """
+    pictures = features["pictures"]
+    whole = np.diff(pictures, prepend=-1) > 0
+    alike = nearest_thumbnails(thumbnails(features["squares"]), neighbours=params.thumbnails)
+    voted = voted_pairs(features, voters=params.voters, min_votes=params.min_votes, engine=engine, scratch=scratch)
+    of_parts = [pairs[~whole[pairs].all(axis=1)] for pairs in (alike, voted)]
     proposals = {
         "phash": near_hashes(phash, max_distance_bits=params.max_distance_bits, engine=engine, scratch=scratch),
-        "thumbnail": nearest_thumbnails(thumbnails(features["squares"]), neighbours=params.thumbnails),
-        "features": voted_pairs(
-            features, voters=params.voters, min_votes=params.min_votes, engine=engine, scratch=scratch
-        ),
+        "thumbnail": distinct(pictures[alike[whole[alike].all(axis=1)]]),
+        "features": distinct(pictures[voted[whole[voted].all(axis=1)]]),
+        "part": distinct(pictures[np.concatenate(of_parts)]),
     }
     if vectors is not None:
         proposals["embedding"] = nearest_embeddings(vectors, neighbours=params.neighbours)

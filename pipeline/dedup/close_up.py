@@ -92,9 +92,7 @@ def close_up(rgb: Array, picture: Canonical, covered: Array, *, side_pixels: int
     before = longer * np.sqrt(np.linalg.det(picture.to_working[:2, :2]))
     if min(right - left, bottom - top) < MIN_SIDE or min(longer, side_pixels) < MIN_GAIN * before:
         return None
-    part = canonical(np.ascontiguousarray(rgb[top:bottom, left:right]), side_pixels=side_pixels)
-    shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
-    return part._replace(to_working=part.to_working @ shift)
+    return canonical(rgb, side_pixels=side_pixels, box=(left, top, right, bottom))
 
 
 def _corners(picture: Canonical) -> Array:

@@ -16,6 +16,7 @@ import numpy as np
 from pipeline.dedup.clutter import clean
 from pipeline.dedup.margins import Box, content_box, framed_box
 from pipeline.dedup.noise import quieten
+from pipeline.dedup.sheets import parts
 
 CORNER_LEVELS = (40, 250)  # grey levels: this dark or this bright, and connected to a corner, is vignette or filling
 CORNER_MAX_SHARE = 0.6  # a picture that is so to a larger part is a dark or a bright picture
@@ -24,6 +25,7 @@ CONTRAST = 0.01  # SIFT's threshold, low: skin is smooth
 DETECTED = 3  # times as many features are detected as are taken, so that they can be spread
 CELLS = 6  # a side of a grid
 CELL_MAX_SHARE = 1 / 12  # of the features: thrice what a cell would have if all had the same
+SAME_VIEW = 0.7  # intersection by union: a part that is most of the whole shows nothing else
 DESCRIPTOR_SCALE = 512.0  # RootSIFT values are below 0.5 but for the odd one: one byte each
 
 Array = np.ndarray[Any, Any]
@@ -55,16 +57,17 @@ class Features(NamedTuple):
     descriptors: Array
 
 
-def canonical(rgb: Array, *, side_pixels: int) -> Canonical:
+def canonical(rgb: Array, *, side_pixels: int, box: Box | None = None) -> Canonical:
     """Crop what surrounds the picture, bring the longer side to `side_pixels`, take out noise and clutter.
 
     Args:
         rgb: (height, width, 3) uint8.
         side_pixels: of the working size.
+        box: the part of it that is the picture; None: all.
 
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    box = (0, 0, grey.shape[1], grey.shape[0])
+    box = box or whole_box(rgb)
     working, to_working = _at_working_size(grey, box, side_pixels)
     framed = framed_box(working)
     if framed != (0, 0, *working.shape[::-1]):
@@ -77,6 +80,33 @@ def canonical(rgb: Array, *, side_pixels: int) -> Canonical:
         cleaned, cluttered = clean(working)
     mask = _picture_mask(cleaned)
     return Canonical(cleaned, mask, mask & ~cluttered, to_working)
+
+
+def views(rgb: Array, *, side_pixels: int) -> list[tuple[Box, Canonical]]:
+    """Return the picture as a whole and, if seams part it (see `sheets`), each part that shows something else.
+
+    Args:
+        rgb: (height, width, 3) uint8.
+        side_pixels: of the working size.
+
+    Returns:
+        boxes in pixels of the file, and what is in them at working size.
+
+    """
+    whole = whole_box(rgb)
+    working, _ = _at_working_size(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), whole, side_pixels)
+    found = [(whole, canonical(rgb, side_pixels=side_pixels))]
+    for inner in parts(working):
+        box = _part(whole, inner, working.shape)
+        part = canonical(rgb, side_pixels=side_pixels, box=box)
+        if all(_shared(part, before) < SAME_VIEW for _, before in found):
+            found.append((box, part))
+    return found
+
+
+def whole_box(rgb: Array) -> Box:
+    """Return the box of all pixels."""
+    return 0, 0, rgb.shape[1], rgb.shape[0]
 
 
 def extract(picture: Canonical, *, max_features: int) -> Features:
@@ -130,6 +160,22 @@ def _part(box: Box, inner: Box, shape: tuple[int, ...]) -> Box:
     left, right = (round(box[0] + x * sx) for x in inner[::2])
     top, bottom = (round(box[1] + y * sy) for y in inner[1::2])
     return left, top, right, bottom
+
+
+def _shared(a: Canonical, b: Canonical) -> float:
+    """Return by how much what two views of one file show overlaps: intersection by union."""
+    (left, top, right, bottom), other = (_shown(view) for view in (a, b))
+    width = min(right, other[2]) - max(left, other[0])
+    height = min(bottom, other[3]) - max(top, other[1])
+    both = max(0.0, width) * max(0.0, height)
+    return both / ((right - left) * (bottom - top) + (other[2] - other[0]) * (other[3] - other[1]) - both)
+
+
+def _shown(view: Canonical) -> tuple[float, ...]:
+    """Return the box of a view in pixels of the file, what was cropped left out."""
+    height, width = view.grey.shape
+    corners = np.array([[-0.5, -0.5, 1], [width - 0.5, height - 0.5, 1]]) @ np.linalg.inv(view.to_working).T
+    return tuple(corners[:, :2].ravel().tolist())
 
 
 def _strongest(points: Array, shape: tuple[int, ...], *, share: int) -> Array:

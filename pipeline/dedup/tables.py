@@ -21,7 +21,7 @@ class Duplicates(Table):
             "what proves it: equal bytes, equal pixels, or geometry",
             choices=("bytes", "pixels", "geometry"),
         ),
-        texts("proposed_by", "bytes, pixels, phash, thumbnail, embedding, features, lesion"),
+        texts("proposed_by", "bytes, pixels, phash, thumbnail, embedding, features, part, lesion"),
         number("distance_bits", "smallest Hamming distance of the 256-bit pHashes over 8 orientations"),
         number("overlap", "share of the smaller image's area that the transform maps into the other, 0 to 1"),
         number("correlation", "of the grey values where the two overlap, a low quantile over tiles, -1 to 1"),
