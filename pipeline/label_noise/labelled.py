@@ -174,5 +174,11 @@ def by_lesion(values: Array, lesion: Array) -> Array:
     return means
 
 
+def of_given(probabilities: Array, given: Array) -> Array:
+    """Pick each row's value for its given diagnosis: (..., n, classes) to (..., n)."""
+    picked: Array = probabilities[..., np.arange(len(given)), given]
+    return picked
+
+
 def _numbers(names: pd.Series[Any] | list[str]) -> Array:
     return np.unique(np.asarray(names, dtype=str), return_inverse=True)[1]

@@ -41,14 +41,15 @@ class Noise(Section):
     start: share of wrong labels assumed at first.
     rounds: re-estimations of the matrix, each followed by a new fit.
     prior_lesions: weight, in lesions a diagnosis, of noise without a shape; shrinks the matrix of rare diagnoses.
-    doubt: how often a picture that looks like another diagnosis is given that one, by its probability. Labels cannot
-        tell it, because such errors look like overlap of the diagnoses; so it is assumed.
+    glances: numbers of principal components that people may see who label in haste, and err where a picture looks, at a
+        glance, like another diagnosis. The labels say which of them is like it, and how many are given so; none: all
+        labels are given with care.
     """
 
     start: float = Field(gt=0, lt=0.5)
     rounds: NonNegativeInt
     prior_lesions: PositiveFloat
-    doubt: float = Field(ge=0)
+    glances: list[PositiveInt]
 
 
 class OffTopic(Section):

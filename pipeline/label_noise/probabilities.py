@@ -25,6 +25,7 @@ from pipeline.label_noise.probe import fit_probe, uniform_noise
 Array = np.ndarray[Any, Any]
 
 EVERY_PROBE = -1
+GLANCE_STRENGTH = 10.0  # a weak probe is weak by what it sees: of that it makes the most
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,19 @@ class Beliefs:
     plain: (n, classes), by probes that take the labels of others at their word, the mean over encoders: what cleanlab
         expects.
     corrected: (n, classes), by probes that allow for wrong labels, the encoders' pooled and calibrated.
-    noise: (classes, classes), P(given | true), estimated on train.
-    doubt: of the params: what errors depend on the picture adds to it.
+    noise: (classes, classes), P(given | true) of labels given with care, estimated on train.
+    glance: (n, classes), what a brief look takes the pictures for.
+    glance_components: that it sees; 0: nobody is thought to label in haste.
+    hasty: share of the labels given so, estimated on train.
     judged: (n,) false where train has too few groups of the given diagnosis for an opinion.
     """
 
     plain: Array
     corrected: Array
     noise: Array
-    doubt: float
+    glance: Array
+    glance_components: int
+    hasty: float
     judged: Array
 
 
@@ -58,20 +63,29 @@ def believe(labelled: Labelled, params: Probe, noise: Noise) -> Beliefs:
     # One thread: products this narrow gain nothing from more, and the result does not depend on the number of cores.
     with threadpool_limits(limits=1):
         found = [out_of_fold(labelled, view, folds, params=params, noise=noise) for view in views]
+        glances = np.concatenate([at_a_glance(labelled, view, folds, params=params, noise=noise) for view in views])
     plain = by_lesion(np.mean([of_view[0] for of_view in found], axis=0), labelled.lesion)
     opinions = np.stack([by_lesion(of_view[1], labelled.lesion) for of_view in found])
     pairs = np.unique(np.column_stack([labelled.given, labelled.group])[labelled.voter], axis=0)
     groups = np.bincount(pairs[:, 0], minlength=len(labelled.classes))
     judged = groups[labelled.given] >= params.folds
     known = labelled.voter & judged
+    nothing = np.zeros_like(plain)
     if not known.any():
-        return Beliefs(
-            plain, opinions.mean(axis=0), uniform_noise(len(labelled.classes), noise.start), noise.doubt, judged
-        )
-    powers, matrix = calibrate(
-        opinions[:, known], labelled.given[known], count=lesion_shares(labelled)[known], noise=noise
+        shapeless = uniform_noise(len(labelled.classes), noise.start)
+        return Beliefs(plain, opinions.mean(axis=0), shapeless, nothing, 0, 0.0, judged)
+    powers, matrix, best, hasty = calibrate(
+        opinions[:, known],
+        labelled.given[known],
+        count=lesion_shares(labelled)[known],
+        noise=noise,
+        glances=glances[:, known],
     )
-    return Beliefs(plain, pool(opinions, powers), matrix, noise.doubt, judged)
+    if best is None:
+        return Beliefs(plain, pool(opinions, powers), matrix, nothing, 0, 0.0, judged)
+    components = noise.glances[best % len(noise.glances)]
+    corrected = pool(np.concatenate([opinions, glances[best : best + 1]]), powers)
+    return Beliefs(plain, corrected, matrix, glances[best], components, hasty, judged)
 
 
 def assign_folds(labelled: Labelled, params: Probe) -> Array:
@@ -137,6 +151,35 @@ def out_of_fold(
             corrected[judge] += shown[1]
             votes[judge] += 1
     return plain / votes[:, None], corrected / votes[:, None]
+
+
+def at_a_glance(labelled: Labelled, vectors: Array, folds: Array, *, params: Probe, noise: Noise) -> Array:
+    """Say what those take the pictures for who look briefly: weak probes, that see few components and no context.
+
+    Each learns from one half of the groups and judges the other.
+
+    Args:
+        labelled: images in scope.
+        vectors: of one encoder, (n, d).
+        folds: from `assign_folds`; its first repeat counts.
+        params: of strong probes.
+        noise: how many components each weak probe sees.
+
+    Returns:
+        (weak probes, n, classes), pooled over the images of a lesion.
+
+    """
+    halves = np.where(folds[:1] == EVERY_PROBE, EVERY_PROBE, folds[:1] % 2)
+    trusting = noise.model_copy(update={"rounds": 0})
+    few = narrow(vectors, labelled.voter, max(noise.glances, default=1))
+    found = []
+    for components in noise.glances:
+        weak = params.model_copy(
+            update={"components": components, "context_weight": 0.0, "landmarks": 0, "c": [GLANCE_STRENGTH]}
+        )
+        shown, _ = out_of_fold(labelled, few, halves, params=weak, noise=trusting)
+        found.append(by_lesion(shown, labelled.lesion))
+    return np.array(found).reshape(-1, len(labelled.given), len(labelled.classes))
 
 
 def lesion_shares(labelled: Labelled) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from cleanlab.rank import get_label_quality_scores
 
-from pipeline.label_noise.labelled import Labelled
+from pipeline.label_noise.labelled import Labelled, of_given
 from pipeline.label_noise.probabilities import Beliefs
 
 Array = np.ndarray[Any, Any]
@@ -61,9 +61,8 @@ def judge(labelled: Labelled, beliefs: Beliefs, rival: Array, *, method: str, fl
 def by_noise_matrix(labelled: Labelled, beliefs: Beliefs) -> Judgement:
     """Weigh picture against label: P(true | x, given) ∝ P(true | x) · P(given | true), all labels of a lesion at once.
 
-    A picture is given a wrong diagnosis as the noise matrix says, and more often one that it looks like: `doubt` times
-    that diagnosis' probability. Without it an ambiguous picture is taken at its label, and errors that people make
-    where it is hard to tell rank low.
+    A label is given with care, and errs as the noise matrix says, or in haste, and is what a brief look suggests,
+    whatever the truth: see `calibration`.
 
     A lesion whose images agree in their label counts as labelled once, because labels are given to lesions; where they
     differ, each label is evidence of its own.
@@ -71,11 +70,11 @@ def by_noise_matrix(labelled: Labelled, beliefs: Beliefs) -> Judgement:
     labels = np.unique(np.column_stack([labelled.lesion, labelled.given])[beliefs.judged], axis=0)
     tiny = np.finfo(np.float64).tiny
     lesions, given = labels.T
-    shown = np.zeros((labelled.lesion.max() + 1, len(labelled.classes)))
-    shown[labelled.lesion] = beliefs.corrected  # the same for all images of a lesion
-    likelihood = beliefs.noise[:, given].T + beliefs.doubt * of_given(shown[lesions], given)[:, None]
-    likelihood[np.arange(len(given)), given] = beliefs.noise[given, given]
-    evidence = np.zeros_like(shown)
+    glance = np.zeros((labelled.lesion.max() + 1, len(labelled.classes)))
+    glance[labelled.lesion] = beliefs.glance  # the same for all images of a lesion
+    hasty = beliefs.hasty * of_given(glance[lesions], given)[:, None]
+    likelihood = (1 - beliefs.hasty) * beliefs.noise[:, given].T + hasty
+    evidence = np.zeros_like(glance)
     np.add.at(evidence, lesions, np.log(np.maximum(likelihood, tiny)))
     scores = np.log(np.maximum(beliefs.corrected, tiny)) + evidence[labelled.lesion]
     verdict = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -108,12 +107,6 @@ def cleanlab_score(given: Array, probabilities: Array, *, method: str) -> Array:
         return np.ones(len(given))
     scores: Array = get_label_quality_scores(given, probabilities, method=method)
     return np.clip(scores, 0.0, 1.0)
-
-
-def of_given(probabilities: Array, given: Array) -> Array:
-    """Pick each row's value for its given diagnosis."""
-    picked: Array = probabilities[np.arange(len(given)), given]
-    return picked
 
 
 def rivals(labelled: Labelled) -> Array:

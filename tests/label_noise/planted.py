@@ -15,6 +15,7 @@ Array = np.ndarray[Any, Any]
 CLASSES = ["eczema", "keratosis", "melanoma", "nevus", "psoriasis"]
 CONFUSED = (1, 2, 3)  # keratosis, melanoma, nevus
 DIMENSIONS = 24
+SEEN_IN_HASTE = 2  # of them
 
 TREE: dict[str, Any] = {
     "batches": ["b"],
@@ -31,7 +32,7 @@ TREE: dict[str, Any] = {
         "c": [0.1],
         "seed": 0,
     },
-    "noise": {"start": 0.1, "rounds": 3, "prior_lesions": 20.0, "doubt": 0.2},
+    "noise": {"start": 0.1, "rounds": 3, "prior_lesions": 20.0, "glances": [2, 4, 8]},
     "method": "noise_matrix",
     "min_error_probability": 0.5,
     "conflict_error_probability": 0.95,
@@ -100,8 +101,13 @@ def world(
 
 
 def mislabel(world: World, kind: str, *, rate: float, seed: int) -> World:
-    """Give a share of the lesions a wrong label: `uniform`, or `confused` among three diagnoses only."""
+    """Give a share of the lesions a wrong label: `uniform`, `confused` among three diagnoses only, or `hasty`.
+
+    Hasty labels are drawn by how near a lesion is to the middle of each diagnosis in a few directions.
+    """
     rng = np.random.default_rng(seed)
+    if kind == "hasty":
+        return _mislabel_in_haste(world, rate, rng)
     pool = np.arange(len(CLASSES)) if kind == "uniform" else np.array(CONFUSED)
     lesions, first = np.unique(world.labelled.lesion, return_index=True)
     given = world.truth[first].copy()
@@ -109,6 +115,21 @@ def mislabel(world: World, kind: str, *, rate: float, seed: int) -> World:
     for i in rng.choice(eligible, round(rate * len(lesions)), replace=False):
         given[i] = rng.choice(pool[pool != given[i]])
     return replace(world, labelled=replace(world.labelled, given=given[world.labelled.lesion]))
+
+
+def _mislabel_in_haste(world: World, rate: float, rng: np.random.Generator) -> World:
+    _, first, lesion = np.unique(world.labelled.lesion, return_index=True, return_inverse=True)
+    truth, vectors = world.truth[first], world.labelled.vectors[first]
+    *_, directions = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
+    shown = vectors @ directions[:SEEN_IN_HASTE].T
+    middles = np.stack([shown[truth == class_].mean(axis=0) for class_ in range(len(CLASSES))])
+    nearness = np.exp(-np.square((shown[:, None] - middles) / shown.std()).sum(axis=2))
+    nearness[np.arange(len(truth)), truth] = 0
+    doubt = nearness.sum(axis=1)
+    given = truth.copy()
+    for i in rng.choice(len(truth), round(rate * len(truth)), replace=False, p=doubt / doubt.sum()):
+        given[i] = rng.choice(len(CLASSES), p=nearness[i] / doubt[i])
+    return replace(world, labelled=replace(world.labelled, given=given[lesion]))
 
 
 def relabel(world: World, rows: Array, given: Array | int) -> World:

@@ -7,7 +7,14 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.label_noise.features import narrow
-from pipeline.label_noise.probabilities import EVERY_PROBE, Beliefs, assign_folds, believe, out_of_fold
+from pipeline.label_noise.probabilities import (
+    EVERY_PROBE,
+    Beliefs,
+    assign_folds,
+    at_a_glance,
+    believe,
+    out_of_fold,
+)
 from pipeline.label_noise.suspects import judge, rivals
 from tests.label_noise.planted import CLASSES, World, add_copies, mislabel, params, relabel, world
 
@@ -43,6 +50,17 @@ def test_no_probe_that_judges_a_group_saw_its_labels(strengths: list[float]) -> 
     seen = labelled.voter & ~held
     assert np.array_equal(before[:, held], after[:, held])
     assert not np.isclose(before[:, seen], after[:, seen]).all(axis=(1, 2)).any()
+
+
+def test_no_glance_at_a_group_saw_its_labels() -> None:
+    labelled, noise = SMALL.labelled, PARAMS.noise.model_copy(update={"glances": [2, 4]})
+    folds = assign_folds(labelled, PARAMS.probe)
+    held = (folds[0] % 2 == 1) & labelled.voter
+    lied = replace(labelled, given=np.where(held, (labelled.given + 1) % len(CLASSES), labelled.given))
+    before, after = (at_a_glance(one, one.vectors, folds, params=PARAMS.probe, noise=noise) for one in (labelled, lied))
+    assert before.shape == (2, len(labelled.given), len(CLASSES))
+    assert np.array_equal(before[:, held], after[:, held])
+    assert not np.isclose(before[:, ~held & labelled.voter], after[:, ~held & labelled.voter]).all(axis=(1, 2)).any()
 
 
 def test_folds_hold_groups_together_and_other_splits_out() -> None:

@@ -8,7 +8,7 @@ from pipeline.label_noise.params import Noise, Probe
 from pipeline.label_noise.probe import FittedProbe, choose_strength, fit_probe, uniform_noise
 from tests.label_noise.planted import CLASSES, Array, mislabel, params, world
 
-NOISE = Noise(start=0.1, rounds=5, prior_lesions=20.0, doubt=0.2)
+NOISE = Noise(start=0.1, rounds=5, prior_lesions=20.0, glances=[2, 4, 8])
 
 
 def fit(vectors: Array, given: Array, *, context: Array | None = None, landmarks: int = 0) -> FittedProbe:

@@ -6,8 +6,8 @@ from sklearn.metrics import average_precision_score
 
 from pipeline.label_noise.probabilities import believe
 from pipeline.label_noise.reasons import reasons
-from pipeline.label_noise.suspects import METHODS, NOBODY, Judgement, ambiguity, judge, rivals
-from tests.label_noise.planted import CLASSES, Array, World, add_copies, mislabel, params, relabel, world
+from pipeline.label_noise.suspects import METHODS, NOBODY, Judgement, ambiguity, by_noise_matrix, judge, rivals
+from tests.label_noise.planted import CLASSES, SEEN_IN_HASTE, Array, World, add_copies, mislabel, params, relabel, world
 
 PARAMS = params()
 NOISY = {kind: mislabel(world(7), kind, rate=0.1, seed=7) for kind in ("uniform", "confused")}
@@ -39,6 +39,29 @@ def test_planted_errors_rank_first(errors: dict[tuple[str, str], Array], kind: s
 def test_the_noise_matrix_beats_self_confidence_where_noise_has_a_shape(errors: dict[tuple[str, str], Array]) -> None:
     ours, plain = (precision(NOISY["confused"], errors["confused", m]) for m in ("noise_matrix", "self_confidence"))
     assert ours > plain + 0.03
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_hasty_errors_are_counted_where_haste_is_thought_of(seed: int) -> None:
+    planted = mislabel(world(seed), "hasty", rate=0.1, seed=seed)
+    off = []
+    for glances in ([SEEN_IN_HASTE], []):
+        noise = PARAMS.noise.model_copy(update={"glances": glances})
+        beliefs = believe(planted.labelled, PARAMS.probe, noise)
+        counted = by_noise_matrix(planted.labelled, beliefs).error_probability.sum()
+        off.append(abs(counted / planted.wrong.sum() - 1))
+        assert (beliefs.hasty > 0.05) == bool(glances)
+        assert beliefs.glance_components == (SEEN_IN_HASTE if glances else 0)
+    assert off[0] < 0.1 < off[1]
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_a_weak_probe_that_knows_something_is_no_haste(seed: int) -> None:
+    clean = world(seed)  # five diagnoses lie in four directions: a probe on those is not weak at all
+    noise = PARAMS.noise.model_copy(update={"glances": [4, 8]})
+    beliefs = believe(clean.labelled, PARAMS.probe, noise)
+    assert beliefs.hasty < 0.01
+    assert by_noise_matrix(clean.labelled, beliefs).error_probability.sum() < 0.01 * len(clean.truth)
 
 
 @pytest.mark.parametrize("kind", NOISY)
