@@ -11,6 +11,8 @@ from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
@@ -20,6 +22,7 @@ Array = np.ndarray[Any, Any]
 
 CONFUSED = ("nevus", "melanoma", "benign_keratosis")  # nv, mel and bkl: what dermatologists confuse
 WEAK_COMPONENTS = 16
+RANDOM_DIRECTIONS, TREES, TREE_DEPTH = 24, 100, 4
 PER = ("lesion", "image")
 
 
@@ -111,15 +114,34 @@ def confused(units: Units, rate: float, rng: np.random.Generator) -> Array:
 def feature_dependent(units: Units, rate: float, rng: np.random.Generator) -> Array:
     """Flip what a weak model is unsure of, to what it takes it for: errors as tired people make them.
 
-    The model is a cross-fitted logistic regression on a few principal components, far weaker than any method under
-    test; a unit is drawn by the probability that the model gives to wrong diagnoses.
+    The model is a logistic regression on a few principal components, far weaker than any method under test.
     """
     centred = units.vectors - units.vectors.mean(axis=0)
     _, directions = np.linalg.eigh(centred.T @ centred)
     inputs = centred @ directions[:, -WEAK_COMPONENTS:]
     inputs /= inputs.std(axis=0)
+    return _flip_unsure(units, LogisticRegression(max_iter=1000), inputs, rate, rng)
+
+
+def tree_dependent(units: Units, rate: float, rng: np.random.Generator) -> Array:
+    """Flip likewise what a forest of shallow trees on random directions is unsure of: no method is built like it."""
+    inputs = units.vectors @ rng.normal(size=(units.vectors.shape[1], RANDOM_DIRECTIONS)).astype(np.float32)
+    forest = RandomForestClassifier(TREES, max_depth=TREE_DEPTH, random_state=int(rng.integers(2**31)))
+    return _flip_unsure(units, forest, inputs, rate, rng)
+
+
+SHAPES: dict[str, Callable[[Units, float, np.random.Generator], Array]] = {
+    "uniform": uniform,
+    "per class": per_class,
+    "confused": confused,
+    "feature-dependent": feature_dependent,
+    "tree-dependent": tree_dependent,
+}
+
+
+def _flip_unsure(units: Units, model: ClassifierMixin, inputs: Array, rate: float, rng: np.random.Generator) -> Array:
+    """Draw units by the probability that a cross-fitted model gives to wrong diagnoses, and the wrong one likewise."""
     halves = StratifiedKFold(2, shuffle=True, random_state=int(rng.integers(2**31)))
-    model = LogisticRegression(max_iter=1000)
     shown = cross_val_predict(model, inputs, units.truth, cv=halves, method="predict_proba") + 1e-9
     rows, known = np.arange(len(units.truth)), np.unique(units.truth)
     shown[rows, np.searchsorted(known, units.truth)] = 0.0
@@ -128,14 +150,6 @@ def feature_dependent(units: Units, rate: float, rng: np.random.Generator) -> Ar
     for i in rng.choice(len(rows), ceil(rate * len(rows)), replace=False, p=doubt / doubt.sum()):
         given[i] = rng.choice(known, p=shown[i] / doubt[i])
     return given
-
-
-SHAPES: dict[str, Callable[[Units, float, np.random.Generator], Array]] = {
-    "uniform": uniform,
-    "per class": per_class,
-    "confused": confused,
-    "feature-dependent": feature_dependent,
-}
 
 
 def _flip_anywhere(units: Units, chosen: Array, rng: np.random.Generator) -> Array:
