@@ -20,17 +20,18 @@ import numpy as np
 from bench.duplicates.profile import read_profile
 from bench.environments import UnavailableError, interpreter
 from bench.search.checks import check, unlike
-from bench.search.drawn import KINDS, draw
+from bench.search.drawn import ASKING, KINDS, draw, spread
 from bench.search.measuring import ROOT, measure
 from bench.search.report import exponents, tables
 
 OURS, FLAT = "ours", "FAISS flat"
+FILING, SOME_ASK = "ours, filing alone", f"ours, {ASKING:,} images ask"
 IMAGEDEDUP = ("imagededup==0.3.3.post2",)
 IMAGEDEDUP_RADIUS = 8  # of 64 bits: the same share as our radius
 TOOLS = {
     "hashes": {OURS: "hashes", FLAT: "flat_hashes", "imagededup 0.3.3": "imagededup"},
     "vectors": {OURS: "vectors", FLAT: "flat_vectors"},
-    "features": {OURS: "features"},
+    "features": {OURS: "features", FILING: "filing", SOME_ASK: "asking"},
 }
 SIZES = {
     "hashes": [10_000, 100_000, 1_000_000],
@@ -77,7 +78,7 @@ def _at_size(
         found: dict[str, Any] = {"tools": {}}
         ours: Array = np.zeros((0, 2), np.int64)
         for title, tool in TOOLS[kind].items():
-            expected = predicted(title, images, smaller)
+            expected = None if title in (FILING, SOME_ASK) else predicted(title, images, smaller)
             if expected is not None and expected > options.limit:
                 found["tools"][title] = {"extrapolated_seconds": round(expected, 1)}
                 continue
@@ -86,9 +87,23 @@ def _at_size(
                 given = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
                 ours = np.array(given["found"])
                 found["checks"] = check(kind, given, ours, reach=reach)
+            if title == SOME_ASK and "seconds" in found["tools"][title]:
+                given = {"original": np.load(folder / "original.npy")}
+                asked, pairs = spread(images, ASKING), np.load(folder / "found.npy")
+                some = check(kind, given, pairs, reach=reach, asked=asked)
+                checks = found.setdefault("checks", {})
+                checks |= {f"some_asked_{name}": value for name, value in some.items()}
+                checks["processor_ms_an_image"] = each_ms(found["tools"], images)
+                found["tools"][title]["asked"] = len(asked)
             if kind == "hashes" and title == FLAT and "seconds" in found["tools"][title]:
                 found["checks"]["unlike_flat"] = unlike(ours, np.load(folder / "found.npy"))
     return found
+
+
+def each_ms(tools: Mapping[str, Any], images: int) -> float:
+    """Milliseconds of processor time that votes take an image: its share of the filing, and asking."""
+    filing, some = (float(tools[title]["processor_seconds"]) for title in (FILING, SOME_ASK))
+    return round(1e3 * (filing / images + some / len(spread(images, ASKING))), 1)
 
 
 def predicted(title: str, images: int, smaller: Mapping[str, Any]) -> float | None:

@@ -19,8 +19,10 @@ BLOCK = 4096
 Array = np.ndarray[Any, Any]
 
 
-def check(kind: str, given: Mapping[str, Array], found: Array, *, reach: int) -> dict[str, float]:
-    """Check what was found, (pairs, 2), of a collection as `drawn.draw` makes it."""
+def check(
+    kind: str, given: Mapping[str, Array], found: Array, *, reach: int, asked: Array | None = None
+) -> dict[str, float]:
+    """Check what was found, (pairs, 2), of a collection as `drawn.draw` makes it; only some images may have asked."""
     pairs = planted(given["original"])
     sample = np.random.default_rng(0).permutation(len(given["original"]))[:SAMPLE]
     if kind == "hashes":
@@ -34,6 +36,8 @@ def check(kind: str, given: Mapping[str, Array], found: Array, *, reach: int) ->
             "sampled_missed": int((~among(exact, sampled)).sum()),
             "sampled_invented": int((~among(sampled, exact)).sum()),
         }
+    if asked is not None:
+        pairs = pairs[np.isin(pairs, asked).any(axis=1)]
     shown = np.bincount(given["original"])[given["original"][pairs[:, 0]]]
     pairs = pairs[shown <= reach + 1] if kind == "vectors" else pairs  # more copies than neighbours cannot all be found
     share = {"planted": len(pairs), "planted_recall": round(float(among(pairs, found).mean()), 4)}

@@ -26,6 +26,7 @@ MOST_COPIES = 5  # of one original
 LEAST_CORRELATION = 0.9  # of a copy's normal scores with its original's: up to 37 of 256 bits differ, say
 FEATURES = 200  # of an image
 KEPT_SHARE = 0.5  # of an original's features in its copies
+ASKING = 2000  # images, where one asks for some only
 PICTURE = (300, 225)  # working pixels
 
 Array = np.ndarray[Any, Any]
@@ -58,6 +59,11 @@ def planted(original: Array) -> Array:
     cuts = np.flatnonzero(np.diff(original[order])) + 1
     pairs = [pair for members in np.split(order, cuts) for pair in combinations(members.tolist(), 2)]
     return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
+
+
+def spread(images: int, count: int) -> Array:
+    """Choose so many images, or all, evenly."""
+    return np.unique(np.arange(count) * images // max(count, 1)) if count < images else np.arange(images)
 
 
 def _block(block: tuple[int, int], *, kind: str, seed: int) -> dict[str, Array]:

@@ -72,7 +72,7 @@ def _row(images: int, title: str, cost: Mapping[str, Any]) -> list[str]:
         title,
         f"{cost['seconds']:,.1f} s",
         f"{cost['processor_seconds']:,.1f} s",
-        f"{1e6 * cost['processor_seconds'] / images:,.0f} ms",
+        f"{1e6 * cost['processor_seconds'] / cost.get('asked', images):,.0f} ms",
         f"{cost['peak_mib'] / 1024:.2f} GiB",
         f"{cost['pairs']:,}",
         f"{cost['load_before']:.1f}",

@@ -15,7 +15,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from bench.search.drawn import FEATURES
+from bench.search.drawn import ASKING, FEATURES, spread
 from pipeline.core.arrays import SharedArrays
 from pipeline.core.orientations import COUNT, IDENTITY
 from pipeline.dedup.candidates import nearest_embeddings
@@ -44,6 +44,24 @@ def features(given: Mapping[str, Array], reach: int) -> Array:
     with TemporaryDirectory() as scratch:
         shared = SharedArrays.write(Path(scratch), [given])
         return voted_pairs(shared, voters=FEATURES, min_votes=reach, scratch=Path(scratch))
+
+
+def filing(given: Mapping[str, Array], reach: int) -> Array:
+    """Ours: file all details, and ask for nothing; the index stays beside the collection."""
+    return _asking(given, reach, count=0)
+
+
+def asking(given: Mapping[str, Array], reach: int) -> Array:
+    """Ours: let some images ask an index that `filing` has left."""
+    return _asking(given, reach, count=ASKING)
+
+
+def _asking(given: Mapping[str, Array], reach: int, *, count: int) -> Array:
+    scratch = Path(sys.argv[2]) / "filed"
+    scratch.mkdir(exist_ok=True)
+    shared = SharedArrays.write(scratch, [given])
+    asking = spread(len(given["original"]), count)
+    return voted_pairs(shared, voters=FEATURES, min_votes=reach, scratch=scratch, asking=asking)
 
 
 def flat_hashes(given: Mapping[str, Array], reach: int) -> Array:
@@ -79,6 +97,8 @@ TOOLS: dict[str, Callable[[Mapping[str, Array], int], Array]] = {
     "vectors": vectors,
     "flat_vectors": flat_vectors,
     "features": features,
+    "filing": filing,
+    "asking": asking,
 }
 
 

@@ -46,7 +46,13 @@ Features = SharedArrays | Mapping[str, Array]
 
 
 def voted_pairs(
-    features: Features, *, voters: int, min_votes: int, engine: Engine = "local", scratch: Path | None = None
+    features: Features,
+    *,
+    voters: int,
+    min_votes: int,
+    engine: Engine = "local",
+    scratch: Path | None = None,
+    asking: Array | None = None,
 ) -> Array:
     """Find pairs of pictures with enough votes that agree on turn and scale.
 
@@ -57,6 +63,7 @@ def voted_pairs(
         min_votes: in a bin and its neighbours.
         engine: where the work is done.
         scratch: for the index that all workers read, and for finished work; without it all is done in this process.
+        asking: positions of the pictures whose details look for their like among those of all; None: all of them.
 
     Returns:
         (pairs, 2) positions, the smaller first, sorted.
@@ -66,9 +73,10 @@ def voted_pairs(
     rows = np.flatnonzero(np.arange(len(owners)) - np.searchsorted(owners, owners) < voters)
     if len(rows) <= NEAREST:
         return np.zeros((0, 2), np.int64)
-    cuts = np.searchsorted(owners[rows], np.arange(0, owners[-1] + SHARD + 1, SHARD))
-    shards = [rows[start:stop] for start, stop in pairwise(cuts) if start < stop]
-    if scratch is None or len(shards) == 1:
+    asks = rows if asking is None else rows[np.isin(owners[rows], asking)]
+    cuts = np.searchsorted(owners[asks], np.arange(0, owners[-1] + SHARD + 1, SHARD))
+    shards = [asks[start:stop] for start, stop in pairwise(cuts) if start < stop]
+    if scratch is None or (len(shards) == 1 and asking is None):
         index = _index(features["descriptors"], rows)
         found = [_vote(shard, features=features, index=index, min_votes=min_votes) for shard in shards]
     else:
@@ -77,7 +85,7 @@ def voted_pairs(
             _save(_index(features["descriptors"], rows), path)
         vote = partial(_vote_shared, features=features, path=path, min_votes=min_votes)
         found = list(map_shards(vote, shards, label="votes", engine=engine, scratch=scratch))
-    return distinct(np.concatenate(found))
+    return distinct(np.concatenate([np.zeros((0, 2), np.int64), *found]))
 
 
 def _index(descriptors: Array, rows: Array) -> faiss.Index:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from bench.environments import UnavailableError
+from bench.search.__main__ import FILING, SOME_ASK, each_ms
 from bench.search.checks import among, check, nearest_of, unlike
 from bench.search.copula import fit, load, save, scores, values
-from bench.search.drawn import KINDS, draw, planted
+from bench.search.drawn import ASKING, KINDS, draw, planted, spread
 from bench.search.measuring import measure
 from bench.search.report import exponents, tables
 from bench.search.worker import flat_hashes, hashes
@@ -101,3 +102,11 @@ def test_growth_is_fitted_and_what_was_not_run_is_said_to_be_extrapolated() -> N
     shown = tables({"reach": {"hashes": 31}, "kinds": kinds, "exponents": grown})
     assert "| 10,000 | flat | about 200 s, extrapolated |" in shown
     assert "| hashes | ours | 1.00 | 0.00 |" in shown
+
+
+def test_an_image_s_votes_cost_its_share_of_the_filing_and_its_own_asking() -> None:
+    tools = {FILING: {"processor_seconds": 100.0}, SOME_ASK: {"processor_seconds": 30.0}}
+    assert each_ms(tools, 10 * ASKING) == 20.0
+    assert len(spread(10 * ASKING, ASKING)) == ASKING
+    assert spread(10 * ASKING, ASKING)[-1] > 9.9 * ASKING
+    assert np.array_equal(spread(30, ASKING), np.arange(30))

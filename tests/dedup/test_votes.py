@@ -62,6 +62,17 @@ def test_inverted_lists_find_the_crops_too(details: Mapping[str, Array], monkeyp
     assert [source for source in range(CROPPED) if [source, 40 + source] not in pairs] == []
 
 
+def test_only_those_that_ask_find_their_like(details: Mapping[str, Array], tmp_path: Path) -> None:
+    shared, crops = SharedArrays.write(tmp_path, [details]), np.arange(40, 40 + CROPPED)
+    every = voted_pairs(details, voters=120, min_votes=12)
+    nobody = voted_pairs(shared, voters=120, min_votes=12, scratch=tmp_path, asking=crops[:0])
+    assert nobody.shape == (0, 2)
+    asked = voted_pairs(shared, voters=120, min_votes=12, scratch=tmp_path, asking=crops)
+    assert {tuple(pair) for pair in asked} <= {tuple(pair) for pair in every}
+    assert [source for source in range(CROPPED) if [source, 40 + source] not in asked.tolist()] == []
+    assert np.isin(asked, crops).any(axis=1).all()
+
+
 def test_a_handful_of_details_is_no_evidence(details: Mapping[str, Array]) -> None:
     few = {name: array[:5] for name, array in details.items()}
     assert voted_pairs(few, voters=120, min_votes=1).shape == (0, 2)
