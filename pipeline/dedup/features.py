@@ -67,19 +67,7 @@ def canonical(rgb: Array, *, side_pixels: int, box: Box | None = None) -> Canoni
 
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    box = box or whole_box(rgb)
-    working, to_working = _at_working_size(grey, box, side_pixels)
-    framed = framed_box(working)
-    if framed != (0, 0, *working.shape[::-1]):
-        box = _part(box, framed, working.shape)
-        working, to_working = _at_working_size(grey, box, side_pixels)
-    cleaned, cluttered = clean(working)
-    content = content_box(cleaned)
-    if content != (0, 0, *working.shape[::-1]):
-        working, to_working = _at_working_size(grey, _part(box, content, working.shape), side_pixels)
-        cleaned, cluttered = clean(working)
-    mask = _picture_mask(cleaned)
-    return Canonical(cleaned, mask, mask & ~cluttered, to_working)
+    return _canonical(grey, box or _whole(grey), side_pixels)
 
 
 def views(rgb: Array, *, side_pixels: int) -> list[tuple[Box, Canonical]]:
@@ -93,20 +81,16 @@ def views(rgb: Array, *, side_pixels: int) -> list[tuple[Box, Canonical]]:
         boxes in pixels of the file, and what is in them at working size.
 
     """
-    whole = whole_box(rgb)
-    working, _ = _at_working_size(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), whole, side_pixels)
-    found = [(whole, canonical(rgb, side_pixels=side_pixels))]
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    whole = _whole(grey)
+    working, _ = _at_working_size(grey, whole, side_pixels)
+    found = [(whole, _canonical(grey, whole, side_pixels))]
     for inner in parts(working):
         box = _part(whole, inner, working.shape)
-        part = canonical(rgb, side_pixels=side_pixels, box=box)
+        part = _canonical(grey, box, side_pixels)
         if all(_shared(part, before) < SAME_VIEW for _, before in found):
             found.append((box, part))
     return found
-
-
-def whole_box(rgb: Array) -> Box:
-    """Return the box of all pixels."""
-    return 0, 0, rgb.shape[1], rgb.shape[0]
 
 
 def extract(picture: Canonical, *, max_features: int) -> Features:
@@ -138,6 +122,25 @@ def mirror(descriptors: Array) -> Array:
 @lru_cache(maxsize=2)
 def _detectors(max_features: int) -> tuple[cv2.SIFT, cv2.CLAHE]:
     return cv2.SIFT.create(nfeatures=max_features, contrastThreshold=CONTRAST), cv2.createCLAHE(3.0, (8, 8))
+
+
+def _canonical(grey: Array, box: Box, side_pixels: int) -> Canonical:
+    working, to_working = _at_working_size(grey, box, side_pixels)
+    framed = framed_box(working)
+    if framed != (0, 0, *working.shape[::-1]):
+        box = _part(box, framed, working.shape)
+        working, to_working = _at_working_size(grey, box, side_pixels)
+    cleaned, cluttered = clean(working)
+    content = content_box(cleaned)
+    if content != (0, 0, *working.shape[::-1]):
+        working, to_working = _at_working_size(grey, _part(box, content, working.shape), side_pixels)
+        cleaned, cluttered = clean(working)
+    mask = _picture_mask(cleaned)
+    return Canonical(cleaned, mask, mask & ~cluttered, to_working)
+
+
+def _whole(grey: Array) -> Box:
+    return 0, 0, grey.shape[1], grey.shape[0]
 
 
 def _at_working_size(grey: Array, box: Box, side_pixels: int) -> tuple[Array, Array]:
