@@ -46,18 +46,9 @@ def features(given: Mapping[str, Array], reach: int) -> Array:
         return voted_pairs(shared, voters=FEATURES, min_votes=reach, scratch=Path(scratch))
 
 
-def filing(given: Mapping[str, Array], reach: int) -> Array:
-    """Ours: file all details, and ask for nothing; the index stays beside the collection."""
-    return _asking(given, reach, count=0)
-
-
-def asking(given: Mapping[str, Array], reach: int) -> Array:
-    """Ours: let some images ask an index that `filing` has left."""
-    return _asking(given, reach, count=ASKING)
-
-
-def _asking(given: Mapping[str, Array], reach: int, *, count: int) -> Array:
-    scratch = Path(sys.argv[2]) / "filed"
+def ask(given: Mapping[str, Array], reach: int, *, folder: Path, count: int) -> Array:
+    """Ours: let so many images ask; the index is filed beside the collection, unless an earlier call has done so."""
+    scratch = folder / "filed"
     scratch.mkdir(exist_ok=True)
     shared = SharedArrays.write(scratch, [given])
     asking = spread(len(given["original"]), count)
@@ -97,9 +88,8 @@ TOOLS: dict[str, Callable[[Mapping[str, Array], int], Array]] = {
     "vectors": vectors,
     "flat_vectors": flat_vectors,
     "features": features,
-    "filing": filing,
-    "asking": asking,
 }
+ASKED = {"filing": 0, "asking": ASKING}  # images
 
 
 def main(tool: str, folder: str, reach: str) -> None:
@@ -107,7 +97,10 @@ def main(tool: str, folder: str, reach: str) -> None:
     given = {path.stem: np.load(path) for path in Path(folder).glob("*.npy") if path.stem != "found"}
     print("ready", flush=True)
     sys.stdin.readline()
-    pairs = TOOLS[tool](given, int(reach))
+    if tool in ASKED:
+        pairs = ask(given, int(reach), folder=Path(folder), count=ASKED[tool])
+    else:
+        pairs = TOOLS[tool](given, int(reach))
     print("done", flush=True)
     np.save(Path(folder) / "found.npy", pairs)
 

@@ -67,7 +67,8 @@ def canonical(rgb: Array, *, side_pixels: int, box: Box | None = None) -> Canoni
 
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    return _canonical(grey, box or _whole(grey), side_pixels)
+    box = box or _whole(grey)
+    return _canonical(grey, box, _at_working_size(grey, box, side_pixels), side_pixels)
 
 
 def views(rgb: Array, *, side_pixels: int) -> list[tuple[Box, Canonical]]:
@@ -83,11 +84,11 @@ def views(rgb: Array, *, side_pixels: int) -> list[tuple[Box, Canonical]]:
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     whole = _whole(grey)
-    working, _ = _at_working_size(grey, whole, side_pixels)
-    found = [(whole, _canonical(grey, whole, side_pixels))]
-    for inner in parts(working):
-        box = _part(whole, inner, working.shape)
-        part = _canonical(grey, box, side_pixels)
+    resized = _at_working_size(grey, whole, side_pixels)
+    found = [(whole, _canonical(grey, whole, resized, side_pixels))]
+    for inner in parts(resized[0]):
+        box = _part(whole, inner, resized[0].shape)
+        part = _canonical(grey, box, _at_working_size(grey, box, side_pixels), side_pixels)
         if all(_shared(part, before) < SAME_VIEW for _, before in found):
             found.append((box, part))
     return found
@@ -124,8 +125,9 @@ def _detectors(max_features: int) -> tuple[cv2.SIFT, cv2.CLAHE]:
     return cv2.SIFT.create(nfeatures=max_features, contrastThreshold=CONTRAST), cv2.createCLAHE(3.0, (8, 8))
 
 
-def _canonical(grey: Array, box: Box, side_pixels: int) -> Canonical:
-    working, to_working = _at_working_size(grey, box, side_pixels)
+def _canonical(grey: Array, box: Box, resized: tuple[Array, Array], side_pixels: int) -> Canonical:
+    """Go on from what `_at_working_size` makes of a box."""
+    working, to_working = resized
     framed = framed_box(working)
     if framed != (0, 0, *working.shape[::-1]):
         box = _part(box, framed, working.shape)

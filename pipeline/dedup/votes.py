@@ -76,7 +76,7 @@ def voted_pairs(
     asks = rows if asking is None else rows[np.isin(owners[rows], asking)]
     cuts = np.searchsorted(owners[asks], np.arange(0, owners[-1] + SHARD + 1, SHARD))
     shards = [asks[start:stop] for start, stop in pairwise(cuts) if start < stop]
-    if scratch is None or (len(shards) == 1 and asking is None):
+    if scratch is None or len(shards) == 1:
         index = _index(features["descriptors"], rows)
         found = [_vote(shard, features=features, index=index, min_votes=min_votes) for shard in shards]
     else:

@@ -69,12 +69,13 @@ def calibrate(opinions: Array, given: Array, *, count: Array, noise: Noise, glan
     if not len(glances):
         return Calibration(careful.powers, careful.matrix, None, 0.0)
     seen = of_given(glances, given)
-    best = int(np.argmin([replace(labels, glance=one).surprise(labels.with_haste(careful, one)) for one in seen]))
+    chances = labels.with_care(careful)
+    best = int(np.argmin([labels.most_likely_share(chances, one)[1] for one in seen]))
     pooled = _logarithms(np.concatenate([opinions, glances[best : best + 1]]))
     labels = replace(labels, logs=pooled, glance=seen[best])
     in_haste = careful._replace(powers=np.append(careful.powers, 0.0))
-    as_opinion = replace(labels, glance=np.zeros(len(given))).settle(labels.start())
-    settled = [labels.settle(labels.with_haste(begin, seen[best])) for begin in (in_haste, as_opinion)]
+    as_opinion = labels.settle(labels.start())
+    settled = [labels.settle(labels.with_haste(begin)) for begin in (in_haste, as_opinion)]
     likelier = min(settled, key=labels.surprise)
     return Calibration(likelier.powers, likelier.matrix, best, likelier.hasty)
 
@@ -131,17 +132,21 @@ class _Labels:
                 break
         return _Fit(powers, matrix, hasty)
 
-    def with_haste(self, fit: _Fit, glance: Array) -> _Fit:
-        """Put in the share of hasty labels that makes them most likely, all else as it is."""
-        careful = self._careful(fit)
+    def with_haste(self, fit: _Fit) -> _Fit:
+        """Put in the most likely share of hasty labels, all else as it is."""
+        return fit._replace(hasty=self.most_likely_share(self.with_care(fit), self.glance)[0])
+
+    def most_likely_share(self, careful: Array, glance: Array) -> tuple[float, float]:
+        """Return the share of hasty labels that makes them most likely, and how unlikely they are then."""
         found = minimize_scalar(lambda hasty: self._surprise(careful, glance, hasty), bounds=(0, MOST_HASTY))
-        return fit._replace(hasty=float(found.x))
+        return float(found.x), float(found.fun)
 
     def surprise(self, fit: _Fit) -> float:
         """Say how unlikely the labels are."""
-        return self._surprise(self._careful(fit), self.glance, fit.hasty)
+        return self._surprise(self.with_care(fit), self.glance, fit.hasty)
 
-    def _careful(self, fit: _Fit) -> Array:
+    def with_care(self, fit: _Fit) -> Array:
+        """Return the probability of each label if it is given with care, (n,)."""
         chances: Array = (softmax(np.tensordot(fit.powers, self.logs, 1)) * fit.matrix[:, self.given].T).sum(axis=1)
         return chances
 

@@ -13,9 +13,9 @@ from pipeline.dedup.candidates import propose
 from pipeline.dedup.features import canonical, views
 from pipeline.dedup.params import Candidates
 from pipeline.dedup.sheets import INSET, parts
-from pipeline.dedup.verify import extract_features, verify
+from pipeline.dedup.verify import extract_features
 from pipeline.ingest.tables import Images
-from tests.dedup.made import PARAMS
+from tests.dedup.made import PARAMS, judge
 from tests.drawn import ingest, jpeg, lesion, png
 
 WIDTH, HEIGHT = 200, 150
@@ -101,16 +101,6 @@ def test_views_lie_where_their_boxes_say() -> None:
     for (left, top, *_), picture in others:
         x, y, _ = np.linalg.inv(picture.to_working) @ (-0.5, -0.5, 1)
         assert np.hypot(x + 0.5 - left, y + 0.5 - top) < 1
-
-
-def judge(tmp_path: Path, a: Array, b: Array) -> tuple[pd.DataFrame, Array]:
-    store = ingest(tmp_path, {"a": png(a), "b": png(b)})
-    pixels = store.pixels(store.read(Images, "demo"))
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    features = extract_features(pixels, params=PARAMS, engine="local", scratch=scratch)
-    pair = pd.DataFrame({"a": [0], "b": [1], "proposed_by": [("features",)]})
-    return verify(pair, pixels, features, params=PARAMS, engine="local", scratch=scratch)
 
 
 @pytest.mark.parametrize("sheet_first", [False, True])

@@ -6,29 +6,16 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 
 from pipeline.core.orientations import matrix, orient
 from pipeline.core.shards import decode
 from pipeline.dedup.features import canonical, extract, mirror
-from pipeline.dedup.verify import FEW_FEATURES, extract_features, verify
-from pipeline.ingest.tables import Images
-from tests.dedup.made import PARAMS
-from tests.drawn import ingest, jpeg, lesion, png
+from pipeline.dedup.verify import FEW_FEATURES
+from tests.dedup.made import PARAMS, judge
+from tests.drawn import jpeg, lesion
 
 Array = np.ndarray[Any, Any]
-
-
-def judge(tmp_path: Path, a: Array, b: Array, *, proposed_by: str = "features") -> tuple[pd.DataFrame, Array]:
-    """Verify one pair of pictures, through files and tables as in the stage."""
-    store = ingest(tmp_path, {"a.png": png(a), "b.png": png(b)})
-    pixels = store.pixels(store.read(Images, "demo"))
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    features = extract_features(pixels, params=PARAMS, engine="local", scratch=scratch)
-    pair = pd.DataFrame({"a": [0], "b": [1], "proposed_by": [(proposed_by,)]})
-    return verify(pair, pixels, features, params=PARAMS, engine="local", scratch=scratch)
 
 
 def turn(image: Array, degrees: float) -> tuple[Array, Array]:
