@@ -18,7 +18,18 @@ from pydantic import ValidationError
 from pipeline.core.errors import UserError
 from pipeline.core.params import Section, StageParams
 
-STAGES = ("ingest", "fingerprint", "embed", "dedup", "opinions", "label_noise", "rebalance", "train", "evaluate")
+STAGES = (
+    "ingest",
+    "fingerprint",
+    "embed",
+    "dedup",
+    "opinions",
+    "cross_fit",
+    "label_noise",
+    "rebalance",
+    "train",
+    "evaluate",
+)
 INSTANCES = {
     "ingest": ("batches",),
     "fingerprint": ("batches",),
@@ -139,7 +150,7 @@ def _check_spares(tree: Mapping[str, Any], used: set[str]) -> None:
 
 def _check_waiting(tree: Mapping[str, Any]) -> None:
     from pipeline.ingest.params import Batch  # noqa: PLC0415 - composes the stages' sections
-    from pipeline.train.params import Member  # noqa: PLC0415
+    from pipeline.learn.params import Member  # noqa: PLC0415
 
     sections: dict[str, type[Section]] = {"ingest.batches": Batch, "train.members": Member}
     for key, section in sections.items():

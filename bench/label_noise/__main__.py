@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.label_noise import cost, counting, noise, reliability, strays
+from bench.label_noise import cost, counting, fine_tuned, noise, reliability, strays
 from bench.label_noise.profile import read_profile
 from pipeline.core.errors import UserError
 from pipeline.label_noise.params import LabelNoiseParams
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, LabelNoiseParams], tuple[dict[str
     "counting": counting.run,
     "off-topic": strays.run,
     "cost": cost.run,
+    "fine-tuned": fine_tuned.run,
 }
 
 
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--cache", type=Path, default=ROOT / "bench/.cache/label_noise", help="finished work (default: bench/.cache)")
     add("--sizes", nargs="+", type=int, default=list(cost.SIZES), help="cost: numbers of images")
     add("--plot", type=Path, metavar="PNG", help="reliability: also draw it")
+    add("--fitted", type=Path, metavar="FOLDER", help="fine-tuned: of `python -m bench.label_noise.fine_tuned fit`")
     add("--weights", type=Path, help="off-topic: of the profile's encoder")
     add(
         "--write", type=Path, metavar="JSON", help="also write the part's section, of docs/results/label_noise.json say"

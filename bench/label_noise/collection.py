@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.label_noise.rivals import Neighbours, find_neighbours
 from pipeline.core.store import Store
+from pipeline.cross_fit.tables import OutOfFold
 from pipeline.dedup.tables import Duplicates, Groups
 from pipeline.embed.tables import Embeddings, Levels
 from pipeline.ingest.tables import Images
@@ -75,6 +76,7 @@ def read_collection(project: Path, batch: str) -> Collection:
         vectors=store.vectors(Embeddings, "vector", [batch]),
         levels=levels,
         opinions=opinions,
+        out_of_fold=(OutOfFold.empty(), np.zeros((0, 1))),  # members would have learnt from the true labels
         groups=groups.assign(split="train"),
         duplicates=store.read(Duplicates),
         classes=sorted(images["diagnosis"].unique()),

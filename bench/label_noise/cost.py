@@ -54,6 +54,7 @@ def draw(images: int, *, seed: int) -> Labelled:
         vectors=vectors,
         levels=(),
         further=(),
+        members=(),
         context=np.zeros((images, 0), np.float32),
         evidence=np.full(images, "unknown"),
         split=np.full(images, "train"),

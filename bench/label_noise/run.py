@@ -89,7 +89,7 @@ def _rank(collection: Collection, planted: Planted, params: LabelNoiseParams, *,
     trusting = params.noise.model_copy(update={"rounds": 0})
     naive = believe(alone, params.probe, params.noise if ungrouped else trusting)
     scores = {
-        OURS: _ours(labelled, beliefs, params),
+        OURS: ours(labelled, beliefs, params),
         DATALAB: rivals.datalab(given, naive.plain),
         **rivals.cleanlab_scores(given, beliefs.plain),
         "FiftyOne mistakenness": rivals.mistakenness(given, beliefs.plain),
@@ -98,7 +98,7 @@ def _rank(collection: Collection, planted: Planted, params: LabelNoiseParams, *,
         "training loss": rivals.training_loss(given, having_seen_all(labelled, params)),
     }
     if ungrouped:
-        scores[UNGROUPED] = _ours(alone, naive, params)
+        scores[UNGROUPED] = ours(alone, naive, params)
     return {name: score.astype(np.float32) for name, score in scores.items()}
 
 
@@ -127,7 +127,8 @@ def having_seen_all(labelled: Labelled, params: LabelNoiseParams) -> Array:
     return found
 
 
-def _ours(labelled: Labelled, beliefs: Beliefs, params: LabelNoiseParams) -> Array:
+def ours(labelled: Labelled, beliefs: Beliefs, params: LabelNoiseParams) -> Array:
+    """Rank as the stage does, copies left aside."""
     nobody = np.full(len(labelled.given), NOBODY)
     floor = params.conflict_error_probability
     return judge(labelled, beliefs, nobody, method=params.method, floor=floor).error_probability

@@ -101,12 +101,13 @@ def wanted_weights(tree: Mapping[str, Any]) -> list[Wanted]:
     """
     encoder = tree["embed"]["encoder"]
     wanted = [Wanted(**{field.name: encoder[field.name] for field in fields(Wanted)})]
-    for name in tree["members"]:
-        member = tree["train"]["members"][name]
-        if member["weights"] is not None:
-            wanted.append(_of_member(member["backbone"].partition(".")[0], member["weights"]))
-    further = tree["opinions"]["networks"]
-    wanted += [_of_member(network["backbone"].partition(".")[0], network["weights"]) for network in further]
+    named = [tree["train"]["members"][name] for name in tree["members"]]
+    named += [*tree["cross_fit"]["members"].values(), *tree["opinions"]["networks"]]
+    wanted += [
+        _of_member(network["backbone"].partition(".")[0], network["weights"])
+        for network in named
+        if network["weights"] is not None
+    ]
     found: dict[str, Wanted] = {}
     for entry in wanted:
         if Path(entry.weights).name != entry.weights or not entry.weights.endswith(SUFFIX):

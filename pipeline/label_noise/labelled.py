@@ -31,6 +31,7 @@ class Labelled:
     vectors: (n, d) float32, unit norm, of the encoder that says what is near what.
     levels: (n, d) likewise of each level of it, of what it sees on the way.
     further: (n, d) likewise of each further network.
+    members: (n, classes) what each fine-tuned member makes of it, out of fold.
     context: (n, numbers) float32, what is known of the patient.
     evidence: (n,) how the given diagnosis was confirmed, `unknown` where nobody says: never a feature.
     split: strings.
@@ -47,6 +48,7 @@ class Labelled:
     vectors: Array
     levels: tuple[Array, ...]
     further: tuple[Array, ...]
+    members: tuple[Array, ...]
     context: Array
     evidence: Array
     split: Array
@@ -73,6 +75,7 @@ def align(
     vectors: Array,
     levels: Described,
     opinions: Described,
+    out_of_fold: Described,
     groups: pd.DataFrame,
     duplicates: pd.DataFrame,
     classes: list[str],
@@ -86,6 +89,7 @@ def align(
         vectors: its vectors, row by row.
         levels: the table Levels and its descriptions, row by row; empty where none is named.
         opinions: the table Opinions likewise.
+        out_of_fold: the table OutOfFold and its probabilities, row by row; empty where no member is named.
         groups: the table Groups.
         duplicates: the table Duplicates.
         classes: diagnoses in scope.
@@ -117,6 +121,7 @@ def align(
         vectors=np.ascontiguousarray(vectors[position], dtype=np.float32),
         levels=further_views(levels, joined["image_id"]),
         further=further_views(opinions, joined["image_id"]),
+        members=by_member(out_of_fold, joined["image_id"], classes=len(classes)),
         context=patient_context(joined, context),
         evidence=joined["label_evidence"].fillna(UNKNOWN).to_numpy(dtype=str),
         split=split,
@@ -126,6 +131,23 @@ def align(
         removed=removed,
         voter=(split == "train") & ~removed,
     )
+
+
+def by_member(out_of_fold: Described, image_ids: pd.Series[str], *, classes: int) -> tuple[Array, ...]:
+    """Line up what fine-tuned members say: of each (n, classes).
+
+    Raises:
+        UserError: a member says nothing of an image, or knows other diagnoses.
+
+    """
+    table, probabilities = out_of_fold
+    found = []
+    for name, rows in table.groupby("member").indices.items():
+        position = pd.Index(table["image_id"].iloc[rows]).get_indexer(pd.Index(image_ids))
+        if (position < 0).any() or probabilities.shape[1] != classes:
+            raise UserError(f"the member {name} speaks of other images or diagnoses: run `dvc repro cross_fit`")
+        found.append(probabilities[rows[position]].astype(np.float64))
+    return tuple(found)
 
 
 def read_described(store: Store, table: type[Table], batches: Sequence[str]) -> Described:

@@ -7,15 +7,13 @@ group.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
-from pipeline.core.errors import UserError
+from pipeline.core.folds import EVERY_FOLD, assign_folds
 from pipeline.label_noise.calibration import calibrate, pool
 from pipeline.label_noise.features import narrow
 from pipeline.label_noise.labelled import Labelled, by_lesion
@@ -24,7 +22,6 @@ from pipeline.label_noise.probe import fit_probe, uniform_noise
 
 Array = np.ndarray[Any, Any]
 
-EVERY_PROBE = -1
 GLANCE_STRENGTH = 10.0  # a weak probe is weak by what it sees: of that it makes the most
 
 
@@ -32,9 +29,9 @@ GLANCE_STRENGTH = 10.0  # a weak probe is weak by what it sees: of that it makes
 class Beliefs:
     """What the probes make of the pictures, pooled over the images of a lesion; its own labels have no part in it.
 
-    plain: (n, classes), by probes that take the labels of others at their word, the mean over encoders: what cleanlab
-        expects.
-    corrected: (n, classes), by probes that allow for wrong labels, the encoders' pooled and calibrated.
+    plain: (n, classes), by probes that take the labels of others at their word, the mean over encoders and fine-tuned
+        members: what cleanlab expects.
+    corrected: (n, classes), by probes that allow for wrong labels, the encoders' and members' pooled and calibrated.
     noise: (classes, classes), P(given | true) of labels given with care, estimated on train.
     glance: (n, classes), what a brief look takes the pictures for.
     glance_components: that it sees; 0: nobody is thought to label in haste.
@@ -58,14 +55,15 @@ def believe(labelled: Labelled, params: Probe, noise: Noise) -> Beliefs:
         UserError: train holds fewer than two groups.
 
     """
-    folds = assign_folds(labelled, params)
+    folds = repeat_folds(labelled, params)
     views = labelled.views if params.encoders == "pooled" else (np.hstack(labelled.views),)
     # One thread: products this narrow gain nothing from more, and the result does not depend on the number of cores.
     with threadpool_limits(limits=1):
         found = [out_of_fold(labelled, view, folds, params=params, noise=noise) for view in views]
         glances = np.concatenate([at_a_glance(labelled, view, folds, params=params, noise=noise) for view in views])
-    plain = by_lesion(np.mean([of_view[0] for of_view in found], axis=0), labelled.lesion)
-    opinions = np.stack([by_lesion(of_view[1], labelled.lesion) for of_view in found])
+    trusting, allowing = ([of_view[i] for of_view in found] for i in range(2))
+    plain = by_lesion(np.mean([*trusting, *labelled.members], axis=0), labelled.lesion)
+    opinions = np.stack([by_lesion(opinion, labelled.lesion) for opinion in (*allowing, *labelled.members)])
     pairs = np.unique(np.column_stack([labelled.given, labelled.group])[labelled.voter], axis=0)
     groups = np.bincount(pairs[:, 0], minlength=len(labelled.classes))
     judged = groups[labelled.given] >= params.folds
@@ -88,8 +86,8 @@ def believe(labelled: Labelled, params: Probe, noise: Noise) -> Beliefs:
     return Beliefs(plain, corrected, matrix, glances[best], components, hasty, judged)
 
 
-def assign_folds(labelled: Labelled, params: Probe) -> Array:
-    """Assign each image, in each repeat, the fold that holds it out; `EVERY_PROBE` where no probe sees its group.
+def repeat_folds(labelled: Labelled, params: Probe) -> Array:
+    """Assign each image, in each repeat, the fold that holds it out; `EVERY_FOLD` where no probe sees its group.
 
     Returns:
         (repeats, n) fold numbers; equal within a group, removed copies included.
@@ -98,26 +96,12 @@ def assign_folds(labelled: Labelled, params: Probe) -> Array:
         UserError: train holds fewer than two groups.
 
     """
-    voters = np.flatnonzero(labelled.voter)
-    given, group = labelled.given[voters], labelled.group[voters]
-    groups = len(np.unique(group))
-    if groups < 2:  # noqa: PLR2004 - one to learn from, one to judge
-        raise UserError(
-            f"train holds {groups} groups in scope, and judging labels takes two: add images, or widen classes"
-        )
-    count = max(2, min(params.folds, groups, int(np.bincount(given).max())))
-    found = np.full((params.repeats, len(labelled.given)), EVERY_PROBE)
-    for repeat in range(params.repeats):
-        if np.bincount(given).max() < count:  # one image a class: there is nothing to stratify
-            given = np.zeros_like(given)
-        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=params.seed + repeat)
-        by_group = np.full(labelled.group.max() + 1, EVERY_PROBE)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-            for fold, (_, held) in enumerate(splitter.split(given, given, group)):
-                by_group[group[held]] = fold
-        found[repeat] = by_group[labelled.group]
-    return found
+    return np.stack(
+        [
+            assign_folds(labelled.given, labelled.group, labelled.voter, count=params.folds, seed=params.seed + repeat)
+            for repeat in range(params.repeats)
+        ]
+    )
 
 
 def out_of_fold(
@@ -135,7 +119,7 @@ def out_of_fold(
     plain, corrected, votes = np.zeros(shape), np.zeros(shape), np.zeros(shape[0])
     for held_by in folds:
         for fold in range(held_by.max() + 1):
-            learn, judge = labelled.voter & (held_by != fold), (held_by == fold) | (held_by == EVERY_PROBE)
+            learn, judge = labelled.voter & (held_by != fold), (held_by == fold) | (held_by == EVERY_FOLD)
             probe = fit_probe(
                 vectors[learn],
                 labelled.context[learn],
@@ -161,7 +145,7 @@ def at_a_glance(labelled: Labelled, vectors: Array, folds: Array, *, params: Pro
     Args:
         labelled: images in scope.
         vectors: of one encoder, (n, d).
-        folds: from `assign_folds`; its first repeat counts.
+        folds: from `repeat_folds`; its first repeat counts.
         params: of strong probes.
         noise: how many components each weak probe sees.
 
@@ -169,7 +153,7 @@ def at_a_glance(labelled: Labelled, vectors: Array, folds: Array, *, params: Pro
         (weak probes, n, classes), pooled over the images of a lesion.
 
     """
-    halves = np.where(folds[:1] == EVERY_PROBE, EVERY_PROBE, folds[:1] % 2)
+    halves = np.where(folds[:1] == EVERY_FOLD, EVERY_FOLD, folds[:1] % 2)
     trusting = noise.model_copy(update={"rounds": 0})
     few = narrow(vectors, labelled.voter, max(noise.glances, default=1))
     found = []

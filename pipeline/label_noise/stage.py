@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
+from pipeline.cross_fit.tables import OutOfFold
 from pipeline.dedup.tables import Duplicates, Groups
 from pipeline.embed.tables import Embeddings, Levels
 from pipeline.ingest.tables import Images
@@ -24,6 +25,7 @@ def run(store: Store, params: LabelNoiseParams) -> None:
         vectors=store.vectors(Embeddings, "vector", params.batches),
         levels=read_described(store, Levels, params.batches),
         opinions=read_described(store, Opinions, params.batches),
+        out_of_fold=(store.read(OutOfFold), store.vectors(OutOfFold, "probabilities")),
         groups=store.read(Groups),
         duplicates=store.read(Duplicates),
         classes=diagnoses_in_scope(images["diagnosis"], params.classes),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,7 @@ class Pictures:
         preprocessing: the network's.
         augmentation: what may be drawn at random.
         device: where batches are wanted.
+        chosen: positions in `stored`; None: all of them.
 
     """
 
@@ -96,14 +97,19 @@ class Pictures:
     preprocessing: Preprocessing
     augmentation: Augmentation | None
     device: torch.device
+    chosen: Array | None = None
 
     def __len__(self) -> int:
-        return len(self.stored)
+        return len(self.stored if self.chosen is None else self.chosen)
+
+    def take(self, rows: Array) -> Pictures:
+        """Choose some of them, without copying pixels."""
+        return replace(self, chosen=rows if self.chosen is None else self.chosen[rows])
 
     def __call__(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Take a batch of shape (rows, 3, side, side), channels last; augmented if a generator is given."""
-        chosen = torch.from_numpy(self.stored[rows.numpy()]).to(self.device)
-        batch = chosen.permute(0, 3, 1, 2).float() / 255
+        positions = rows.numpy() if self.chosen is None else self.chosen[rows.numpy()]
+        batch = torch.from_numpy(self.stored[positions]).to(self.device).permute(0, 3, 1, 2).float() / 255
         if generator is not None and self.augmentation is not None:
             batch = augment(batch, self.augmentation, side=self.side, generator=generator)
         mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in self._moments())

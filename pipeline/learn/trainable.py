@@ -19,6 +19,7 @@ from tqdm import tqdm
 from pipeline.core.errors import UserError
 from pipeline.learn.batches import Pictures
 from pipeline.learn.fit import Epoch, Examples, Inputs, Recipe, fit, predict
+from pipeline.learn.params import Member
 
 Array = np.ndarray[Any, Any]
 FEATURE_BATCH = 64
@@ -86,6 +87,17 @@ def train_head(network: nn.Module, parts: Parts, recipe: Recipe, *, seed: int, c
 
 
 TRAINERS: dict[str, Callable[..., Trained]] = {"all": train_all, "head": train_head}
+
+
+def train(network: nn.Module, parts: Parts, member: Member, *, seed: int, checkpoint: Path) -> Trained:
+    """Train what of the network `member` says, in place.
+
+    Raises:
+        UserError: its head is to be trained and is not linear, or training diverges.
+
+    """
+    recipe = Recipe(**{name: getattr(member, name) for name in Recipe.__dataclass_fields__})
+    return TRAINERS[member.trainable](network, parts, recipe, seed=seed, checkpoint=checkpoint)
 
 
 def features(network: nn.Module, pictures: Pictures, *, label: str) -> Tensor:

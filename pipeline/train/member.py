@@ -15,11 +15,9 @@ from pipeline.core.grouping import SPLITS
 from pipeline.core.shards import Pixels
 from pipeline.learn import members
 from pipeline.learn.batches import AUGMENTATIONS, Pictures, load_pictures, stored_side
-from pipeline.learn.fit import Recipe, best_epoch
-from pipeline.learn.trainable import SCORED, TRAINERS, Part, Trained
-from pipeline.train.params import Member
-
-RECIPE = tuple(Recipe.__dataclass_fields__)
+from pipeline.learn.fit import best_epoch
+from pipeline.learn.params import Member
+from pipeline.learn.trainable import SCORED, Part, Trained, train
 
 
 def train_member(
@@ -64,8 +62,7 @@ def train_member(
         stored = load_pictures(pixels.take(rows), side, network.preprocessing, scratch=scratch, label=split)
         pictures = Pictures(stored, member.side_pixels, network.preprocessing, augmentation, place)
         parts[split] = Part(pictures, actual[rows], selection["weight"].to_numpy()[rows])
-    recipe = Recipe(**{name: getattr(member, name) for name in RECIPE})
-    trained = TRAINERS[member.trainable](network.module, parts, recipe, seed=seed, checkpoint=scratch / "checkpoint.pt")
+    trained = train(network.module, parts, member, seed=seed, checkpoint=scratch / "checkpoint.pt")
     return network, trained
 
 

@@ -2,43 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
-
-from pipeline.core.params import Section, StageParams
+from pipeline.core.params import StageParams
 from pipeline.core.taxonomy import Classes
-
-
-class Member(Section):
-    """One network of the ensemble.
-
-    backbone: a timm model name.
-    weights: a file in data/raw/weights/, or None for random initialisation.
-    trainable: `all` layers, or the `head` on frozen features.
-    side_pixels: input side.
-    patience_epochs: epochs without a better validation score after which training stops.
-    augmentation: a key of `learn.batches.AUGMENTATIONS`.
-    """
-
-    backbone: str
-    weights: str | None
-    trainable: Literal["all", "head"]
-    side_pixels: PositiveInt
-    epochs: PositiveInt
-    patience_epochs: PositiveInt
-    batch_size: PositiveInt
-    learning_rate: PositiveFloat
-    weight_decay: NonNegativeFloat
-    label_smoothing: float = Field(ge=0, lt=1)
-    warmup_epochs: NonNegativeInt
-    augmentation: Literal["none", "light", "strong"]
-
-    @model_validator(mode="after")
-    def _frozen_features_are_computed_once(self) -> Self:
-        if self.trainable == "head" and self.augmentation != "none":
-            raise ValueError("trainable: head computes features once, so augmentation must be none")
-        return self
+from pipeline.learn.params import Member
 
 
 class TrainParams(StageParams):

@@ -13,6 +13,7 @@ from PIL import Image
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.core.table import Table, lay_out
+from pipeline.cross_fit.tables import OutOfFold
 from pipeline.dedup.tables import Duplicates, Groups
 from pipeline.embed.tables import Embeddings, Levels
 from pipeline.label_noise import stage
@@ -40,6 +41,7 @@ def project(root: Path) -> Store:
     store.write(Embeddings, embeddings, instance="demo", vectors={"vector": vectors})
     for table in (Levels, Opinions):
         describe(store, table, names[:0], vectors[:0])
+    store.write(OutOfFold, OutOfFold.empty(), vectors={"probabilities": np.zeros((0, len(CLASSES)))})
     groups = pd.DataFrame({"image_id": names, "duplicate_of": None, "group_id": names, "split": split})
     groups.loc[1, ["duplicate_of", "group_id"]] = names[0]
     store.write(Groups, groups)

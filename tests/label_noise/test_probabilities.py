@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
+from pipeline.core.folds import EVERY_FOLD
 from pipeline.label_noise.features import narrow
 from pipeline.label_noise.probabilities import (
-    EVERY_PROBE,
     Beliefs,
-    assign_folds,
     at_a_glance,
     believe,
     out_of_fold,
+    repeat_folds,
 )
 from pipeline.label_noise.suspects import judge, rivals
 from tests.label_noise.planted import CLASSES, World, add_copies, mislabel, params, relabel, world
@@ -41,7 +41,7 @@ def test_labels_outside_train_change_no_belief_and_no_score_in_train() -> None:
 @pytest.mark.parametrize("strengths", [[0.1], [0.003, 0.1, 3.0]])
 def test_no_probe_that_judges_a_group_saw_its_labels(strengths: list[float]) -> None:
     labelled, probe = SMALL.labelled, PARAMS.probe.model_copy(update={"c": strengths})
-    folds = assign_folds(labelled, probe)
+    folds = repeat_folds(labelled, probe)
     held = (folds[0] == 2) & labelled.voter
     lied = replace(labelled, given=np.where(held, (labelled.given + 1) % len(CLASSES), labelled.given))
     before, after = (
@@ -54,7 +54,7 @@ def test_no_probe_that_judges_a_group_saw_its_labels(strengths: list[float]) -> 
 
 def test_no_glance_at_a_group_saw_its_labels() -> None:
     labelled, noise = SMALL.labelled, PARAMS.noise.model_copy(update={"glances": [2, 4]})
-    folds = assign_folds(labelled, PARAMS.probe)
+    folds = repeat_folds(labelled, PARAMS.probe)
     held = (folds[0] % 2 == 1) & labelled.voter
     lied = replace(labelled, given=np.where(held, (labelled.given + 1) % len(CLASSES), labelled.given))
     before, after = (at_a_glance(one, one.vectors, folds, params=PARAMS.probe, noise=noise) for one in (labelled, lied))
@@ -65,8 +65,8 @@ def test_no_glance_at_a_group_saw_its_labels() -> None:
 
 def test_folds_hold_groups_together_and_other_splits_out() -> None:
     labelled = SMALL.labelled
-    for fold in assign_folds(labelled, params(probe={**PARAMS.probe.model_dump(), "repeats": 3}).probe):
-        assert (fold[labelled.split != "train"] == EVERY_PROBE).all()
+    for fold in repeat_folds(labelled, params(probe={**PARAMS.probe.model_dump(), "repeats": 3}).probe):
+        assert (fold[labelled.split != "train"] == EVERY_FOLD).all()
         assert set(fold[labelled.split == "train"]) == {0, 1, 2, 3, 4}
         assert all(len(np.unique(fold[labelled.group == group])) == 1 for group in range(0, 200, 7))
 
@@ -75,7 +75,7 @@ def test_removed_copies_do_not_vote_but_are_held_out_with_their_group() -> None:
     originals = np.flatnonzero(SMALL.labelled.voter)[:60]
     copied = add_copies(SMALL, originals, (SMALL.labelled.given[originals] + 1) % len(CLASSES))
     count = len(SMALL.truth)
-    folds = assign_folds(copied.labelled, PARAMS.probe)
+    folds = repeat_folds(copied.labelled, PARAMS.probe)
     assert np.array_equal(folds[:, count:], folds[:, originals])
     before, after = beliefs_of(SMALL), beliefs_of(copied)
     assert np.allclose(before.corrected, after.corrected[:count], atol=0.05)  # pooled with copies, else the same

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.learn import fit
+from pipeline.learn.params import Member
 from pipeline.rebalance.tables import Selection
 from pipeline.train import stage
 from pipeline.train.member import classes_of
-from pipeline.train.params import Member, TrainParams
+from pipeline.train.params import TrainParams
 from pipeline.train.tables import Predictions
 from tests import drawn
 from tests.project import NETWORK

@@ -1,0 +1,174 @@
+"""Fine-tune members on planted labels, several at a time: `python -m bench.label_noise.cross_fitting FOLDER …`.
+
+It needs the pictures and the plan that `python -m bench.label_noise.fine_tuned` writes, and no vectors: so it can run
+on another machine, one that has a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from tqdm import tqdm
+
+from pipeline.core.errors import UserError
+from pipeline.core.folds import assign_folds
+from pipeline.core.store import Store
+from pipeline.cross_fit.fitting import Labels, Shown, collect, fit_fold, show
+from pipeline.cross_fit.params import CrossFitParams
+from pipeline.ingest.tables import Images
+from pipeline.params import read_tree, stage_params
+
+Array = np.ndarray[Any, Any]
+
+PLAN = "plan.npz"
+
+
+class Job(NamedTuple):
+    """One training: a cell's name and a fold."""
+
+    cell: str
+    fold: int
+
+
+class Planned(NamedTuple):
+    """What `fit` needs to know of a collection.
+
+    image_id, group, weight: (n,) of every image, all of which are learnt from.
+    classes: how many.
+    given: (n,) planted labels by cell.
+    """
+
+    image_id: Array
+    group: Array
+    weight: Array
+    classes: int
+    given: dict[str, Array]
+
+    def labels(self, cell: str) -> Labels:
+        """Give the labels of a cell in the terms of `cross_fit`."""
+        everything = np.ones(len(self.group), bool)
+        return Labels(self.given[cell], self.classes, self.group, everything, self.weight)
+
+
+def read_plan(folder: Path) -> Planned:
+    """Read it back."""
+    with np.load(folder / PLAN) as arrays:
+        given = {name.removeprefix("given "): arrays[name] for name in arrays.files if name.startswith("given ")}
+        return Planned(arrays["image_id"], arrays["group"], arrays["weight"], int(arrays["classes"]), given)
+
+
+def fit(project: Path, batch: str, params: CrossFitParams, folder: Path, *, workers: int) -> None:
+    """Train every member of `params` on every fold of every cell, and write `<cell>.npz`: probabilities by member.
+
+    A fold that is on disk is not trained again.
+    """
+    planned = read_plan(folder)
+    given = (project, batch, params, folder)
+    for name in params.members:
+        jobs = [
+            Job(cell, fold)
+            for cell in planned.given
+            for fold in range(_folds(planned, cell, params).max() + 1)
+            if not (folder / name / cell / f"fold-{fold}.npy").exists()
+        ]
+        with get_context("spawn").Pool(workers, _begin, (given, name)) as pool:
+            for _ in tqdm(pool.imap_unordered(_train, jobs), desc=f"fit {name}", total=len(jobs), unit="fold"):
+                pass
+
+
+def read_fitted(folder: Path, params: CrossFitParams) -> Iterator[tuple[str, tuple[Array, ...]]]:
+    """Yield every cell that is finished, and what each member makes of its images: (n, classes)."""
+    planned = read_plan(folder)
+    for cell in planned.given:
+        folds = _folds(planned, cell, params)
+        files = [
+            [folder / name / cell / f"fold-{fold}.npy" for fold in range(folds.max() + 1)] for name in params.members
+        ]
+        if all(file.exists() for of_member in files for file in of_member):
+            yield cell, tuple(collect([np.load(file) for file in of_member], folds) for of_member in files)
+
+
+def read_params(profile: Path) -> CrossFitParams:
+    """Read what `cross_fit` would receive.
+
+    Raises:
+        UserError: the file is no profile, or names no member.
+
+    """
+    params = cast("CrossFitParams", stage_params(read_tree(profile), "cross_fit", None))
+    if not params.members:
+        raise UserError(f"{profile} names no cross_fit.members: there is nothing to fine-tune")
+    return params
+
+
+def _folds(planned: Planned, cell: str, params: CrossFitParams) -> Array:
+    labels = planned.labels(cell)
+    return assign_folds(labels.given, labels.group, labels.learnt, count=params.folds, seed=params.seed)
+
+
+_GIVEN: tuple[Path, str, CrossFitParams, Path]
+_MEMBER: str
+
+
+def _begin(given: tuple[Path, str, CrossFitParams, Path], member: str) -> None:
+    global _GIVEN, _MEMBER
+    _GIVEN, _MEMBER = given, member
+
+
+@cache
+def _shown() -> tuple[Planned, Shown, Path | None]:
+    """Decode once a worker."""
+    project, batch, params, folder = _GIVEN
+    planned, store, member = read_plan(folder), Store(project), params.members[_MEMBER]
+    images = store.read(Images, batch).set_index("image_id").loc[planned.image_id].reset_index()
+    weights = None if member.weights is None else store.input(f"data/raw/weights/{member.weights}")
+    pixels = store.pixels(images)
+    return planned, show(pixels, member, weights=weights, device=params.device, scratch=folder), weights
+
+
+def _train(job: Job) -> None:
+    _, _, params, folder = _GIVEN
+    planned, shown, weights = _shown()
+    scratch = folder / _MEMBER / job.cell
+    scratch.mkdir(parents=True, exist_ok=True)
+    fit_fold(
+        params.members[_MEMBER],
+        shown,
+        planned.labels(job.cell),
+        _folds(planned, job.cell, params),
+        job.fold,
+        seed=params.seed,
+        weights=weights,
+        scratch=scratch,
+    )
+    (scratch / f"fold-{job.fold}.pt").unlink(missing_ok=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Fit what the arguments say; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m bench.label_noise.cross_fitting", description=__doc__)
+    add = parser.add_argument
+    add("folder", type=Path, help="of the plan, and of what is fitted")
+    add("--project", type=Path, required=True, help="whose batch is ingested")
+    add("--batch", required=True, help="its batch, such as ham10000")
+    add("--profile", type=Path, required=True, help="whose cross_fit.members are fitted")
+    add("--workers", type=int, default=1, help="networks that are trained at a time")
+    options = parser.parse_args(arguments)
+    try:
+        params = read_params(options.profile)
+        fit(options.project, options.batch, params, options.folder, workers=options.workers)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

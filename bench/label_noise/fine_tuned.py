@@ -1,0 +1,141 @@
+"""What fine-tuned members add: planned where the vectors are, trained where a GPU is, measured where both meet.
+
+`python -m bench.label_noise.fine_tuned FOLDER …` plants labels; `bench.label_noise.cross_fitting` trains the members of
+`cross_fit` on them; `python -m bench.label_noise fine-tuned …` ranks with and without what they say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from bench.label_noise import rivals
+from bench.label_noise.collection import Collection, read_collection
+from bench.label_noise.cross_fitting import PLAN, read_fitted, read_params
+from bench.label_noise.noise import REPORTED
+from bench.label_noise.planting import SHAPES, plant
+from bench.label_noise.report import BEST, summarise
+from bench.label_noise.run import OURS, Outcome, ours
+from pipeline.core.errors import UserError
+from pipeline.label_noise.params import LabelNoiseParams
+from pipeline.label_noise.probabilities import believe, lesion_shares
+
+Array = np.ndarray[Any, Any]
+
+WITHOUT = "ours, without the members"
+ALONE = "the members' loss alone"
+
+
+def plan(collection: Collection, cells: Sequence[tuple[str, float, int]], folder: Path) -> None:
+    """Write what is to be learnt: planted labels of every cell (shape, rate, seed), per lesion."""
+    labelled = collection.labelled
+    given = {
+        f"given {_name(*cell)}": plant(collection, cell[0], rate=cell[1], per="lesion", seed=cell[2]).given
+        for cell in cells
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    shares = lesion_shares(labelled).astype(np.float32)
+    with (folder / PLAN).open("wb") as file:
+        np.savez_compressed(
+            file,
+            image_id=labelled.image_id,
+            group=labelled.group,
+            weight=shares,
+            classes=len(labelled.classes),
+            **given,  # type: ignore[arg-type]
+        )
+
+
+def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
+    """Rank with and without the members; return figures by collection, and a table."""
+    if options.fitted is None:
+        raise UserError("fine-tuned needs --fitted FOLDER, which `python -m bench.label_noise.fine_tuned fit` fills")
+    collection = read_collection(options.project, options.batch)
+    fitted = read_params(options.profile)
+    outcomes: dict[str, list[Outcome]] = {}
+    seeds = set()
+    for cell, members in read_fitted(options.fitted, fitted):
+        shape, rate, seed = cell.split("|")
+        seeds.add(int(seed))
+        outcomes.setdefault(f"{shape}, {float(rate):.0%}", []).append(
+            _rank(collection, (shape, float(rate), int(seed)), members, params)
+        )
+    cells = {
+        name: summarise(of_cell, collection.labelled.lesion, draws=1000, seed=0) for name, of_cell in outcomes.items()
+    }
+    found = {
+        "images": len(collection.truth),
+        "members": {name: member.model_dump() for name, member in fitted.members.items()},
+        "folds": fitted.folds,
+        "seeds": sorted(seeds),
+        "cells": cells,
+    }
+    return {options.batch: found}, _table(cells)
+
+
+def _rank(
+    collection: Collection, cell: tuple[str, float, int], members: tuple[Array, ...], params: LabelNoiseParams
+) -> Outcome:
+    shape, rate, seed = cell
+    planted = plant(collection, shape, rate=rate, per="lesion", seed=seed)
+    labelled = replace(collection.labelled, given=planted.given, evidence=planted.evidence)
+    told = replace(labelled, members=members)
+    with threadpool_limits(limits=1):
+        without, beliefs = (believe(one, params.probe, params.noise) for one in (labelled, told))
+    scores = {
+        OURS: ours(told, beliefs, params),
+        WITHOUT: ours(labelled, without, params),
+        **rivals.cleanlab_scores(planted.given, beliefs.plain),
+        "FiftyOne mistakenness": rivals.mistakenness(planted.given, beliefs.plain),
+        ALONE: rivals.training_loss(planted.given, np.mean(members, axis=0)),
+    }
+    return Outcome(planted.wrong, {name: score.astype(np.float32) for name, score in scores.items()})
+
+
+def _table(cells: dict[str, dict[str, Any]]) -> str:
+    """Lay out average precision by cell, and how much the members add."""
+    shown = (OURS, WITHOUT, BEST, "FiftyOne mistakenness", ALONE)
+    lines = ["| cell | " + " | ".join(shown) + " | lead on ours without, 95% |", "|---" * (len(shown) + 2) + "|"]
+    for name, cell in cells.items():
+        found = {method: figures["average_precision"] for method, figures in cell["methods"].items()}
+        found[BEST] = max(value for method, value in found.items() if method.startswith("cleanlab"))
+        low, high = cell["lead"][WITHOUT]
+        figures = " | ".join(f"{found[method]:.3f}" for method in shown)
+        lines.append(f"| {name} | {figures} | {low:+.3f} to {high:+.3f} |")
+    return "\n".join(lines)
+
+
+def _name(shape: str, rate: float, seed: int) -> str:
+    return f"{shape}|{rate}|{seed}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Plan what the arguments say; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m bench.label_noise.fine_tuned", description=__doc__)
+    add = parser.add_argument
+    add("folder", type=Path, help="of the plan")
+    add("--project", type=Path, required=True, help="whose batch is ingested, embedded and deduplicated")
+    add("--batch", required=True, help="its batch, such as ham10000")
+    add("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES), help="of the noise (default: all)")
+    add("--rates", nargs="+", type=float, default=[0.1], help="shares of wrong labels")
+    add("--seeds", nargs="+", type=int, default=list(REPORTED), help="of the plantings (default: the reported)")
+    options = parser.parse_args(arguments)
+    cells = [(shape, rate, seed) for seed, rate, shape in product(options.seeds, options.rates, options.shapes)]
+    try:
+        plan(read_collection(options.project, options.batch), cells, options.folder)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

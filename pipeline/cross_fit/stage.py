@@ -1,0 +1,33 @@
+"""Fine-tune members across folds, so that `label_noise` has the opinion of networks that know skin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.store import Store
+from pipeline.core.taxonomy import diagnoses_in_scope
+from pipeline.cross_fit.fitting import fit_out_of_fold, label_images, show
+from pipeline.cross_fit.params import CrossFitParams
+from pipeline.cross_fit.tables import OutOfFold
+from pipeline.dedup.tables import Groups
+from pipeline.ingest.tables import Images
+
+
+def run(store: Store, params: CrossFitParams) -> None:
+    """Write OutOfFold over all batches: of every member in turn, none where params name none."""
+    images, groups = store.read(Images, params.batches), store.read(Groups)
+    classes = diagnoses_in_scope(images["diagnosis"], params.classes)
+    frames, found = [OutOfFold.empty()], [np.zeros((0, len(classes)))]
+    for name, member in params.members.items():
+        rows, labels = label_images(images, groups, classes)
+        weights = None if member.weights is None else store.input(f"data/raw/weights/{member.weights}")
+        scratch = store.scratch(params, keep="cross_fit") / name
+        scratch.mkdir(exist_ok=True)
+        shown = show(store.pixels(rows), member, weights=weights, device=params.device, scratch=scratch)
+        probabilities = fit_out_of_fold(
+            member, shown, labels, folds=params.folds, seed=params.seed, weights=weights, scratch=scratch
+        )
+        frames.append(rows[["image_id"]].assign(member=name))
+        found.append(probabilities)
+    store.write(OutOfFold, pd.concat(frames), vectors={"probabilities": np.concatenate(found)})
