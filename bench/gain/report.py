@@ -21,10 +21,14 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 SHOWN = ("balanced_accuracy", "accuracy", "macro_auroc")
 BASE = "raw"
+CEILING = (PUBLISHED, "curated")
 
 
 def run(project: Path, batch: str, folder: Path) -> tuple[dict[str, Any], str]:
-    """Score what is fitted: the mean over seeds of each arm, and what it gains on the raw one; and a table."""
+    """Score what is fitted: the mean over seeds of each arm, and what it gains on the raw one; and a table.
+
+    A noise whose raw arm is not fitted is scored without a gain.
+    """
     facts = json.loads((folder / FACTS).read_text("utf-8"))
     images = Store(project).read(Images, batch).set_index("image_id")
     classes = sorted(images["diagnosis"].unique())
@@ -32,6 +36,7 @@ def run(project: Path, batch: str, folder: Path) -> tuple[dict[str, Any], str]:
         (condition, arm): _score(folder, condition, arm, images, classes)
         for condition in facts
         for arm in facts[condition]
+        if _fitted(folder, condition, arm)
     }
     found: dict[str, Any] = {}
     lines = [
@@ -39,16 +44,16 @@ def run(project: Path, batch: str, folder: Path) -> tuple[dict[str, Any], str]:
         "|---|---|---|---|---|---|---|",
     ]
     for (condition, arm), (of_arm, seeds) in scores.items():
-        of_raw, _ = scores[condition, BASE]
         entry = {**facts[condition][arm], "seeds": seeds, **{name: _shown(of_arm[name]) for name in SHOWN}}
         lift = ""
-        if arm != BASE:
+        if arm != BASE and (condition, BASE) in scores:
+            of_raw, _ = scores[condition, BASE]
             gains = {name: _shown(of_arm[name] - of_raw[name]) for name in SHOWN}
             entry["gain"] = gains
             value, low, high = gains["balanced_accuracy"]
             lift = f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
-        if condition != PUBLISHED:
-            ceiling, _ = scores[PUBLISHED, "curated"]
+        if condition != PUBLISHED and CEILING in scores:
+            ceiling, _ = scores[CEILING]
             entry["behind_ceiling"] = {name: _shown(ceiling[name] - of_arm[name]) for name in SHOWN}
         found.setdefault(condition, {})[arm] = entry
         balanced, accuracy = (f"{of_arm[name].value:.3f}" for name in SHOWN[:2])
@@ -68,10 +73,14 @@ def _score(
     _, group = np.unique(test["group_id"].to_numpy(dtype=str), return_inverse=True)
     draws = draw_groups(group.max() + 1, RESAMPLES, np.random.default_rng(0))
     of_seeds = []
-    for file in sorted(folder.glob(f"{condition}_{arm}_*.npy")):
+    for file in _fitted(folder, condition, arm):
         figures = partial(headline, np.load(file).astype(np.float64), actual, bins=15)
         of_seeds.append(estimate(figures, group, draws))
     return {name: mean([of_seed[name] for of_seed in of_seeds]) for name in SHOWN}, len(of_seeds)
+
+
+def _fitted(folder: Path, condition: str, arm: str) -> list[Path]:
+    return sorted(folder.glob(f"{condition}_{arm}_[0-9]*.npy"))
 
 
 def _shown(figure: Estimate) -> list[float]:

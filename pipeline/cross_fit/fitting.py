@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from pipeline.core.errors import UserError
 from pipeline.core.folds import EVERY_FOLD, assign_folds
@@ -126,7 +127,7 @@ def fit_out_of_fold(
     return collect(
         [
             fit_fold(member, shown, labels, held_by, fold, seed=seed, weights=weights, scratch=scratch)
-            for fold in range(held_by.max() + 1)
+            for fold in tqdm(range(held_by.max() + 1), desc="cross-fit", unit="fold", disable=None)
         ],
         held_by,
     )

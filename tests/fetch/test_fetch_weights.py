@@ -83,6 +83,17 @@ def test_the_networks_of_further_opinions_are_fetched_too(tmp_path: Path) -> Non
     assert [wanted.model for wanted in found] == ["test_resnet", "tf_efficientnet_lite0"]
 
 
+def test_the_members_that_are_cross_fitted_are_fetched_too(tmp_path: Path) -> None:
+    path = project(tmp_path) / "params.yaml"
+    tree = yaml.safe_load(path.read_text("utf-8"))
+    entry = {"backbone": "tf_efficientnet_lite0", "weights": "tf_efficientnet_lite0.safetensors"}
+    member = tree["train"]["members"]["none"] | entry
+    tree["cross_fit"]["members"] = {"one": member, "two": member | {"weights": None}}
+    path.write_text(yaml.safe_dump(tree), "utf-8")
+    found = weights.wanted_weights(read_tree(path))
+    assert [wanted.model for wanted in found] == ["test_resnet", "tf_efficientnet_lite0"]
+
+
 def test_what_is_there_is_not_fetched_again_and_what_is_damaged_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,60 +12,17 @@ from PIL import Image
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
-from pipeline.core.table import Table, lay_out
+from pipeline.core.table import Table
 from pipeline.cross_fit.tables import OutOfFold
-from pipeline.dedup.tables import Duplicates, Groups
+from pipeline.dedup.tables import Groups
 from pipeline.embed.tables import Embeddings, Levels
 from pipeline.label_noise import stage
 from pipeline.label_noise.tables import AuditSample, LabelScores, SuspectQueue
 from pipeline.opinions.tables import Opinions
-from tests.drawn import ingest, jpeg, lesion
-from tests.label_noise.planted import CLASSES, Array, params, world
+from tests.label_noise.made import COUNT, describe, project
+from tests.label_noise.planted import CLASSES, params
 
-COUNT = 120
 TREE: dict[str, Any] = {"batches": ["demo"], "probe": params().probe.model_dump() | {"folds": 3}}
-
-
-def project(root: Path) -> Store:
-    """Write what the stage reads: 120 images, the first two of them copies with different labels, one label wrong."""
-    planted = world(11, lesions=COUNT, spread=0.1).labelled
-    first = np.unique(planted.lesion, return_index=True)[1]
-    given, vectors, split = planted.given[first], planted.vectors[first], planted.split[first].astype(object)
-    names = [f"demo:{i:03d}" for i in range(COUNT)]
-    vectors[1], split[:3] = vectors[0], "train"
-    given[1], given[2] = (given[0] + 1) % len(CLASSES), (given[2] + 2) % len(CLASSES)
-    content = jpeg(lesion(0, width=40, height=30))
-    diagnosis = [CLASSES[i] for i in given]
-    store = ingest(root, dict.fromkeys((name[5:] for name in names), content), diagnosis=diagnosis)
-    embeddings = pd.DataFrame({"image_id": names, "encoder": "drawn"})
-    store.write(Embeddings, embeddings, instance="demo", vectors={"vector": vectors})
-    for table in (Levels, Opinions):
-        describe(store, table, names[:0], vectors[:0])
-    store.write(OutOfFold, OutOfFold.empty(), vectors={"probabilities": np.zeros((0, len(CLASSES)))})
-    groups = pd.DataFrame({"image_id": names, "duplicate_of": None, "group_id": names, "split": split})
-    groups.loc[1, ["duplicate_of", "group_id"]] = names[0]
-    store.write(Groups, groups)
-    edge = {"a": names[0], "b": names[1], "relation": "copy", "evidence": "bytes", "proposed_by": ["bytes"]}
-    numbers = {
-        "distance_bits": 0.0,
-        "overlap": 1.0,
-        "correlation": 1.0,
-        "deformation": None,
-        "inliers": 0,
-        "shared_clutter": None,
-    }
-    store.write(Duplicates, pd.DataFrame([edge | numbers]), vectors={"transform": np.zeros((1, 9))})
-    return store
-
-
-def describe(store: Store, table: type[Table], names: list[str], *views: Array) -> None:
-    described, matrix = lay_out(
-        pd.DataFrame({"image_id": names}),
-        3 * np.hstack(views) + 1,
-        networks=[f"drawn/{i}" for i in range(len(views))],
-        widths=[view.shape[1] for view in views],
-    )
-    store.write(table, described, instance="demo", vectors={"description": matrix})
 
 
 def outputs(root: Path) -> dict[str, bytes]:
@@ -197,3 +154,21 @@ def test_vectors_of_two_encoders_are_refused(tmp_path: Path) -> None:
     store.write(Embeddings, embeddings, instance="demo", vectors={"vector": vectors})
     with pytest.raises(UserError, match="holds vectors of"):
         stage.run(store, params(**TREE))
+
+
+def test_members_are_heard_and_those_that_speak_of_other_images_or_diagnoses_are_refused(tmp_path: Path) -> None:
+    store = project(tmp_path)
+    names = store.read(Groups)["image_id"]
+    said = np.full((COUNT, len(CLASSES)), 1 / len(CLASSES))
+    stage.run(store, params(**TREE))
+    before = store.read(LabelScores)["self_confidence"]
+    store.write(OutOfFold, pd.DataFrame({"image_id": names, "member": "m"}), vectors={"probabilities": said})
+    stage.run(store, params(**TREE))
+    # cleanlab's scores rest on the mean of the probes' opinion and the member's.
+    after = store.read(LabelScores)["self_confidence"]
+    assert after.to_numpy() == pytest.approx((before.to_numpy() + 1 / len(CLASSES)) / 2, abs=1e-5)
+    fewer = pd.DataFrame({"image_id": names.iloc[1:], "member": "m"})
+    for frame, matrix in ((fewer, said[1:]), (fewer.assign(image_id=names.iloc[:-1].to_numpy()), said[1:, 1:])):
+        store.write(OutOfFold, frame, vectors={"probabilities": matrix})
+        with pytest.raises(UserError, match="the member m speaks of other images or diagnoses"):
+            stage.run(store, params(**TREE))

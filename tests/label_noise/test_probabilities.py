@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from pipeline.core.errors import UserError
 from pipeline.core.folds import EVERY_FOLD
@@ -149,3 +150,18 @@ def test_wide_vectors_are_narrowed_to_the_directions_of_those_known() -> None:
 def test_vectors_that_are_narrow_stay_as_they_are() -> None:
     vectors = np.ones((5, 16), np.float32)
     assert narrow(vectors, np.ones(5, bool), 8) is vectors
+
+
+def test_a_member_that_knows_more_is_heard_and_one_that_knows_nothing_does_no_harm() -> None:
+    planted = mislabel(world(4, lesions=400, spread=0.5), "uniform", rate=0.15, seed=1)
+    known = np.full((len(planted.truth), len(CLASSES)), 0.02)
+    known[np.arange(len(known)), planted.truth] = 0.92
+    nothing = np.full_like(known, 1 / len(CLASSES))
+    found = {}
+    for name, members in (("alone", ()), ("known", (known,)), ("nothing", (nothing,))):
+        labelled = replace(planted.labelled, members=members)
+        beliefs = believe(labelled, PARAMS.probe, PARAMS.noise)
+        judgement = judge(labelled, beliefs, rivals(labelled), method="noise_matrix", floor=0.95)
+        found[name] = average_precision_score(planted.wrong, judgement.error_probability)
+    assert found["known"] > found["alone"] + 0.1
+    assert found["nothing"] == pytest.approx(found["alone"], abs=0.01)

@@ -52,6 +52,16 @@ def test_without_a_generator_pictures_are_as_they_are() -> None:
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_some_are_taken_without_copying_and_of_these_some_again() -> None:
+    stored = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
+    some = Pictures(stored, 8, PLAIN, None, CPU).take(np.array([5, 3, 1]))
+    fewer = some.take(np.array([2, 0]))
+    assert (len(some), len(fewer)) == (3, 2)
+    assert fewer.stored is stored
+    every = Pictures(stored, 8, PLAIN, None, CPU)
+    assert torch.equal(fewer(torch.arange(2)), every(torch.tensor([1, 5])))
+
+
 def test_turns_and_mirror_images_are_the_eight_of_the_square() -> None:
     picture = torch.rand(3, 6, 6, generator=generator())
     eight = [torch.rot90(p, k, (1, 2)) for p in (picture, picture.flip(2)) for k in range(4)]

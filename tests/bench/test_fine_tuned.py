@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from bench.label_noise import fine_tuned
+from bench.label_noise.collection import read_collection
+from bench.label_noise.cross_fitting import main, read_fitted, read_params, read_plan
+from bench.label_noise.planting import plant
+from bench.label_noise.run import OURS
+from tests.label_noise.made import project
+from tests.label_noise.planted import params
+from tests.project import NETWORK, ROOT
+
+CELL = ("uniform", 0.2, 5)
+NAME = "uniform|0.2|5"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Set up a project, a profile with a member, and in `fitted/` a cell's plan."""
+    root = project(tmp_path_factory.mktemp("fine_tuned")).root
+    tree = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
+    member = NETWORK | {"weights": None, "trainable": "head", "augmentation": "none", "epochs": 1}
+    tree["cross_fit"] |= {"members": {"one": member}, "folds": 2}
+    (root / "params.yaml").write_text(yaml.safe_dump(tree), "utf-8")
+    fine_tuned.plan(read_collection(root, "demo"), [CELL], root / "fitted")
+    return root
+
+
+def options(root: Path) -> list[str]:
+    return [str(root / "fitted"), "--project", str(root), "--batch", "demo", "--profile", str(root / "params.yaml")]
+
+
+def test_a_plan_holds_the_planted_labels_and_what_lies_together(root: Path) -> None:
+    collection, planned = read_collection(root, "demo"), read_plan(root / "fitted")
+    labels = planned.labels(NAME)
+    assert np.array_equal(labels.given, plant(collection, CELL[0], rate=CELL[1], per="lesion", seed=CELL[2]).given)
+    assert np.array_equal(labels.group, collection.labelled.group)
+    assert labels.learnt.all()
+    assert labels.classes == len(collection.labelled.classes)
+
+
+def test_what_is_fitted_is_read_once_every_fold_is_there(root: Path) -> None:
+    fitted = read_params(root / "params.yaml")
+    assert list(read_fitted(root / "fitted", fitted)) == []
+    assert main(options(root)) == 0
+    [(cell, members)] = read_fitted(root / "fitted", fitted)
+    assert cell == NAME
+    assert members[0].sum(axis=1) == pytest.approx(np.ones(len(members[0])), abs=1e-5)
+    assert not list((root / "fitted").rglob("*.pt"))
+
+
+def test_a_member_that_knows_the_truth_raises_the_figure(root: Path) -> None:
+    collection, fitted = read_collection(root, "demo"), read_params(root / "params.yaml")
+    truth = 0.9 * np.eye(len(collection.labelled.classes))[collection.truth] + 0.02
+    judging = params(batches=["demo"], probe=params().probe.model_dump() | {"folds": 3})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fine_tuned, "read_fitted", lambda *_: iter([(NAME, (truth,))]))
+        given = argparse.Namespace(project=root, batch="demo", profile=root / "params.yaml", fitted=root / "fitted")
+        found, text = fine_tuned.run(given, judging)
+    methods = found["demo"]["cells"]["uniform, 20%"]["methods"]
+    figures = {name: of_method["average_precision"] for name, of_method in methods.items()}
+    assert figures[fine_tuned.ALONE] == 1
+    assert figures[OURS] > figures[fine_tuned.WITHOUT]
+    assert found["demo"]["members"]["one"] == fitted.members["one"].model_dump()
+    assert "| uniform, 20% |" in text
+
+
+def test_a_profile_without_a_member_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = options(root)
+    given[-1] = str(ROOT / "profiles/demo.yaml")
+    assert main(given) == 1
+    assert "names no cross_fit.members" in capsys.readouterr().err
