@@ -65,10 +65,7 @@ def read_plan(folder: Path) -> Planned:
 
 
 def fit(project: Path, batch: str, params: CrossFitParams, folder: Path, *, workers: int) -> None:
-    """Train every member of `params` on every fold of every cell, and write `<cell>.npz`: probabilities by member.
-
-    A fold that is on disk is not trained again.
-    """
+    """Train every member of `params` on every fold of every cell; one that is on disk is not trained again."""
     planned = read_plan(folder)
     given = (project, batch, params, folder)
     for name in params.members:

@@ -26,6 +26,7 @@ from pipeline.learn.trainable import Part, train
 Array = np.ndarray[Any, Any]
 
 STOPPING_FOLDS = 10  # one of which says when to stop
+LEAST_IMAGES = 2  # or batch normalisation has nothing to normalise
 LEAST_GROUPS = 3  # to learn from, to stop by, to judge
 
 
@@ -183,13 +184,22 @@ def fit_fold(
     Returns:
         (rows of `judged_by`, classes).
 
+    Raises:
+        UserError: the fold leaves too few images to learn from; or as `fit_out_of_fold`.
+
     """
     kept = scratch / f"fold-{fold}.npy"
     if not kept.exists():
         others = labels.learnt & (held_by != fold)
         stopping = assign_folds(labels.given, labels.group, others, count=STOPPING_FOLDS, seed=seed) == 0
+        learnt = np.flatnonzero(others & ~stopping)
+        if len(learnt) < LEAST_IMAGES:
+            raise UserError(
+                f"a network would learn from {len(learnt)} images in fold {fold + 1}, and needs {LEAST_IMAGES}: add "
+                "images, or set cross_fit.members: {}"
+            )
         parts = {
-            "train": _part(shown.learn, labels, np.flatnonzero(others & ~stopping)),
+            "train": _part(shown.learn, labels, learnt),
             "validation": _part(shown.judge, labels, np.flatnonzero(others & stopping)),
             "test": _part(shown.judge, labels, judged_by(fold, held_by)),
         }

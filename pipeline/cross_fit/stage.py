@@ -19,15 +19,21 @@ def run(store: Store, params: CrossFitParams) -> None:
     images, groups = store.read(Images, params.batches), store.read(Groups)
     classes = diagnoses_in_scope(images["diagnosis"], params.classes)
     frames, found = [OutOfFold.empty()], [np.zeros((0, len(classes)))]
-    for name, member in params.members.items():
+    if params.members:
         rows, labels = label_images(images, groups, classes)
-        weights = None if member.weights is None else store.input(f"data/raw/weights/{member.weights}")
-        scratch = store.scratch(params, keep="cross_fit") / name
-        scratch.mkdir(exist_ok=True)
-        shown = show(store.pixels(rows), member, weights=weights, device=params.device, scratch=scratch)
-        probabilities = fit_out_of_fold(
-            member, shown, labels, folds=params.folds, seed=params.seed, weights=weights, scratch=scratch
-        )
-        frames.append(rows[["image_id"]].assign(member=name))
-        found.append(probabilities)
+        weights = {
+            name: None if member.weights is None else store.input(f"data/raw/weights/{member.weights}")
+            for name, member in params.members.items()
+        }
+        scratch = store.scratch(params, keep="cross_fit")  # once, for all: it is named for what has been read so far
+        pixels = store.pixels(rows)
+        for name, member in params.members.items():
+            own = scratch / name
+            own.mkdir(exist_ok=True)
+            shown = show(pixels, member, weights=weights[name], device=params.device, scratch=own)
+            probabilities = fit_out_of_fold(
+                member, shown, labels, folds=params.folds, seed=params.seed, weights=weights[name], scratch=own
+            )
+            frames.append(rows[["image_id"]].assign(member=name))
+            found.append(probabilities)
     store.write(OutOfFold, pd.concat(frames), vectors={"probabilities": np.concatenate(found)})

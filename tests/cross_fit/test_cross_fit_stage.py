@@ -161,6 +161,35 @@ def test_a_finished_fold_is_not_trained_again(
     )
 
 
+def test_a_run_that_is_killed_at_the_second_member_keeps_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, trained = made(tmp_path), list[str]()
+    short = MEMBER | {"epochs": 1}
+    both = params(members={"one": short, "two": short | {"learning_rate": 0.02}}, folds=2)
+
+    def train_thrice(*given: Any, **named: Any) -> Any:
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        trained.append("/".join(named["checkpoint"].parts[-2:]))
+        return trainable.train(*given, **named)
+
+    monkeypatch.setattr(fitting, "train", train_thrice)
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(store, both)
+    trained.clear()
+    stage.run(Store(tmp_path), both)
+    assert trained == ["two/fold-1.pt"]
+
+
+def test_a_fold_that_leaves_nothing_to_learn_from_is_refused(shown: tuple[Labels, Shown], tmp_path: Path) -> None:
+    labels, pictures = shown
+    few = np.isin(np.arange(IMAGES), [0, 6, 12, 18])  # a picture of each of four lesions of a colour
+    one = Labels(labels.given, labels.classes, labels.group, few, labels.weight)
+    with pytest.raises(UserError, match="would learn from 1 images in fold 1, and needs 2"):
+        fit_out_of_fold(params().members["m"], pictures, one, folds=2, seed=0, weights=None, scratch=tmp_path)
+
+
 def test_too_few_groups_and_foreign_groups_are_refused(store: Store) -> None:
     images, groups = store.read(Images, "demo"), store.read(Groups)
     with pytest.raises(UserError, match="train holds fewer than 3 groups in scope"):
