@@ -48,7 +48,9 @@ def main(arguments: Sequence[str]) -> int:
             print(text)
             if options.write:
                 whole = json.loads(options.write.read_text("utf-8")) if options.write.exists() else {}
-                whole[options.batch] = found | {"hours": options.hours, "rate": options.rate, "seed": options.seed}
+                member = tree["train"]["members"][options.member]
+                asked = {"hours": options.hours, "rate": options.rate, "seed": options.seed, "member": member}
+                whole[f"{options.batch}, {member['side_pixels']} pixels"] = found | asked
                 options.write.write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n", "utf-8")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -70,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate", type=float, default=0.2, help="share of wrong labels (default: 0.2)")
     add("--seed", type=int, default=21, help="of the planting (default: 21)")
     add("--hours", type=float, default=8.0, help="that the steward works (default: a day)")
+    add("--member", default="lite0", help="report: of train.members, that was trained (default: lite0)")
     add("--write", type=Path, metavar="JSON", help="report: also write figures, to docs/results/gain.json say")
     return parser
 

@@ -40,33 +40,31 @@ def run(project: Path, batch: str, folder: Path) -> tuple[dict[str, Any], str]:
     }
     found: dict[str, Any] = {}
     lines = [
-        "| noise | arm | train | wrong in train | balanced accuracy | accuracy | gain in balanced accuracy on raw |",
-        "|---|---|---|---|---|---|---|",
+        "| noise | arm | train | wrong in train | balanced accuracy | gain on raw | accuracy | gain on raw |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for (condition, arm), (of_arm, seeds) in scores.items():
-        entry = {**facts[condition][arm], "seeds": seeds, **{name: _shown(of_arm[name]) for name in SHOWN}}
-        lift = ""
+    for (condition, arm), (of_arm, by_seed) in scores.items():
+        entry = {**facts[condition][arm], "by_seed": by_seed, **{name: _shown(of_arm[name]) for name in SHOWN}}
+        lifts = dict.fromkeys(SHOWN, "")
         if arm != BASE and (condition, BASE) in scores:
             of_raw, _ = scores[condition, BASE]
-            gains = {name: _shown(of_arm[name] - of_raw[name]) for name in SHOWN}
-            entry["gain"] = gains
-            value, low, high = gains["balanced_accuracy"]
-            lift = f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+            entry["gain"] = {name: _shown(of_arm[name] - of_raw[name]) for name in SHOWN}
+            lifts = {
+                name: f"{value:+.3f} ({low:+.3f} to {high:+.3f})" for name, (value, low, high) in entry["gain"].items()
+            }
         if condition != PUBLISHED and CEILING in scores:
             ceiling, _ = scores[CEILING]
             entry["behind_ceiling"] = {name: _shown(ceiling[name] - of_arm[name]) for name in SHOWN}
         found.setdefault(condition, {})[arm] = entry
-        balanced, accuracy = (f"{of_arm[name].value:.3f}" for name in SHOWN[:2])
-        lines.append(
-            f"| {condition} | {arm} | {entry['train']} | {entry['wrong_in_train']} | {balanced} | {accuracy} | {lift} |"
-        )
+        figures = " | ".join(f"{of_arm[name].value:.3f} | {lifts[name]}" for name in SHOWN[:2])
+        lines.append(f"| {condition} | {arm} | {entry['train']} | {entry['wrong_in_train']} | {figures} |")
     return {"conditions": found}, "\n".join(lines)
 
 
 def _score(
     folder: Path, condition: str, arm: str, images: pd.DataFrame, classes: list[str]
-) -> tuple[dict[str, Estimate], int]:
-    """Average an arm's figures over its seeds."""
+) -> tuple[dict[str, Estimate], list[dict[str, float]]]:
+    """Average an arm's figures over its seeds, and give each seed's."""
     selection = pd.read_parquet(folder / SETS / f"{condition}_{arm}.parquet")
     test = selection[selection["split"] == "test"]
     actual = pd.Index(classes).get_indexer(pd.Index(images.loc[test["image_id"], "diagnosis"]))
@@ -76,7 +74,8 @@ def _score(
     for file in _fitted(folder, condition, arm):
         figures = partial(headline, np.load(file).astype(np.float64), actual, bins=15)
         of_seeds.append(estimate(figures, group, draws))
-    return {name: mean([of_seed[name] for of_seed in of_seeds]) for name in SHOWN}, len(of_seeds)
+    by_seed = [{name: round(of_seed[name].value, 4) for name in SHOWN} for of_seed in of_seeds]
+    return {name: mean([of_seed[name] for of_seed in of_seeds]) for name in SHOWN}, by_seed
 
 
 def _fitted(folder: Path, condition: str, arm: str) -> list[Path]:
