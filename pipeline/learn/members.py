@@ -49,7 +49,7 @@ def prepare(device: Device) -> torch.device:
 
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("train.device is cuda, but this machine offers no CUDA device: set auto or cpu in params.yaml")
+        raise UserError("device is cuda, but this machine offers no CUDA device: set auto or cpu in params.yaml")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with this
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, shows only bugs
@@ -75,7 +75,7 @@ def build(backbone: str, *, classes: int, side_pixels: int, weights: Path | None
     if not timm.is_model(backbone):
         close = difflib.get_close_matches(architecture(backbone), timm.list_models(), n=3, cutoff=0.5)
         raise UserError(
-            f"timm has no model {backbone} (train.members.*.backbone): the nearest are {', '.join(close) or 'none'}"
+            f"timm has no model {backbone}, which params.yaml names: the nearest are {', '.join(close) or 'none'}"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
