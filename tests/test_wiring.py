@@ -28,6 +28,12 @@ def test_dvc_yaml_lists_the_stages_in_their_order() -> None:
     assert list(DAG) == list(params.STAGES)
 
 
+def test_git_ignores_what_stages_write_into_data() -> None:
+    """Or DVC would write the line into the hand-written file, and a user's clone would never be clean."""
+    ignored = (wiring.ROOT / "data/.gitignore").read_text("utf-8").splitlines()
+    assert [stage for stage in params.STAGES if stage != "evaluate" and f"/{stage}/" not in ignored] == []
+
+
 def test_packages_hold_no_code() -> None:
     assert wiring.init_problems() == []
 

@@ -1,1 +1,1 @@
-"""Stage 9: score members and ensemble, and measure what the curation gained."""
+"""Stage 10: score members and ensemble, and measure what the curation gained."""

@@ -1,1 +1,1 @@
-"""Stage 6: rank labels by how likely they are wrong, out of sample."""
+"""Stage 7: rank labels by how likely they are wrong, out of sample."""

@@ -1,1 +1,1 @@
-"""Stage 8: train one member on one arm with one seed."""
+"""Stage 9: train one member on one arm with one seed."""
