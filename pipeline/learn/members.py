@@ -75,7 +75,7 @@ def build(backbone: str, *, classes: int, side_pixels: int, weights: Path | None
     if not timm.is_model(backbone):
         close = difflib.get_close_matches(architecture(backbone), timm.list_models(), n=3, cutoff=0.5)
         raise UserError(
-            f"timm has no model {backbone}, which params.yaml names: the nearest are {', '.join(close) or 'none'}"
+            f"timm has no model {backbone} (named in params.yaml): the nearest are {', '.join(close) or 'none'}"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
