@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,6 +23,14 @@ def pytest_collection_finish() -> None:
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the start of worker processes: that they change nothing is the engine's business, and tested there."""
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+
+@pytest.fixture(scope="module")
+def one_core_for_all() -> Iterator[None]:
+    """Let a module's networks, its fixtures' too, take one thread: small ones only wait for each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "cpu_count", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+from bench.command import status_of
 from bench.gain import fitting, plan, report
 from bench.label_noise.planting import SHAPES
-from pipeline.core.errors import UserError
 from pipeline.label_noise.params import LabelNoiseParams
 from pipeline.params import read_tree, stage_params
 from pipeline.rebalance.params import RebalanceParams
@@ -26,36 +26,36 @@ PLANTED = ("uniform", "confused", "feature-dependent")
 def main(arguments: Sequence[str]) -> int:
     """Run one step; return the exit status."""
     options = _parser().parse_args(arguments)
-    try:
-        tree = read_tree(options.profile)
-        if options.step == "plan":
-            judging = cast("LabelNoiseParams", stage_params(tree, "label_noise", None))
-            building = cast("RebalanceParams", stage_params(tree, "rebalance", tree["arms"][0]))
-            project = plan.read_project(options.project, options.batch, judging)
-            for shape in [None, *options.shapes]:
-                sets = plan.plan(
-                    project,
-                    shape,
-                    rate=options.rate,
-                    seed=options.seed,
-                    hours=options.hours,
-                    judging=judging,
-                    building=building,
-                )
-                fitting.save(options.folder, sets)
-        else:
-            found, text = report.run(options.project, options.batch, options.folder)
-            print(text)
-            if options.write:
-                whole = json.loads(options.write.read_text("utf-8")) if options.write.exists() else {}
-                member = tree["train"]["members"][options.member]
-                asked = {"hours": options.hours, "rate": options.rate, "seed": options.seed, "member": member}
-                whole[f"{options.batch}, {member['side_pixels']} pixels"] = found | asked
-                options.write.write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n", "utf-8")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    steps = {"plan": _plan, "report": _report}
+    return status_of(lambda: steps[options.step](options, read_tree(options.profile)))
+
+
+def _plan(options: argparse.Namespace, tree: Mapping[str, Any]) -> None:
+    judging = cast("LabelNoiseParams", stage_params(tree, "label_noise", None))
+    building = cast("RebalanceParams", stage_params(tree, "rebalance", tree["arms"][0]))
+    project = plan.read_project(options.project, options.batch, judging)
+    for shape in [None, *options.shapes]:
+        sets = plan.plan(
+            project,
+            shape,
+            rate=options.rate,
+            seed=options.seed,
+            hours=options.hours,
+            judging=judging,
+            building=building,
+        )
+        fitting.save(options.folder, sets)
+
+
+def _report(options: argparse.Namespace, tree: Mapping[str, Any]) -> None:
+    found, text = report.run(options.project, options.batch, options.folder)
+    print(text)
+    if options.write:
+        whole = json.loads(options.write.read_text("utf-8")) if options.write.exists() else {}
+        member = tree["train"]["members"][options.member]
+        asked = {"hours": options.hours, "rate": options.rate, "seed": options.seed, "member": member}
+        whole[f"{options.batch}, {member['side_pixels']} pixels"] = found | asked
+        options.write.write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,9 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--project", type=Path, required=True, help="whose batch is ingested, and to plan embedded and deduplicated")
     add("--batch", required=True, help="its batch, such as ham10000")
     add("--profile", type=Path, required=True, help="whose params hold: label_noise, rebalance, train.members")
-    add(
-        "--shapes", nargs="+", choices=SHAPES, default=["uniform", "confused", "feature-dependent"], help="of the noise"
-    )
+    add("--shapes", nargs="+", choices=SHAPES, default=list(PLANTED), help="of the noise")
     add("--rate", type=float, default=0.2, help="share of wrong labels (default: 0.2)")
     add("--seed", type=int, default=21, help="of the planting (default: 21)")
     add("--hours", type=float, default=8.0, help="that the steward works (default: a day)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -17,10 +16,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pipeline.core.errors import UserError
+from bench.command import batch_parser, status_of
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
 from pipeline.ingest.tables import Images
+from pipeline.learn.trainable import weights_file
 from pipeline.params import read_tree, stage_params
 from pipeline.train.member import train_member
 from pipeline.train.params import TrainParams
@@ -100,13 +100,12 @@ def _train(job: Job) -> None:
     target = fitted(folder, job)
     scratch = target.with_suffix(".scratch")
     scratch.mkdir(exist_ok=True)
-    file = params.member.weights
     _, trained = train_member(
         params.member,
         selection,
         store.pixels(images.loc[selection["image_id"]].reset_index()),
         diagnoses=diagnoses_in_scope(images["diagnosis"], params.classes),
-        weights=None if file is None else store.input(f"data/raw/weights/{file}"),
+        weights=weights_file(store, params.member),
         device=params.device,
         seed=job.seed,
         scratch=scratch,
@@ -119,25 +118,23 @@ def _train(job: Job) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Fit what the arguments say; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m bench.gain.fitting", description=__doc__)
+    parser = batch_parser(
+        "bench.gain.fitting", __doc__, folder="of the training sets, and of what is fitted", project="that is ingested"
+    )
     add = parser.add_argument
-    add("folder", type=Path, help="of the training sets, and of what is fitted")
-    add("--project", type=Path, required=True, help="whose batch is ingested")
-    add("--batch", required=True, help="its batch, such as ham10000")
     add("--profile", type=Path, required=True, help="whose member is trained")
     add("--member", default="lite0", help="of train.members (default: lite0)")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2, 3], help="of the training (default: four)")
     add("--workers", type=int, default=1, help="networks that are trained at a time")
     options = parser.parse_args(arguments)
-    try:
+
+    def run() -> None:
         tree = read_tree(options.profile)
         instance = f"{options.member}-{tree['arms'][0]}-{tree['seeds'][0]}"
         params = cast("TrainParams", stage_params(tree, "train", instance))
         fit(options.project, options.batch, params, options.folder, seeds=options.seeds, workers=options.workers)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    return status_of(run)
 
 
 if __name__ == "__main__":

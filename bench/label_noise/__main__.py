@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.command import status_of
 from bench.label_noise import cost, counting, fine_tuned, noise, reliability, strays
 from bench.label_noise.profile import read_profile
-from pipeline.core.errors import UserError
 from pipeline.label_noise.params import LabelNoiseParams
 
 ROOT = Path(__file__).parents[2]
@@ -28,11 +28,11 @@ PARTS: dict[str, Callable[[argparse.Namespace, LabelNoiseParams], tuple[dict[str
 def main(arguments: Sequence[str]) -> int:
     """Run what the arguments say; return the exit status."""
     options = _parser().parse_args(arguments)
-    try:
-        found, text = PARTS[options.part](options, read_profile(options.profile))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return status_of(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    found, text = PARTS[options.part](options, read_profile(options.profile))
     print(text)
     if options.write:
         whole = json.loads(options.write.read_text("utf-8")) if options.write.exists() else {}
@@ -40,7 +40,6 @@ def main(arguments: Sequence[str]) -> int:
         section.update({name: join_cells(section.get(name), of_batch) for name, of_batch in found.items()})
         options.write.parent.mkdir(parents=True, exist_ok=True)
         options.write.write_text(json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
-    return 0
 
 
 def join_cells(before: Any, found: Any) -> Any:  # noqa: ANN401 - JSON

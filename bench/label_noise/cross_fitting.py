@@ -6,7 +6,6 @@ on another machine, one that has a GPU.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -17,12 +16,14 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from tqdm import tqdm
 
+from bench.command import batch_parser, status_of
 from pipeline.core.errors import UserError
 from pipeline.core.folds import assign_folds
 from pipeline.core.store import Store
 from pipeline.cross_fit.fitting import Labels, Shown, collect, fit_fold, show
 from pipeline.cross_fit.params import CrossFitParams
 from pipeline.ingest.tables import Images
+from pipeline.learn.trainable import weights_file
 from pipeline.params import read_tree, stage_params
 
 Array = np.ndarray[Any, Any]
@@ -125,8 +126,7 @@ def _shown() -> tuple[Planned, Shown, Path | None]:
     project, batch, params, folder = _GIVEN
     planned, store, member = read_plan(folder), Store(project), params.members[_MEMBER]
     images = store.read(Images, batch).set_index("image_id").loc[planned.image_id].reset_index()
-    weights = None if member.weights is None else store.input(f"data/raw/weights/{member.weights}")
-    pixels = store.pixels(images)
+    weights, pixels = weights_file(store, member), store.pixels(images)
     return planned, show(pixels, member, weights=weights, device=params.device, scratch=folder), weights
 
 
@@ -150,21 +150,21 @@ def _train(job: Job) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Fit what the arguments say; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m bench.label_noise.cross_fitting", description=__doc__)
-    add = parser.add_argument
-    add("folder", type=Path, help="of the plan, and of what is fitted")
-    add("--project", type=Path, required=True, help="whose batch is ingested")
-    add("--batch", required=True, help="its batch, such as ham10000")
-    add("--profile", type=Path, required=True, help="whose cross_fit.members are fitted")
-    add("--workers", type=int, default=1, help="networks that are trained at a time")
+    parser = batch_parser(
+        "bench.label_noise.cross_fitting",
+        __doc__,
+        folder="of the plan, and of what is fitted",
+        project="that is ingested",
+    )
+    parser.add_argument("--profile", type=Path, required=True, help="whose cross_fit.members are fitted")
+    parser.add_argument("--workers", type=int, default=1, help="networks that are trained at a time")
     options = parser.parse_args(arguments)
-    try:
+
+    def run() -> None:
         params = read_params(options.profile)
         fit(options.project, options.batch, params, options.folder, workers=options.workers)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    return status_of(run)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from bench.command import batch_parser, status_of
 from bench.label_noise import rivals
 from bench.label_noise.collection import Collection, read_collection
 from bench.label_noise.cross_fitting import PLAN, read_fitted, read_params
@@ -57,7 +58,7 @@ def plan(collection: Collection, cells: Sequence[tuple[str, float, int]], folder
 def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
     """Rank with and without the members; return figures by collection, and a table."""
     if options.fitted is None:
-        raise UserError("fine-tuned needs --fitted FOLDER, which `python -m bench.label_noise.fine_tuned fit` fills")
+        raise UserError("fine-tuned needs --fitted FOLDER, which `python -m bench.label_noise.cross_fitting` fills")
     collection = read_collection(options.project, options.batch)
     fitted = read_params(options.profile)
     outcomes: dict[str, list[Outcome]] = {}
@@ -119,22 +120,19 @@ def _name(shape: str, rate: float, seed: int) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Plan what the arguments say; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m bench.label_noise.fine_tuned", description=__doc__)
+    parser = batch_parser(
+        "bench.label_noise.fine_tuned",
+        __doc__,
+        folder="of the plan",
+        project="that is ingested, embedded and deduplicated",
+    )
     add = parser.add_argument
-    add("folder", type=Path, help="of the plan")
-    add("--project", type=Path, required=True, help="whose batch is ingested, embedded and deduplicated")
-    add("--batch", required=True, help="its batch, such as ham10000")
     add("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES), help="of the noise (default: all)")
     add("--rates", nargs="+", type=float, default=[0.1], help="shares of wrong labels")
     add("--seeds", nargs="+", type=int, default=list(REPORTED), help="of the plantings (default: the reported)")
     options = parser.parse_args(arguments)
     cells = [(shape, rate, seed) for seed, rate, shape in product(options.seeds, options.rates, options.shapes)]
-    try:
-        plan(read_collection(options.project, options.batch), cells, options.folder)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return status_of(lambda: plan(read_collection(options.project, options.batch), cells, options.folder))
 
 
 if __name__ == "__main__":

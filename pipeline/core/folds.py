@@ -15,6 +15,12 @@ Array = np.ndarray[Any, Any]
 EVERY_FOLD = -1
 
 
+def judged_by(fold: int, held_by: Array) -> Array:
+    """Say which images a fold's model judges, (n,): those that it holds out, and those that no fold holds."""
+    mask: Array = (held_by == fold) | (held_by == EVERY_FOLD)
+    return mask
+
+
 def assign_folds(given: Array, group: Array, learnt: Array, *, count: int, seed: int) -> Array:
     """Assign each image the fold that holds it out, stratified by label among the images that are learnt from.
 

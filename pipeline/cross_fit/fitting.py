@@ -16,7 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from pipeline.core.errors import UserError
-from pipeline.core.folds import EVERY_FOLD, assign_folds
+from pipeline.core.folds import assign_folds, judged_by
 from pipeline.core.shards import Pixels
 from pipeline.learn import members
 from pipeline.learn.batches import AUGMENTATIONS, Pictures, load_pictures, stored_side
@@ -153,11 +153,6 @@ def collect(of_folds: Sequence[Array], held_by: Array) -> Array:
     return found / votes[:, None]
 
 
-def judged_by(fold: int, held_by: Array) -> Array:
-    """List the rows that a fold's network judges: those it holds out, and those that no fold holds."""
-    return np.flatnonzero((held_by == fold) | (held_by == EVERY_FOLD))
-
-
 def fit_fold(
     member: Member,
     shown: Shown,
@@ -201,7 +196,7 @@ def fit_fold(
         parts = {
             "train": _part(shown.learn, labels, learnt),
             "validation": _part(shown.judge, labels, np.flatnonzero(others & stopping)),
-            "test": _part(shown.judge, labels, judged_by(fold, held_by)),
+            "test": _part(shown.judge, labels, np.flatnonzero(judged_by(fold, held_by))),
         }
         network = members.build(
             member.backbone, classes=labels.classes, side_pixels=member.side_pixels, weights=weights, seed=seed

@@ -12,6 +12,7 @@ from pipeline.cross_fit.params import CrossFitParams
 from pipeline.cross_fit.tables import OutOfFold
 from pipeline.dedup.tables import Groups
 from pipeline.ingest.tables import Images
+from pipeline.learn.trainable import weights_file
 
 
 def run(store: Store, params: CrossFitParams) -> None:
@@ -21,10 +22,7 @@ def run(store: Store, params: CrossFitParams) -> None:
     frames, found = [OutOfFold.empty()], [np.zeros((0, len(classes)))]
     if params.members:
         rows, labels = label_images(images, groups, classes)
-        weights = {
-            name: None if member.weights is None else store.input(f"data/raw/weights/{member.weights}")
-            for name, member in params.members.items()
-        }
+        weights = {name: weights_file(store, member) for name, member in params.members.items()}
         scratch = store.scratch(params, keep="cross_fit")  # once, for all: it is named for what has been read so far
         pixels = store.pixels(rows)
         for name, member in params.members.items():

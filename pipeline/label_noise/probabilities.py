@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.core.folds import EVERY_FOLD, assign_folds
+from pipeline.core.folds import EVERY_FOLD, assign_folds, judged_by
 from pipeline.label_noise.calibration import calibrate, pool
 from pipeline.label_noise.features import narrow
 from pipeline.label_noise.labelled import Labelled, by_lesion
@@ -119,7 +119,7 @@ def out_of_fold(
     plain, corrected, votes = np.zeros(shape), np.zeros(shape), np.zeros(shape[0])
     for held_by in folds:
         for fold in range(held_by.max() + 1):
-            learn, judge = labelled.voter & (held_by != fold), (held_by == fold) | (held_by == EVERY_FOLD)
+            learn, judge = labelled.voter & (held_by != fold), judged_by(fold, held_by)
             probe = fit_probe(
                 vectors[learn],
                 labelled.context[learn],

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pipeline.core.errors import UserError
+from pipeline.core.store import Store
 from pipeline.learn.batches import Pictures
 from pipeline.learn.fit import Epoch, Examples, Inputs, Recipe, fit, predict
 from pipeline.learn.params import Member
@@ -98,6 +99,16 @@ def train(network: nn.Module, parts: Parts, member: Member, *, seed: int, checkp
     """
     recipe = Recipe(**{name: getattr(member, name) for name in Recipe.__dataclass_fields__})
     return TRAINERS[member.trainable](network, parts, recipe, seed=seed, checkpoint=checkpoint)
+
+
+def weights_file(store: Store, member: Member) -> Path | None:
+    """Return the file that the member starts from; None: it starts from random weights.
+
+    Raises:
+        UserError: the file is not there.
+
+    """
+    return None if member.weights is None else store.input(f"data/raw/weights/{member.weights}")
 
 
 def features(network: nn.Module, pictures: Pictures, *, label: str) -> Tensor:

@@ -8,6 +8,7 @@ from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
 from pipeline.ingest.tables import Images
 from pipeline.learn import members
+from pipeline.learn.trainable import weights_file
 from pipeline.rebalance.tables import Selection
 from pipeline.train.member import history, predictions, train_member
 from pipeline.train.params import TrainParams
@@ -19,8 +20,6 @@ def run(store: Store, params: TrainParams, instance: str) -> None:
     _, arm, seed = instance.split("-")
     images, selection = store.read(Images, params.batches), store.read(Selection, arm)
     pixels = store.pixels(images.set_index("image_id").loc[selection["image_id"]].reset_index())
-    file = params.member.weights
-    weights = None if file is None else store.input(f"data/raw/weights/{file}")
     diagnoses = diagnoses_in_scope(images["diagnosis"], params.classes)
 
     network, trained = train_member(
@@ -28,7 +27,7 @@ def run(store: Store, params: TrainParams, instance: str) -> None:
         selection,
         pixels,
         diagnoses=diagnoses,
-        weights=weights,
+        weights=weights_file(store, params.member),
         device=params.device,
         seed=int(seed),
         scratch=store.scratch(params, keep=f"train@{instance}"),

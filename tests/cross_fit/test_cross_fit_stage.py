@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,8 @@ from tests import drawn
 from tests.project import NETWORK
 
 Array = np.ndarray[Any, Any]
+
+pytestmark = pytest.mark.usefixtures("one_core_for_all")
 
 COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
 CLASSES = sorted(COLOURS)
@@ -52,13 +52,6 @@ def made(root: Path) -> Store:
     groups.loc[1, "duplicate_of"] = ids[0]
     store.write(Groups, groups)
     return store
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "cpu_count", lambda: 1)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,8 @@ from pipeline.train.params import TrainParams
 from pipeline.train.tables import Predictions
 from tests import drawn
 from tests.project import NETWORK
+
+pytestmark = pytest.mark.usefixtures("one_core_for_all")
 
 COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
 MEMBER = {**NETWORK, "weights": None, "epochs": 3, "patience_epochs": 3, "learning_rate": 0.01}
@@ -49,14 +49,6 @@ def made(root: Path, *, images: int = 45) -> Store:
 
 def outs(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (root / "data/train/m-raw-0").iterdir()}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from more, and wait for each other on a busy machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "cpu_count", lambda: 1)
-        yield
 
 
 @pytest.fixture(scope="module")
