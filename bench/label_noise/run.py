@@ -86,8 +86,8 @@ def _rank(collection: Collection, planted: Planted, params: LabelNoiseParams, *,
     labelled = replace(collection.labelled, given=planted.given, evidence=planted.evidence)
     alone, given = ignoring_lesions(labelled), labelled.given
     beliefs = believe(labelled, params.probe, params.noise)
-    trusting = params.noise.model_copy(update={"rounds": 0})
-    naive = believe(alone, params.probe, params.noise if ungrouped else trusting)
+    hurried = params.noise.model_copy(update={"rounds": 0, "glances": []})  # what cleanlab is told is the same
+    naive = believe(alone, params.probe, params.noise if ungrouped else hurried)
     scores = {
         OURS: ours(labelled, beliefs, params),
         DATALAB: rivals.datalab(given, naive.plain),

@@ -88,10 +88,14 @@ def narrow(vectors: Array, known: Array, count: int) -> Array:
         count: components.
 
     """
-    if vectors.shape[1] <= MUCH_WIDER * count:
-        return vectors
+    return vectors if vectors.shape[1] <= MUCH_WIDER * count else project(vectors, known, count)
+
+
+def project(vectors: Array, known: Array, count: int) -> Array:
+    """Turn vectors (n, d) into principal components of the known ones (n,), scaled as `principal_components` does."""
     mean, projection = principal_components(vectors[known], count)
-    return (vectors - mean) @ projection
+    found: Array = (vectors - mean) @ projection
+    return found
 
 
 def principal_components(vectors: Array, count: int) -> tuple[Array, Array]:

@@ -12,25 +12,67 @@ import numpy as np
 
 from pipeline.core import vector_search
 from pipeline.label_noise.labelled import Labelled
+from pipeline.label_noise.probe import softmax
 
 Array = np.ndarray[Any, Any]
 
 BLOCK = 512  # queries at a time
 SPARE = 8  # found more than asked for, since some are of the own group
 NONE = -1
+CLOSEST = 1e-3  # cosine distance: below it, two different pictures are equally near
+FALL = 2.0  # of a diagnosis' weight, as a power of the distance; how much the opinion counts in the end is fitted
 
 
-def nearest_in_train(labelled: Labelled, count: int) -> tuple[Array, Array]:
-    """Find for each image the nearest images that probes learn from; positions among all images, and cosines."""
+def nearest_in_train(labelled: Labelled, vectors: Array, count: int) -> tuple[Array, Array]:
+    """Find for each image the nearest images that probes learn from.
+
+    Args:
+        labelled: images in scope.
+        vectors: (n, d) float32 of them, unit norm.
+        count: how many to find.
+
+    Returns:
+        positions among all images, nearest first, `NONE` where there are no more, and cosines, -inf there; both
+        (n, count).
+
+    """
     voters = np.flatnonzero(labelled.voter)
     found, cosines = nearest(
-        labelled.vectors,
-        labelled.vectors[voters],
+        vectors,
+        vectors[voters],
         query_group=labelled.group,
         reference_group=labelled.group[voters],
         count=count,
     )
     return np.where(found == NONE, NONE, voters[found]), cosines
+
+
+def opinion_of_nearest(labelled: Labelled, vectors: Array, count: int) -> Array:
+    """Let the nearest images say what each shows: a diagnosis is as likely as its nearest image is near.
+
+    Only the nearest of each diagnosis counts: P ∝ distance^-FALL, so that of two diagnoses one gets what SelfClean
+    (Gröger et al. 2024) scores a label by. Two pictures of one patient, unknown to be so, are nearer than any two of one
+    diagnosis, and probes see nothing of it. A diagnosis that none of the nearest carries is as far as the last of them:
+    differences beyond that say little.
+
+    Args:
+        labelled: images in scope.
+        vectors: (n, d) float32 of them, unit norm.
+        count: how many of the nearest to ask, of other groups.
+
+    Returns:
+        (n, classes), rows sum to 1; all the same where there is nobody to ask.
+
+    """
+    found, cosines = nearest_in_train(labelled, vectors, count)
+    asked = found != NONE
+    distances = np.where(asked, np.maximum(1 - cosines, CLOSEST), 0.0)
+    farthest = np.maximum(distances.max(axis=1), CLOSEST)
+    of_class = np.repeat(farthest[:, None], len(labelled.classes), axis=1).astype(np.float64)
+    for rank in reversed(range(count)):  # the nearest comes last, and stays
+        rows = np.flatnonzero(asked[:, rank])
+        of_class[rows, labelled.given[found[rows, rank]]] = distances[rows, rank]
+    return softmax(-FALL * np.log(of_class))
 
 
 def radius_in_train(labelled: Labelled, vectors: Array, share: float) -> Array:

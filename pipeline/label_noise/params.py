@@ -11,7 +11,7 @@ from pipeline.core.taxonomy import Classes
 
 
 class Probe(Section):
-    """The classifier on embeddings that judges labels.
+    """What judges labels by embeddings: a classifier, and the nearest images beside it.
 
     folds: of the cross-fitting; a diagnosis with fewer groups in train is not judged.
     repeats: of the cross-fitting, with other folds.
@@ -22,6 +22,8 @@ class Probe(Section):
     curvature: of the kernel, which is exp(-curvature) at the median distance.
     c: inverse L2 strengths, for as many features of mean variance 1 as there are components. Of several the one is
         taken, for each fold and encoder, that does best on groups held out within what the fold's probe learns from.
+    nearest: images of other groups that have a say by how near they are; 0: none.
+    nearest_components: principal components of each encoder's vectors by which they are near.
     """
 
     folds: int = Field(ge=2)
@@ -32,6 +34,8 @@ class Probe(Section):
     landmarks: NonNegativeInt
     curvature: PositiveFloat
     c: list[PositiveFloat] = Field(min_length=1)
+    nearest: NonNegativeInt
+    nearest_components: PositiveInt
     seed: NonNegativeInt
 
 

@@ -7,6 +7,7 @@ group.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.core.folds import EVERY_FOLD, assign_folds, judged_by
 from pipeline.label_noise.calibration import calibrate, pool
-from pipeline.label_noise.features import narrow
+from pipeline.label_noise.features import narrow, project
 from pipeline.label_noise.labelled import Labelled, by_lesion
+from pipeline.label_noise.neighbours import opinion_of_nearest
 from pipeline.label_noise.params import Noise, Probe
 from pipeline.label_noise.probe import fit_probe, uniform_noise
 
@@ -31,7 +33,8 @@ class Beliefs:
 
     plain: (n, classes), by probes that take the labels of others at their word, the mean over encoders and fine-tuned
         members: what cleanlab expects.
-    corrected: (n, classes), by probes that allow for wrong labels, the encoders' and members' pooled and calibrated.
+    corrected: (n, classes), by probes that allow for wrong labels, the encoders', the nearest images' and the members'
+        pooled and calibrated.
     noise: (classes, classes), P(given | true) of labels given with care, estimated on train.
     glance: (n, classes), what a brief look takes the pictures for.
     glance_components: that it sees; 0: nobody is thought to label in haste.
@@ -56,14 +59,16 @@ def believe(labelled: Labelled, params: Probe, noise: Noise) -> Beliefs:
 
     """
     folds = repeat_folds(labelled, params)
-    views = labelled.views if params.encoders == "pooled" else (np.hstack(labelled.views),)
+    wide = labelled.views if params.encoders == "pooled" else (np.hstack(labelled.views),)
     # One thread: products this narrow gain nothing from more, and the result does not depend on the number of cores.
     with threadpool_limits(limits=1):
+        views = [narrow(view, labelled.voter, params.components) for view in wide]
         found = [out_of_fold(labelled, view, folds, params=params, noise=noise) for view in views]
         glances = np.concatenate([at_a_glance(labelled, view, folds, params=params, noise=noise) for view in views])
+        nearest = [by_nearest(labelled, views, params)] if params.nearest else []
     trusting, allowing = ([of_view[i] for of_view in found] for i in range(2))
     plain = by_lesion(np.mean([*trusting, *labelled.members], axis=0), labelled.lesion)
-    opinions = np.stack([by_lesion(opinion, labelled.lesion) for opinion in (*allowing, *labelled.members)])
+    opinions = np.stack([by_lesion(opinion, labelled.lesion) for opinion in (*allowing, *nearest, *labelled.members)])
     pairs = np.unique(np.column_stack([labelled.given, labelled.group])[labelled.voter], axis=0)
     groups = np.bincount(pairs[:, 0], minlength=len(labelled.classes))
     judged = groups[labelled.given] >= params.folds
@@ -115,7 +120,6 @@ def out_of_fold(
 
     """
     shape, count = (len(labelled.given), len(labelled.classes)), lesion_shares(labelled)
-    vectors = narrow(vectors, labelled.voter, params.components)
     plain, corrected, votes = np.zeros(shape), np.zeros(shape), np.zeros(shape[0])
     for held_by in folds:
         for fold in range(held_by.max() + 1):
@@ -164,6 +168,13 @@ def at_a_glance(labelled: Labelled, vectors: Array, folds: Array, *, params: Pro
         shown, _ = out_of_fold(labelled, few, halves, params=weak, noise=trusting)
         found.append(by_lesion(shown, labelled.lesion))
     return np.array(found).reshape(-1, len(labelled.given), len(labelled.classes))
+
+
+def by_nearest(labelled: Labelled, views: Sequence[Array], params: Probe) -> Array:
+    """Let the nearest images say what each shows, near by all views together, which count the same: (n, classes)."""
+    stacked = np.hstack([project(view, labelled.voter, params.nearest_components) for view in views])
+    stacked /= np.maximum(np.linalg.norm(stacked, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return opinion_of_nearest(labelled, stacked, params.nearest)
 
 
 def lesion_shares(labelled: Labelled) -> Array:

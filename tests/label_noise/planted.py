@@ -30,6 +30,8 @@ TREE: dict[str, Any] = {
         "landmarks": 0,
         "curvature": 0.5,
         "c": [0.1],
+        "nearest": 10,
+        "nearest_components": 16,
         "seed": 0,
     },
     "noise": {"start": 0.1, "rounds": 3, "prior_lesions": 20.0, "glances": [2, 4, 8]},
