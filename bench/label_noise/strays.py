@@ -142,7 +142,8 @@ def _pool(options: argparse.Namespace, collection: Collection, spare: Array, *, 
 
 def encode_pictures(pictures: list[Image.Image], weights: Path, embed: EmbedParams) -> Shown:
     """Encode pictures as `embed` would, by the profile's encoder."""
-    from pipeline.embed.encoders import Spec, encode  # noqa: PLC0415 - torch takes seconds
+    from pipeline.embed.encoders import Spec  # noqa: PLC0415 - torch takes seconds
+    from pipeline.embed.encoding import encode  # noqa: PLC0415
 
     contents = [encode_jpeg(picture) for picture in pictures]
     sizes = np.array([len(content) for content in contents])

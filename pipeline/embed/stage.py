@@ -9,7 +9,8 @@ import numpy as np
 from pipeline.core.engine import map_shards
 from pipeline.core.store import Store
 from pipeline.core.table import lay_out
-from pipeline.embed.encoders import Spec, encode, pieces
+from pipeline.embed.encoders import Spec
+from pipeline.embed.encoding import encode, pieces
 from pipeline.embed.params import EmbedParams
 from pipeline.embed.tables import Embeddings, Levels
 from pipeline.ingest.tables import Images

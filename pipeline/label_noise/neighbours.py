@@ -51,7 +51,7 @@ def opinion_of_nearest(labelled: Labelled, vectors: Array, count: int) -> Array:
     """Let the nearest images say what each shows: a diagnosis is as likely as its nearest image is near.
 
     Only the nearest of each diagnosis counts: P ∝ distance^-FALL, so that of two diagnoses one gets what SelfClean
-    (Gröger et al. 2024) scores a label by. Two pictures of one patient, unknown to be so, are nearer than any two of one
+    (Gröger et al. 2024) scores a label by. Two pictures of one patient, not known to be so, are nearer than two of one
     diagnosis, and probes see nothing of it. A diagnosis that none of the nearest carries is as far as the last of them:
     differences beyond that say little.
 

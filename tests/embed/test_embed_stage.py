@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.embed import encoders
-from pipeline.embed.encoders import Encoded, load
+from pipeline.embed.encoders import load
+from pipeline.embed.encoding import Encoded
 from pipeline.embed.params import EmbedParams, Encoder
 from pipeline.embed.stage import BATCHES_PER_TASK, run
 from pipeline.embed.tables import Embeddings, Levels

@@ -13,7 +13,9 @@ from PIL import Image
 
 from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
-from pipeline.embed.encoders import Spec, encode, load, skip_unused_tokens
+from pipeline.embed.encoders import Spec, load
+from pipeline.embed.encoding import encode
+from pipeline.embed.towers import skip_unused_tokens
 from pipeline.ingest.tables import Images
 from tests.drawn import ingest, jpeg, lesion
 from tests.networks import CLIP, save_clip, save_timm, small_clip

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pipeline.core import vector_search
-from pipeline.label_noise.neighbours import NONE, nearest, nearest_of_class, radius_in_train
+from pipeline.label_noise.neighbours import NONE, nearest, nearest_of_class, opinion_of_nearest, radius_in_train
 from tests.label_noise.planted import world
 
 LABELLED = world(4, lesions=500).labelled
@@ -54,6 +56,32 @@ def test_a_class_without_references_has_no_examples() -> None:
         count=3,
     )
     assert found == [[], [2], [1]]
+
+
+def test_a_diagnosis_is_as_likely_as_its_nearest_image_is_near() -> None:
+    opinion = opinion_of_nearest(LABELLED, LABELLED.vectors, len(LABELLED.given))
+    distances = 1 - LABELLED.vectors @ LABELLED.vectors.T
+    distances[:, ~LABELLED.voter] = np.inf
+    distances[LABELLED.group[:, None] == LABELLED.group] = np.inf
+    of_class = np.stack([distances[:, LABELLED.given == class_].min(axis=1) for class_ in range(5)], axis=1)
+    assert np.allclose(opinion, of_class**-2 / (of_class**-2).sum(axis=1, keepdims=True), atol=1e-4)
+    few = opinion_of_nearest(LABELLED, LABELLED.vectors, 3)
+    capped = np.minimum(of_class, np.sort(distances, axis=1)[:, 2:3])
+    assert np.allclose(few, capped**-2 / (capped**-2).sum(axis=1, keepdims=True), atol=1e-4)
+
+
+def test_no_label_of_the_own_group_and_none_outside_train_has_a_say() -> None:
+    before = opinion_of_nearest(LABELLED, LABELLED.vectors, 10)
+    for held in (LABELLED.group == LABELLED.group[LABELLED.voter][0], ~LABELLED.voter):
+        lied = np.where(held, (LABELLED.given + 1) % 5, LABELLED.given)
+        after = opinion_of_nearest(replace(LABELLED, given=lied), LABELLED.vectors, 10)
+        assert np.array_equal(before[held], after[held])
+        assert np.array_equal(before, after) == (not LABELLED.voter[held].any()), "those of others in train have"
+
+
+def test_where_there_is_nobody_to_ask_the_nearest_say_nothing() -> None:
+    alone = replace(LABELLED, group=np.zeros_like(LABELLED.group))
+    assert np.allclose(opinion_of_nearest(alone, alone.vectors, 4), 0.2)
 
 
 @pytest.fixture

@@ -165,3 +165,29 @@ def test_a_member_that_knows_more_is_heard_and_one_that_knows_nothing_does_no_ha
         found[name] = average_precision_score(planted.wrong, judgement.error_probability)
     assert found["known"] > found["alone"] + 0.1
     assert found["nothing"] == pytest.approx(found["alone"], abs=0.01)
+
+
+def test_the_nearest_know_what_probes_do_not_that_two_pictures_show_one_patient() -> None:
+    one = world(7, lesions=400, spread=0.6, test_share=0.0)
+    rng = np.random.default_rng(0)
+    again = (one.labelled.vectors + rng.normal(0, 0.02, one.labelled.vectors.shape)).astype(np.float32)
+    second = add_copies(one, np.arange(len(one.truth)), one.truth).labelled
+    count, lesions = len(one.truth), int(one.labelled.lesion.max()) + 1
+    apart = np.concatenate([one.labelled.lesion, one.labelled.lesion + lesions])
+    labelled = replace(
+        second,
+        vectors=np.concatenate([one.labelled.vectors, again]),
+        lesion=apart,
+        group=apart,
+        photograph=np.arange(2 * count),
+        removed=np.zeros(2 * count, bool),
+        voter=np.ones(2 * count, bool),
+    )
+    planted = mislabel(World(labelled, np.tile(one.truth, 2)), "uniform", rate=0.1, seed=0)
+    found = {}
+    for asked in (0, 10):
+        probe = PARAMS.probe.model_copy(update={"nearest": asked})
+        beliefs = believe(planted.labelled, probe, PARAMS.noise)
+        judgement = judge(planted.labelled, beliefs, rivals(planted.labelled), method="noise_matrix", floor=0.95)
+        found[asked] = average_precision_score(planted.wrong, judgement.error_probability)
+    assert found[10] > found[0] + 0.1
