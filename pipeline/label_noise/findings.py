@@ -98,8 +98,8 @@ def summarise(
         },
         "queue_minutes": round(float(queue["minutes_so_far"].max() if len(queue) else 0.0), 1),
         "queue_errors_expected": round(float(queue["error_probability"].sum()), 2),
-        "share_labelled_in_haste": round(beliefs.hasty, 6),
-        "components_seen_at_a_glance": beliefs.glance_components,
+        "share_labelled_in_haste": round(beliefs.haste.share, 6),
+        "components_seen_at_a_glance": beliefs.haste.components,
         "noise_matrix_given_by_true": {
             true: dict(zip(labelled.classes, np.round(row, 6).tolist(), strict=True))
             for true, row in zip(labelled.classes, beliefs.noise, strict=True)

@@ -28,6 +28,20 @@ GLANCE_STRENGTH = 10.0  # a weak probe is weak by what it sees: of that it makes
 
 
 @dataclass(frozen=True)
+class Haste:
+    """Labels that are given at a glance, as estimated on train.
+
+    share: of the labels.
+    components: that a glance takes in; 0: nobody is thought to label in haste.
+    shown: (n, classes), what it takes the pictures for.
+    """
+
+    share: float
+    components: int
+    shown: Array
+
+
+@dataclass(frozen=True)
 class Beliefs:
     """What the probes make of the pictures, pooled over the images of a lesion; its own labels have no part in it.
 
@@ -36,18 +50,14 @@ class Beliefs:
     corrected: (n, classes), by probes that allow for wrong labels, the encoders', the nearest images' and the members'
         pooled and calibrated.
     noise: (classes, classes), P(given | true) of labels given with care, estimated on train.
-    glance: (n, classes), what a brief look takes the pictures for.
-    glance_components: that it sees; 0: nobody is thought to label in haste.
-    hasty: share of the labels given so, estimated on train.
+    haste: how the other labels are given.
     judged: (n,) false where train has too few groups of the given diagnosis for an opinion.
     """
 
     plain: Array
     corrected: Array
     noise: Array
-    glance: Array
-    glance_components: int
-    hasty: float
+    haste: Haste
     judged: Array
 
 
@@ -73,22 +83,22 @@ def believe(labelled: Labelled, params: Probe, noise: Noise) -> Beliefs:
     groups = np.bincount(pairs[:, 0], minlength=len(labelled.classes))
     judged = groups[labelled.given] >= params.folds
     known = labelled.voter & judged
-    nothing = np.zeros_like(plain)
+    nobody = Haste(0.0, 0, np.zeros_like(plain))
     if not known.any():
         shapeless = uniform_noise(len(labelled.classes), noise.start)
-        return Beliefs(plain, opinions.mean(axis=0), shapeless, nothing, 0, 0.0, judged)
-    powers, matrix, best, hasty = calibrate(
+        return Beliefs(plain, opinions.mean(axis=0), shapeless, nobody, judged)
+    fit = calibrate(
         opinions[:, known],
         labelled.given[known],
         count=lesion_shares(labelled)[known],
         noise=noise,
         glances=glances[:, known],
     )
-    if best is None:
-        return Beliefs(plain, pool(opinions, powers), matrix, nothing, 0, 0.0, judged)
-    components = noise.glances[best % len(noise.glances)]
-    corrected = pool(np.concatenate([opinions, glances[best : best + 1]]), powers)
-    return Beliefs(plain, corrected, matrix, glances[best], components, hasty, judged)
+    if fit.glance is None:
+        return Beliefs(plain, pool(opinions, fit.powers), fit.matrix, nobody, judged)
+    haste = Haste(fit.hasty, noise.glances[fit.glance % len(noise.glances)], glances[fit.glance])
+    corrected = pool(np.concatenate([opinions, haste.shown[None]]), fit.powers)
+    return Beliefs(plain, corrected, fit.matrix, haste, judged)
 
 
 def repeat_folds(labelled: Labelled, params: Probe) -> Array:

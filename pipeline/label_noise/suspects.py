@@ -70,10 +70,10 @@ def by_noise_matrix(labelled: Labelled, beliefs: Beliefs) -> Judgement:
     labels = np.unique(np.column_stack([labelled.lesion, labelled.given])[beliefs.judged], axis=0)
     tiny = np.finfo(np.float64).tiny
     lesions, given = labels.T
-    glance = np.zeros((labelled.lesion.max() + 1, len(labelled.classes)))
-    glance[labelled.lesion] = beliefs.glance  # the same for all images of a lesion
-    hasty = beliefs.hasty * of_given(glance[lesions], given)[:, None]
-    likelihood = (1 - beliefs.hasty) * beliefs.noise[:, given].T + hasty
+    haste, glance = beliefs.haste, np.zeros((labelled.lesion.max() + 1, len(labelled.classes)))
+    glance[labelled.lesion] = haste.shown  # the same for all images of a lesion
+    hasty = haste.share * of_given(glance[lesions], given)[:, None]
+    likelihood = (1 - haste.share) * beliefs.noise[:, given].T + hasty
     evidence = np.zeros_like(glance)
     np.add.at(evidence, lesions, np.log(np.maximum(likelihood, tiny)))
     scores = np.log(np.maximum(beliefs.corrected, tiny)) + evidence[labelled.lesion]

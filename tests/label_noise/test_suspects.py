@@ -50,8 +50,8 @@ def test_hasty_errors_are_counted_where_haste_is_thought_of(seed: int) -> None:
         beliefs = believe(planted.labelled, PARAMS.probe, noise)
         counted = by_noise_matrix(planted.labelled, beliefs).error_probability.sum()
         off.append(abs(counted / planted.wrong.sum() - 1))
-        assert (beliefs.hasty > 0.05) == bool(glances)
-        assert beliefs.glance_components == (SEEN_IN_HASTE if glances else 0)
+        assert (beliefs.haste.share > 0.05) == bool(glances)
+        assert beliefs.haste.components == (SEEN_IN_HASTE if glances else 0)
     assert off[0] < 0.1 < off[1]
 
 
@@ -60,7 +60,7 @@ def test_a_weak_probe_that_knows_something_is_no_haste(seed: int) -> None:
     clean = world(seed)  # five diagnoses lie in four directions: a probe on those is not weak at all
     noise = PARAMS.noise.model_copy(update={"glances": [4, 8]})
     beliefs = believe(clean.labelled, PARAMS.probe, noise)
-    assert beliefs.hasty < 0.01
+    assert beliefs.haste.share < 0.01
     assert by_noise_matrix(clean.labelled, beliefs).error_probability.sum() < 0.01 * len(clean.truth)
 
 
