@@ -16,19 +16,16 @@ import numpy as np
 import pandas as pd
 
 from bench.gain.fitting import Planned
-from bench.label_noise.collection import read_collection
+from bench.label_noise.collection import see_images, read_collection
 from bench.label_noise.planting import plant
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
-from pipeline.cross_fit.tables import OutOfFold
-from pipeline.dedup.tables import Duplicates, Groups
-from pipeline.embed.tables import Embeddings, Levels
+from pipeline.dedup.tables import Groups
 from pipeline.ingest.tables import Images
 from pipeline.label_noise.judging import judge_labels
-from pipeline.label_noise.labelled import Labelled, align, read_described
+from pipeline.label_noise.labelled import Labelled
 from pipeline.label_noise.params import LabelNoiseParams
 from pipeline.ledger.decisions import KEEP, RELABEL, Decision
-from pipeline.opinions.tables import Opinions
 from pipeline.rebalance.arms import build_arm, join_facts, select
 from pipeline.rebalance.params import RebalanceParams
 
@@ -43,7 +40,7 @@ PUBLISHED_ARMS = ("raw", "curated", "random_removal")  # without decisions, `cur
 class Project:
     """What is read once of a project.
 
-    images, groups, duplicates: the tables, of one batch.
+    images, groups: the tables, of one batch.
     labelled: all images in scope as `label_noise` sees them, labels as published.
     """
 
@@ -51,7 +48,6 @@ class Project:
     batch: str
     images: pd.DataFrame
     groups: pd.DataFrame
-    duplicates: pd.DataFrame
     labelled: Labelled
 
 
@@ -64,20 +60,9 @@ def read_project(root: Path, batch: str, params: LabelNoiseParams) -> Project:
     """
     store = Store(root)
     images = store.read(Images, batch).sort_values("image_id")
-    groups, duplicates = store.read(Groups), store.read(Duplicates)
-    labelled = align(
-        images,
-        store.read(Embeddings, batch),
-        vectors=store.vectors(Embeddings, "vector", batch),
-        levels=read_described(store, Levels, [batch]),
-        opinions=read_described(store, Opinions, [batch]),
-        out_of_fold=(OutOfFold.empty(), np.zeros((0, 1))),
-        groups=groups,
-        duplicates=duplicates,
-        classes=diagnoses_in_scope(images["diagnosis"], params.classes),
-        context=params.context,
-    )
-    return Project(store, batch, images, groups, duplicates, labelled)
+    groups, classes = store.read(Groups), diagnoses_in_scope(images["diagnosis"], params.classes)
+    labelled = see_images(store, batch, images, groups=groups, classes=classes, context=params.context)
+    return Project(store, batch, images, groups, labelled)
 
 
 def plan(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bench.label_noise.rivals import Neighbours, find_neighbours
 from pipeline.core.store import Store
@@ -64,23 +66,35 @@ def read_collection(project: Path, batch: str) -> Collection:
 
     """
     store = Store(project)
-    embeddings = store.read(Embeddings, [batch])
-    levels, opinions = (read_described(store, table, [batch]) for table in (Levels, Opinions))
     groups = store.read(Groups)
     kept = groups.loc[groups["duplicate_of"].isna(), "image_id"]
     images = store.read(Images, [batch])
     images = images[images["image_id"].isin(kept)]
-    labelled = align(
+    everything, classes = groups.assign(split="train"), sorted(images["diagnosis"].unique())
+    labelled = see_images(store, batch, images, groups=everything, classes=classes, context=KNOWN)
+    described = [store.read(table, [batch]) for table in (Levels, Opinions)]
+    networks = [name for table in described if len(table) for name in table["networks"].iloc[0]]
+    return Collection(batch, labelled, [*store.read(Embeddings, [batch])["encoder"].unique(), *networks])
+
+
+def see_images(
+    store: Store, batch: str, images: pd.DataFrame, *, groups: pd.DataFrame, classes: list[str], context: Sequence[str]
+) -> Labelled:
+    """See images of a batch as the stage does, without fine-tuned members: they would have learnt from the true labels.
+
+    Raises:
+        UserError: a stage has not run.
+
+    """
+    return align(
         images,
-        embeddings,
+        store.read(Embeddings, [batch]),
         vectors=store.vectors(Embeddings, "vector", [batch]),
-        levels=levels,
-        opinions=opinions,
-        out_of_fold=(OutOfFold.empty(), np.zeros((0, 1))),  # members would have learnt from the true labels
-        groups=groups.assign(split="train"),
+        levels=read_described(store, Levels, [batch]),
+        opinions=read_described(store, Opinions, [batch]),
+        out_of_fold=(OutOfFold.empty(), np.zeros((0, 1))),
+        groups=groups,
         duplicates=store.read(Duplicates),
-        classes=sorted(images["diagnosis"].unique()),
-        context=KNOWN,
+        classes=classes,
+        context=context,
     )
-    networks = [name for table, _ in (levels, opinions) if len(table) for name in table["networks"].iloc[0]]
-    return Collection(batch, labelled, [*embeddings["encoder"].unique(), *networks])
