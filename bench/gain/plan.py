@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bench.gain.fitting import Planned
-from bench.label_noise.collection import see_images, read_collection
+from bench.label_noise.collection import read_collection, see_images
 from bench.label_noise.planting import plant
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
