@@ -24,7 +24,7 @@ from bench.label_noise.cross_fitting import PLAN, read_fitted, read_params
 from bench.label_noise.noise import REPORTED
 from bench.label_noise.planting import SHAPES, plant
 from bench.label_noise.report import BEST, summarise
-from bench.label_noise.run import OURS, Outcome, ours
+from bench.label_noise.run import OURS, Cell, Outcome, ours
 from pipeline.core.errors import UserError
 from pipeline.label_noise.params import LabelNoiseParams
 from pipeline.label_noise.probabilities import believe, lesion_shares
@@ -35,11 +35,11 @@ WITHOUT = "ours, without the members"
 ALONE = "the members' loss alone"
 
 
-def plan(collection: Collection, cells: Sequence[tuple[str, float, int]], folder: Path) -> None:
-    """Write what is to be learnt: planted labels of every cell (shape, rate, seed), per lesion."""
+def plan(collection: Collection, cells: Sequence[Cell], folder: Path) -> None:
+    """Write what is to be learnt: planted labels of every cell."""
     labelled = collection.labelled
     given = {
-        f"given {_name(*cell)}": plant(collection, cell[0], rate=cell[1], per="lesion", seed=cell[2]).given
+        f"given {_name(cell)}": plant(collection, cell.shape, rate=cell.rate, per=cell.per, seed=cell.seed).given
         for cell in cells
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,12 +63,10 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     fitted = read_params(options.profile)
     outcomes: dict[str, list[Outcome]] = {}
     seeds = set()
-    for cell, members in read_fitted(options.fitted, fitted):
-        shape, rate, seed = cell.split("|")
-        seeds.add(int(seed))
-        outcomes.setdefault(f"{shape}, {float(rate):.0%}", []).append(
-            _rank(collection, (shape, float(rate), int(seed)), members, params)
-        )
+    for name, members in read_fitted(options.fitted, fitted):
+        cell = _cell(name)
+        seeds.add(cell.seed)
+        outcomes.setdefault(f"{cell.shape}, {cell.rate:.0%}", []).append(_rank(collection, cell, members, params))
     cells = {
         name: summarise(of_cell, collection.labelled.lesion, draws=1000, seed=0) for name, of_cell in outcomes.items()
     }
@@ -82,11 +80,8 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     return {options.batch: found}, _table(cells)
 
 
-def _rank(
-    collection: Collection, cell: tuple[str, float, int], members: tuple[Array, ...], params: LabelNoiseParams
-) -> Outcome:
-    shape, rate, seed = cell
-    planted = plant(collection, shape, rate=rate, per="lesion", seed=seed)
+def _rank(collection: Collection, cell: Cell, members: tuple[Array, ...], params: LabelNoiseParams) -> Outcome:
+    planted = plant(collection, cell.shape, rate=cell.rate, per=cell.per, seed=cell.seed)
     labelled = replace(collection.labelled, given=planted.given, evidence=planted.evidence)
     told = replace(labelled, members=members)
     with threadpool_limits(limits=1):
@@ -114,8 +109,13 @@ def _table(cells: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _name(shape: str, rate: float, seed: int) -> str:
-    return f"{shape}|{rate}|{seed}"
+def _name(cell: Cell) -> str:
+    return f"{cell.shape}|{cell.rate}|{cell.seed}"
+
+
+def _cell(name: str) -> Cell:
+    shape, rate, seed = name.split("|")
+    return Cell(shape, float(rate), "lesion", int(seed))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -131,7 +131,9 @@ def main(arguments: Sequence[str]) -> int:
     add("--rates", nargs="+", type=float, default=[0.1], help="shares of wrong labels")
     add("--seeds", nargs="+", type=int, default=list(REPORTED), help="of the plantings (default: the reported)")
     options = parser.parse_args(arguments)
-    cells = [(shape, rate, seed) for seed, rate, shape in product(options.seeds, options.rates, options.shapes)]
+    cells = [
+        Cell(shape, rate, "lesion", seed) for seed, rate, shape in product(options.seeds, options.rates, options.shapes)
+    ]
     return status_of(lambda: plan(read_collection(options.project, options.batch), cells, options.folder))
 
 

@@ -11,12 +11,12 @@ from bench.label_noise import fine_tuned
 from bench.label_noise.collection import read_collection
 from bench.label_noise.cross_fitting import main, read_fitted, read_params, read_plan
 from bench.label_noise.planting import plant
-from bench.label_noise.run import OURS
+from bench.label_noise.run import OURS, Cell
 from tests.label_noise.made import project
 from tests.label_noise.planted import params
 from tests.project import NETWORK, ROOT
 
-CELL = ("uniform", 0.2, 5)
+CELL = Cell("uniform", 0.2, "lesion", 5)
 NAME = "uniform|0.2|5"
 
 
@@ -39,7 +39,8 @@ def options(root: Path) -> list[str]:
 def test_a_plan_holds_the_planted_labels_and_what_lies_together(root: Path) -> None:
     collection, planned = read_collection(root, "demo"), read_plan(root / "fitted")
     labels = planned.labels(NAME)
-    assert np.array_equal(labels.given, plant(collection, CELL[0], rate=CELL[1], per="lesion", seed=CELL[2]).given)
+    planted = plant(collection, CELL.shape, rate=CELL.rate, per=CELL.per, seed=CELL.seed)
+    assert np.array_equal(labels.given, planted.given)
     assert np.array_equal(labels.group, collection.labelled.group)
     assert labels.learnt.all()
     assert labels.classes == len(collection.labelled.classes)
