@@ -36,7 +36,7 @@ def tabulate(
         name: [
             labelled.image_id[found].tolist()
             for found in nearest_of_class(
-                labelled.vectors,
+                beliefs.near,
                 wanted,
                 group=labelled.group,
                 references=shown,

@@ -46,7 +46,7 @@ def judge_labels(labelled: Labelled, params: LabelNoiseParams) -> Judged:
     """
     beliefs, rival = believe(labelled, params.probe, params.noise), rivals(labelled)
     judgement = judge(labelled, beliefs, rival, method=params.method, floor=params.conflict_error_probability)
-    neighbours, _ = nearest_in_train(labelled, labelled.vectors, params.examples)
+    neighbours, _ = nearest_in_train(labelled, beliefs.near, params.examples)
     scores = tabulate(
         labelled,
         beliefs,

@@ -51,6 +51,7 @@ class Beliefs:
         pooled and calibrated.
     noise: (classes, classes), P(given | true) of labels given with care, estimated on train.
     haste: how the other labels are given.
+    near: (n, d) unit vectors whose cosine says what is near what; no label has a part in them.
     judged: (n,) false where train has too few groups of the given diagnosis for an opinion.
     """
 
@@ -58,6 +59,7 @@ class Beliefs:
     corrected: Array
     noise: Array
     haste: Haste
+    near: Array
     judged: Array
 
 
@@ -75,18 +77,37 @@ def believe(labelled: Labelled, params: Probe, noise: Noise) -> Beliefs:
         views = [narrow(view, labelled.voter, params.components) for view in wide]
         found = [out_of_fold(labelled, view, folds, params=params, noise=noise) for view in views]
         glances = np.concatenate([at_a_glance(labelled, view, folds, params=params, noise=noise) for view in views])
-        nearest = [by_nearest(labelled, views, params)] if params.nearest else []
+        near = side_by_side(labelled, views, params.nearest_components)
+        nearest = [opinion_of_nearest(labelled, near, params.nearest)] if params.nearest else []
     trusting, allowing = ([of_view[i] for of_view in found] for i in range(2))
     plain = by_lesion(np.mean([*trusting, *labelled.members], axis=0), labelled.lesion)
     opinions = np.stack([by_lesion(opinion, labelled.lesion) for opinion in (*allowing, *nearest, *labelled.members)])
     pairs = np.unique(np.column_stack([labelled.given, labelled.group])[labelled.voter], axis=0)
     groups = np.bincount(pairs[:, 0], minlength=len(labelled.classes))
     judged = groups[labelled.given] >= params.folds
-    known = labelled.voter & judged
-    nobody = Haste(0.0, 0, np.zeros_like(plain))
+    corrected, matrix, haste = explain(labelled, opinions, glances, known=labelled.voter & judged, noise=noise)
+    return Beliefs(plain, corrected, matrix, haste, near, judged)
+
+
+def explain(
+    labelled: Labelled, opinions: Array, glances: Array, *, known: Array, noise: Noise
+) -> tuple[Array, Array, Haste]:
+    """Pool opinions, and estimate how labels come about, so that those of train are as likely as can be.
+
+    Args:
+        labelled: images in scope.
+        opinions: (opinions, n, classes).
+        glances: (weak probes, n, classes).
+        known: (n,) whose labels count.
+        noise: how the noise matrix is estimated.
+
+    Returns:
+        pooled opinion (n, classes), noise matrix (classes, classes) of labels given with care, and the others.
+
+    """
+    nobody = Haste(0.0, 0, np.zeros_like(opinions[0]))
     if not known.any():
-        shapeless = uniform_noise(len(labelled.classes), noise.start)
-        return Beliefs(plain, opinions.mean(axis=0), shapeless, nobody, judged)
+        return opinions.mean(axis=0), uniform_noise(len(labelled.classes), noise.start), nobody
     fit = calibrate(
         opinions[:, known],
         labelled.given[known],
@@ -95,10 +116,9 @@ def believe(labelled: Labelled, params: Probe, noise: Noise) -> Beliefs:
         glances=glances[:, known],
     )
     if fit.glance is None:
-        return Beliefs(plain, pool(opinions, fit.powers), fit.matrix, nobody, judged)
+        return pool(opinions, fit.powers), fit.matrix, nobody
     haste = Haste(fit.hasty, noise.glances[fit.glance % len(noise.glances)], glances[fit.glance])
-    corrected = pool(np.concatenate([opinions, haste.shown[None]]), fit.powers)
-    return Beliefs(plain, corrected, fit.matrix, haste, judged)
+    return pool(np.concatenate([opinions, haste.shown[None]]), fit.powers), fit.matrix, haste
 
 
 def repeat_folds(labelled: Labelled, params: Probe) -> Array:
@@ -180,11 +200,11 @@ def at_a_glance(labelled: Labelled, vectors: Array, folds: Array, *, params: Pro
     return np.array(found).reshape(-1, len(labelled.given), len(labelled.classes))
 
 
-def by_nearest(labelled: Labelled, views: Sequence[Array], params: Probe) -> Array:
-    """Let the nearest images say what each shows, near by all views together, which count the same: (n, classes)."""
-    stacked = np.hstack([project(view, labelled.voter, params.nearest_components) for view in views])
-    stacked /= np.maximum(np.linalg.norm(stacked, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    return opinion_of_nearest(labelled, stacked, params.nearest)
+def side_by_side(labelled: Labelled, views: Sequence[Array], components: int) -> Array:
+    """Put the first principal components of all views side by side, each view of equal weight: (n, d), unit norm."""
+    stacked = np.hstack([project(view, labelled.voter, components) for view in views])
+    unit: Array = stacked / np.maximum(np.linalg.norm(stacked, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return unit
 
 
 def lesion_shares(labelled: Labelled) -> Array:

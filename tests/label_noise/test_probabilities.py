@@ -9,12 +9,14 @@ from sklearn.metrics import average_precision_score
 from pipeline.core.errors import UserError
 from pipeline.core.folds import EVERY_FOLD
 from pipeline.label_noise.features import narrow
+from pipeline.label_noise.judging import judge_labels
 from pipeline.label_noise.probabilities import (
     Beliefs,
     at_a_glance,
     believe,
     out_of_fold,
     repeat_folds,
+    side_by_side,
 )
 from pipeline.label_noise.suspects import judge, rivals
 from tests.label_noise.planted import CLASSES, World, add_copies, mislabel, params, relabel, world
@@ -191,3 +193,26 @@ def test_the_nearest_know_what_probes_do_not_that_two_pictures_show_one_patient(
         judgement = judge(planted.labelled, beliefs, rivals(planted.labelled), method="noise_matrix", floor=0.95)
         found[asked] = average_precision_score(planted.wrong, judgement.error_probability)
     assert found[10] > found[0] + 0.1
+
+
+def test_views_weigh_the_same_in_what_is_near() -> None:
+    rng = np.random.default_rng(0)
+    one, other = (rng.normal(0, 1, (60, 12)).astype(np.float32) for _ in range(2))
+    labelled = replace(SMALL.labelled, voter=np.arange(60) < 50)
+    near, louder = (side_by_side(labelled, views, 8) for views in ((one, other), (one, 1000 * other)))
+    assert near.shape == (60, 16)
+    assert np.allclose(np.linalg.norm(near, axis=1), 1, atol=1e-5)
+    assert np.allclose(near @ near.T, louder @ louder.T, atol=1e-3)
+
+
+def test_examples_are_near_by_all_that_judges_not_by_the_last_vector_alone() -> None:
+    planted = world(8, lesions=200)
+    rng, shown = np.random.default_rng(0), planted.labelled.vectors
+    blind = rng.standard_normal(shown.shape, np.float32)
+    blind /= np.linalg.norm(blind, axis=1, keepdims=True)
+    place, cosine = {name: i for i, name in enumerate(planted.labelled.image_id)}, {}
+    for name, levels in (("blind", ()), ("seeing", (shown,))):
+        scores = judge_labels(replace(planted.labelled, vectors=blind, levels=levels), PARAMS).scores
+        pairs = [(i, place[example]) for i, found in enumerate(scores["nearest_given"]) for example in found]
+        cosine[name] = np.mean([shown[a] @ shown[b] for a, b in pairs])
+    assert cosine["seeing"] > cosine["blind"] + 0.1
