@@ -1,4 +1,4 @@
-"""What each image shows, judged by probes that never saw it, its lesion or its copies.
+"""What each image shows, judged by probes that never saw it, its lesion or its copies, and by the nearest other images.
 
 Train is judged out of fold within train, folds by group; validation and test by the same probes, none of which saw
 them. So no label outside train has any influence on a train image, and no label any on what the probes say of its own
