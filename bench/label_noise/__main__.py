@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--plot", type=Path, metavar="PNG", help="reliability: also draw it")
     add("--fitted", type=Path, metavar="FOLDER", help="fine-tuned: of `python -m bench.label_noise.fine_tuned fit`")
     add("--weights", type=Path, help="off-topic: of the profile's encoder")
+    add("--leave-out", nargs="+", metavar="IMAGE", default=[], help="off-topic: images of the batch that are no skin")
     add(
         "--write", type=Path, metavar="JSON", help="also write the part's section, of docs/results/label_noise.json say"
     )

@@ -49,18 +49,25 @@ class Shown(NamedTuple):
 def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
     """Measure the ranking of `off_topic` for each kind of stray and share, the mean over seeds.
 
+    An image of the batch that is no skin itself would count as a false alarm where it rightly ranks first, so those
+    that somebody has looked at are left out.
+
     Raises:
-        UserError: no weights are named.
+        UserError: no weights are named, or an image that is left out is none of the batch's.
 
     """
     if options.weights is None:
         raise UserError("strays must be encoded: say --weights FILE, those of the batch's encoder")
     collection = read_collection(options.project, options.batch)
     levels = _levels(options, collection)
+    unknown = sorted(set(options.leave_out) - set(collection.labelled.image_id))
+    if unknown:
+        raise UserError(f"--leave-out {unknown[0]}: {options.batch} holds no such image")
     figures: dict[str, list[float]] = {}
     for seed in tqdm(options.seeds, desc="seeds", disable=None):
         rng = np.random.default_rng([seed, 5])
         skin = rng.permutation(np.unique(collection.labelled.lesion, return_index=True)[1])
+        skin = skin[~np.isin(collection.labelled.image_id[skin], options.leave_out)]
         pool = _pool(options, collection, skin[IMAGES : IMAGES + MOST], seed=seed)
         shown = Shown(collection.labelled.vectors[skin[:IMAGES]], levels[skin[:IMAGES]])
         pool[MIXED] = join(*[first(strays, MOST // len(pool)) for strays in pool.values()])
@@ -75,7 +82,7 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     }
     lines = ["| strays | average precision | lowest of the seeds |", "|---|---|---|"]
     lines += [f"| {name} | {of['average_precision']:.3f} | {of['lowest']:.3f} |" for name, of in found.items()]
-    return {options.batch: found}, "\n".join(lines)
+    return {options.batch: found | {"left_out": sorted(options.leave_out)}}, "\n".join(lines)
 
 
 def score_among(collection: Collection, skin: Shown, strays: Shown, params: OffTopic) -> Array:
