@@ -95,14 +95,3 @@ def test_an_image_without_other_groups_is_not_accused() -> None:
     labelled = world(0, lesions=1, test_share=0.0).labelled
     assert np.array_equal(radius_in_train(labelled, labelled.vectors, 0.1), np.zeros(len(labelled.given)))
     assert (off_topic(labelled, OffTopic(share=0.1, level_share=0.25)) == 0).all()
-
-
-def test_the_vector_outvotes_two_levels_of_three() -> None:
-    planted = world(5, lesions=300, spread=0.1).labelled
-    elsewhere = np.random.default_rng(0).standard_normal(planted.vectors.shape[1], np.float32)
-    elsewhere /= np.linalg.norm(elsewhere)
-    views = [planted.vectors.copy() for _ in range(4)]
-    by_vector, by_levels = np.flatnonzero(planted.voter)[:2]
-    views[0][by_vector] = views[1][by_levels] = views[2][by_levels] = elsewhere
-    found = off_topic(replace(planted, vectors=views[0], levels=tuple(views[1:])), OffTopic(share=0.1, level_share=0.1))
-    assert found[by_vector] > found[by_levels]
