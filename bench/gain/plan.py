@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bench.gain.fitting import Planned
-from bench.label_noise.collection import read_collection, see_images
+from bench.label_noise.collection import read_collection
 from bench.label_noise.planting import plant
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
@@ -25,6 +25,7 @@ from pipeline.ingest.tables import Images
 from pipeline.label_noise.judging import judge_labels
 from pipeline.label_noise.labelled import Labelled
 from pipeline.label_noise.params import LabelNoiseParams
+from pipeline.label_noise.reading import read_labelled
 from pipeline.ledger.decisions import KEEP, RELABEL, Decision
 from pipeline.rebalance.arms import build_arm, join_facts, select
 from pipeline.rebalance.params import RebalanceParams
@@ -61,7 +62,9 @@ def read_project(root: Path, batch: str, params: LabelNoiseParams) -> Project:
     store = Store(root)
     images = store.read(Images, batch).sort_values("image_id")
     groups, classes = store.read(Groups), diagnoses_in_scope(images["diagnosis"], params.classes)
-    labelled = see_images(store, batch, images, groups=groups, classes=classes, context=params.context)
+    labelled = read_labelled(
+        store, images, [batch], groups=groups, classes=classes, context=params.context, members=False
+    )
     return Project(store, batch, images, groups, labelled)
 
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bench.label_noise.rivals import Neighbours, find_neighbours
 from pipeline.core.store import Store
-from pipeline.cross_fit.tables import OutOfFold
-from pipeline.dedup.tables import Duplicates, Groups
+from pipeline.dedup.tables import Groups
 from pipeline.embed.tables import Embeddings, Levels
 from pipeline.ingest.tables import Images
 from pipeline.label_noise.context import KNOWN
-from pipeline.label_noise.labelled import Labelled, align, read_described
+from pipeline.label_noise.labelled import Labelled
+from pipeline.label_noise.reading import read_labelled
 from pipeline.opinions.tables import Opinions
 
 Array = np.ndarray[Any, Any]
@@ -71,30 +69,7 @@ def read_collection(project: Path, batch: str) -> Collection:
     images = store.read(Images, [batch])
     images = images[images["image_id"].isin(kept)]
     everything, classes = groups.assign(split="train"), sorted(images["diagnosis"].unique())
-    labelled = see_images(store, batch, images, groups=everything, classes=classes, context=KNOWN)
+    labelled = read_labelled(store, images, [batch], groups=everything, classes=classes, context=KNOWN, members=False)
     described = [store.read(table, [batch]) for table in (Levels, Opinions)]
     networks = [name for table in described if len(table) for name in table["networks"].iloc[0]]
     return Collection(batch, labelled, [*store.read(Embeddings, [batch])["encoder"].unique(), *networks])
-
-
-def see_images(
-    store: Store, batch: str, images: pd.DataFrame, *, groups: pd.DataFrame, classes: list[str], context: Sequence[str]
-) -> Labelled:
-    """See images of a batch as the stage does, without fine-tuned members: they would have learnt from the true labels.
-
-    Raises:
-        UserError: a stage has not run.
-
-    """
-    return align(
-        images,
-        store.read(Embeddings, [batch]),
-        vectors=store.vectors(Embeddings, "vector", [batch]),
-        levels=read_described(store, Levels, [batch]),
-        opinions=read_described(store, Opinions, [batch]),
-        out_of_fold=(OutOfFold.empty(), np.zeros((0, 1))),
-        groups=groups,
-        duplicates=store.read(Duplicates),
-        classes=classes,
-        context=context,
-    )

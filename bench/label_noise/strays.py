@@ -27,9 +27,10 @@ from pipeline.core.table import lay_out
 from pipeline.embed.params import EmbedParams
 from pipeline.embed.tables import Levels
 from pipeline.ingest.tables import Images
-from pipeline.label_noise.labelled import further_views, read_described
+from pipeline.label_noise.labelled import further_views
 from pipeline.label_noise.off_topic import off_topic
 from pipeline.label_noise.params import LabelNoiseParams, OffTopic
+from pipeline.label_noise.reading import read_described
 
 Array = np.ndarray[Any, Any]
 

@@ -11,8 +11,6 @@ import pandas as pd
 
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import components, links
-from pipeline.core.store import Store
-from pipeline.core.table import Table
 from pipeline.label_noise.context import patient_context
 
 Array = np.ndarray[Any, Any]
@@ -148,11 +146,6 @@ def by_member(out_of_fold: Described, image_ids: pd.Series[str], *, classes: int
             raise UserError(f"the member {name} speaks of other images or diagnoses: run `dvc repro cross_fit`")
         found.append(probabilities[rows[position]].astype(np.float64))
     return tuple(found)
-
-
-def read_described(store: Store, table: type[Table], batches: Sequence[str]) -> Described:
-    """Read a table of descriptions: Levels or Opinions."""
-    return store.read(table, batches), store.vectors(table, "description", batches)
 
 
 def further_views(described: Described, image_ids: pd.Series[str]) -> tuple[Array, ...]:

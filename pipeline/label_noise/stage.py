@@ -4,32 +4,26 @@ from __future__ import annotations
 
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
-from pipeline.cross_fit.tables import OutOfFold
-from pipeline.dedup.tables import Duplicates, Groups
-from pipeline.embed.tables import Embeddings, Levels
+from pipeline.dedup.tables import Groups
 from pipeline.ingest.tables import Images
 from pipeline.label_noise.judging import judge_labels
-from pipeline.label_noise.labelled import align, read_described
 from pipeline.label_noise.params import LabelNoiseParams
 from pipeline.label_noise.pictures import draw_sheets
+from pipeline.label_noise.reading import read_labelled
 from pipeline.label_noise.tables import AuditSample, LabelScores, SuspectQueue
-from pipeline.opinions.tables import Opinions
 
 
 def run(store: Store, params: LabelNoiseParams) -> None:
     """Write LabelScores, the queue and the audit's sample, and reports, over all batches."""
     images = store.read(Images, params.batches).sort_values("image_id")
-    labelled = align(
+    labelled = read_labelled(
+        store,
         images,
-        store.read(Embeddings, params.batches),
-        vectors=store.vectors(Embeddings, "vector", params.batches),
-        levels=read_described(store, Levels, params.batches),
-        opinions=read_described(store, Opinions, params.batches),
-        out_of_fold=(store.read(OutOfFold), store.vectors(OutOfFold, "probabilities")),
+        params.batches,
         groups=store.read(Groups),
-        duplicates=store.read(Duplicates),
         classes=diagnoses_in_scope(images["diagnosis"], params.classes),
         context=params.context,
+        members=True,
     )
 
     found = judge_labels(labelled, params)

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score
 
 from pipeline.core.errors import UserError
 from pipeline.core.folds import EVERY_FOLD
@@ -19,6 +18,7 @@ from pipeline.label_noise.probabilities import (
     side_by_side,
 )
 from pipeline.label_noise.suspects import judge, rivals
+from tests.label_noise.judged import judged, precision
 from tests.label_noise.planted import CLASSES, World, add_copies, mislabel, params, relabel, world
 
 PARAMS = params()
@@ -161,10 +161,8 @@ def test_a_member_that_knows_more_is_heard_and_one_that_knows_nothing_does_no_ha
     nothing = np.full_like(known, 1 / len(CLASSES))
     found = {}
     for name, members in (("alone", ()), ("known", (known,)), ("nothing", (nothing,))):
-        labelled = replace(planted.labelled, members=members)
-        beliefs = believe(labelled, PARAMS.probe, PARAMS.noise)
-        judgement = judge(labelled, beliefs, rivals(labelled), method="noise_matrix", floor=0.95)
-        found[name] = average_precision_score(planted.wrong, judgement.error_probability)
+        told = replace(planted, labelled=replace(planted.labelled, members=members))
+        found[name] = precision(planted, judged(told).error_probability)
     assert found["known"] > found["alone"] + 0.1
     assert found["nothing"] == pytest.approx(found["alone"], abs=0.01)
 
@@ -189,9 +187,7 @@ def test_the_nearest_know_what_probes_do_not_that_two_pictures_show_one_patient(
     found = {}
     for asked in (0, 10):
         probe = PARAMS.probe.model_copy(update={"nearest": asked})
-        beliefs = believe(planted.labelled, probe, PARAMS.noise)
-        judgement = judge(planted.labelled, beliefs, rivals(planted.labelled), method="noise_matrix", floor=0.95)
-        found[asked] = average_precision_score(planted.wrong, judgement.error_probability)
+        found[asked] = precision(planted, judged(planted, probe=probe).error_probability)
     assert found[10] > found[0] + 0.1
 
 

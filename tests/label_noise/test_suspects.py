@@ -2,30 +2,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score
 
 from pipeline.label_noise.probabilities import believe
 from pipeline.label_noise.reasons import reasons
-from pipeline.label_noise.suspects import METHODS, NOBODY, Judgement, ambiguity, by_noise_matrix, judge, rivals
-from tests.label_noise.planted import CLASSES, SEEN_IN_HASTE, Array, World, add_copies, mislabel, params, relabel, world
+from pipeline.label_noise.suspects import METHODS, NOBODY, Judgement, ambiguity, by_noise_matrix, rivals
+from tests.label_noise.judged import judged, precision
+from tests.label_noise.planted import CLASSES, SEEN_IN_HASTE, Array, add_copies, mislabel, params, relabel, world
 
 PARAMS = params()
 NOISY = {kind: mislabel(world(7), kind, rate=0.1, seed=7) for kind in ("uniform", "confused")}
 
 
-def judged(planted: World, method: str = "noise_matrix") -> Judgement:
-    beliefs = believe(planted.labelled, PARAMS.probe, PARAMS.noise)
-    return judge(planted.labelled, beliefs, rivals(planted.labelled), method=method, floor=0.95)
-
-
-def precision(planted: World, errors: Array) -> float:
-    return float(average_precision_score(planted.wrong, errors))
-
-
 @pytest.fixture(scope="module")
 def errors() -> dict[tuple[str, str], Array]:
     return {
-        (kind, method): judged(planted, method).error_probability
+        (kind, method): judged(planted, method=method).error_probability
         for kind, planted in NOISY.items()
         for method in METHODS
     }
