@@ -80,7 +80,7 @@ def bad_files() -> Expected:
         "bomb.gif": (b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + gif[10:], "too_large"),
         "bomb.bmp": (b"BM" + bytes(12) + struct.pack("<IiiHHIIiiII", 40, 2**30, 2**30, 1, 24, *[0] * 6), "too_large"),
         "no pixels.png": (png_of(0, 0, b""), "undecodable"),
-        "fewer rows than it says.png": (png_of(8, 8, b"\0" * 25), IMAGE),  # Pillow does not mind
+        "fewer rows than it says.png": (png_of(8, 8, b"\0" + bytes(range(24))), IMAGE),  # Pillow does not mind
         "bomb of text.png": (
             png_of(1, 1, b"\0abc", chunk(b"zTXt", b"t\0\0" + zlib.compress(bytes(9**8)))),
             "undecodable",
@@ -153,7 +153,8 @@ def odd_files() -> Expected:
         "profile of another space.jpg": encoded(fresh(), "JPEG", icc_profile=_lab_profile()),
     }
     contents |= {f"orientation {i}.jpg": encoded(fresh(), "JPEG", exif=_orientation(i)) for i in (*range(10), 65_535)}
-    return {name: (content, IMAGE) for name, content in contents.items()}
+    blank = {"one pixel.png", "one pixel.jpg", "black.jpg", "black too.png", "white.png", "one colour.png"}
+    return {name: (content, "blank" if name in blank else IMAGE) for name, content in contents.items()}
 
 
 def oddly_named() -> Expected:
@@ -205,15 +206,16 @@ def bad_members() -> dict[str, tuple[bytes, dict[str, str]]]:
                 "rooted.jpg": IMAGE,
                 "C:/windows/x.jpg": IMAGE,
                 "deep/" * 30 + "x.jpg": IMAGE,
+                ".hidden/x.jpg": IMAGE,
             },
         ),
-        "zip of a zip.zip": (_zip({"inner.zip": _zip({"a.jpg": picture})}), {"inner.zip": "unsupported_format"}),
+        "zip of a zip.zip": (_zip({"inner.zip": _zip({"a.jpg": picture})}), {"inner.zip/a.jpg": IMAGE}),
         "damaged.zip": (bytes(damaged), {"a.jpg": "undecodable"}),
         "encrypted.zip": (bytes(encrypted), {"a.jpg": "undecodable"}),
         "bzip2.zip": (bytes(packed[zipfile.ZIP_BZIP2]), {"a.jpg": "undecodable"}),
         "lzma.zip": (bytes(packed[zipfile.ZIP_LZMA]), {"a.jpg": "undecodable"}),
         "unknown method.zip": (bytes(unknown), {"a.jpg": "undecodable"}),
-        "cut.zip": (_zip({"a.jpg": picture})[:-30], {"": "unsupported_format"}),
+        "cut.zip": (_zip({"a.jpg": picture})[:-30], {"": "undecodable"}),
         "damaged directory.zip": (bytes(lost), {"": "undecodable"}),
         "bomb.zip": (_zip({"a.jpg": bytes(20_000_000)}), {"a.jpg": "too_large"}),
     }
@@ -223,7 +225,7 @@ def draw(folder: Path) -> dict[str, str]:
     """Write them all below a folder, with what is no regular file too.
 
     Returns:
-        by source id what is expected of it; hidden files, which are ignored, are not among them.
+        by source id what is expected of it; what an operating system left is not among them.
 
     """
     expected: dict[str, str] = {}
@@ -254,6 +256,7 @@ def _special_files(folder: Path) -> Iterator[tuple[str, str]]:
         yield name, IMAGE if os.access(folder / name, os.R_OK) else "image_missing"  # root reads everything
     (folder / "empty folder.jpg").mkdir()
     _write(folder / ".hidden.jpg", b"")
+    yield ".hidden.jpg", "empty_file"
     _write(folder / "Thumbs.db", b"\xd0\xcf")
 
 

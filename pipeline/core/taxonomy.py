@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import unicodedata
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -16,42 +14,12 @@ AS_GIVEN = "as_given"
 Classes = Sequence[str] | str
 
 
-def read_taxonomy(path: Path) -> dict[str, str]:
-    """Read a taxonomy file: a CSV with the columns `raw` and `diagnosis`; `#` starts a comment line.
-
-    Returns:
-        canonical diagnosis by normalised raw label.
-
-    Raises:
-        UserError: it is no such table, a raw label has no diagnosis, or it stands for two.
-
-    """
-    mapping: dict[str, str] = {}
-    try:
-        lines = [line for line in path.read_text("utf-8-sig").splitlines() if not line.startswith("#")]
-        table = list(csv.reader(filter(str.strip, lines), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path.name} is not a readable CSV ({error}): save it as UTF-8 text") from error
-    header = table[0] if table else []
-    if header != ["raw", "diagnosis"]:
-        raise UserError(f"{path.name} has the columns {header}: a taxonomy has raw and diagnosis, in this order")
-    for row in table[1:]:
-        if len(row) != len(header) or not row[1].strip():
-            raise UserError(
-                f"{path.name} holds {row}: give one raw label, in quotes if it holds a comma, and one diagnosis"
-            )
-        raw, diagnosis = row[0], row[1].strip()
-        if mapping.setdefault(normalise(raw), diagnosis) != diagnosis:
-            raise UserError(f"{path.name} maps {raw!r} to two diagnoses: keep one of the lines")
-    return mapping
-
-
 def canonical(raw: str, mapping: Mapping[str, str] | None) -> str | None:
     """Map a raw label to its diagnosis; None if the taxonomy does not know it.
 
     Args:
         raw: the label as the source gives it.
-        mapping: from `read_taxonomy`, or None for `taxonomy: as_given` (only the spelling is tidied then).
+        mapping: from `ingest.labels.read_taxonomy`, or None for `taxonomy: as_given`: only the spelling is tidied.
 
     """
     if mapping is None:

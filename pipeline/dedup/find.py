@@ -12,7 +12,7 @@ from pipeline.core.engine import Engine
 from pipeline.core.shards import Pixels
 from pipeline.dedup.candidates import propose
 from pipeline.dedup.edges import all_edges
-from pipeline.dedup.groups import cover, keeper_ranks, representatives
+from pipeline.dedup.groups import cover, keeper_ranks, representatives, twin_keys
 from pipeline.dedup.params import Candidates, Verify
 from pipeline.dedup.verify import extract_features, verify
 
@@ -61,7 +61,7 @@ def find_duplicates(
 
     """
     ranks = keeper_ranks(images, flags)
-    represented_by = representatives(images["pixel_sha256"], ranks)
+    represented_by = representatives(twin_keys(images, flags), ranks)
     distinct = np.unique(represented_by)
     alone = pixels.take(distinct)
 

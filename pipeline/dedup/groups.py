@@ -42,9 +42,18 @@ def keeper_ranks(images: pd.DataFrame, flags: pd.Series[Any]) -> Array:
     return ranks
 
 
-def representatives(pixel_sha256: pd.Series[str], ranks: Array) -> Array:
-    """Return for every image the position of the best-ranked image with the same pixels."""
-    best = pd.Series(ranks).groupby(pixel_sha256.to_numpy()).transform("min").to_numpy()
+def twin_keys(images: pd.DataFrame, flags: pd.Series[Any]) -> pd.Series[str]:
+    """Return what images must share to be one: their pixels, or their bytes where the pixels show nothing.
+
+    Two blank pictures are equal whatever they were taken of: an export that failed twice is no copy.
+    """
+    blank = flags.map(lambda found: "blank" in found).to_numpy(dtype=bool)
+    return images["pixel_sha256"].mask(blank, images["sha256"])
+
+
+def representatives(keys: pd.Series[str], ranks: Array) -> Array:
+    """Return for every image the position of the best-ranked image of the same key (see `twin_keys`)."""
+    best = pd.Series(ranks).groupby(keys.to_numpy()).transform("min").to_numpy()
     by_rank = np.argsort(ranks)
     found: Array = by_rank[best]
     return found

@@ -34,7 +34,7 @@ def stop_if_too_many(rejects: Sequence[Reject], raw_rows: int, *, batch: str, ma
 
 
 def summarise(listing: Listing, images: pd.DataFrame, rejects: pd.DataFrame) -> dict[str, Any]:
-    """Count rows, images by diagnosis, licence and how they are stored, and rejects by reason."""
+    """Count rows, images by diagnosis, licence and how they are stored, and rejects by reason; say what is odd."""
     assert listing.raw_rows == len(images) + len(rejects), "a raw row is lost"  # noqa: S101 - would be our bug
     return {
         "raw_rows": listing.raw_rows,
@@ -46,6 +46,7 @@ def summarise(listing: Listing, images: pd.DataFrame, rejects: pd.DataFrame) -> 
         "images_by_diagnosis": _counts(images["diagnosis"]),
         "images_by_licence": _counts(images["licence"]),
         "images_by_storage": _counts(images["stored_as"]),
+        "warnings": list(listing.notes),
     }
 
 

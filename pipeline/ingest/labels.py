@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.core.taxonomy import AS_GIVEN, canonical, read_taxonomy
+from pipeline.core.taxonomy import AS_GIVEN, canonical, normalise
 from pipeline.ingest.rows import Entry, Listing, Reject
+from pipeline.ingest.sources.raw_tables import read_table
 
 
 def named_taxonomy(folder: Path, name: str) -> dict[str, str] | None:
@@ -25,6 +26,38 @@ def named_taxonomy(folder: Path, name: str) -> dict[str, str] | None:
         choices = ", ".join([*there, AS_GIVEN])
         raise UserError(f"taxonomy {name!r} is no file of {folder.name}/: name one of {choices}, or add {name}.csv")
     return read_taxonomy(folder / f"{name}.csv")
+
+
+def read_taxonomy(path: Path) -> dict[str, str]:
+    """Read a taxonomy file: a table with the columns `raw` and `diagnosis`; `#` starts a comment line.
+
+    Returns:
+        canonical diagnosis by normalised raw label.
+
+    Raises:
+        UserError: it is no such table, a raw label has no diagnosis or stands for two, or two diagnoses differ by case,
+            spacing, underscores or Unicode form only.
+
+    """
+    table = read_table(path, required=("raw", "diagnosis"), literal=("raw",), comment="#")
+    if table.misfits:
+        first = table.misfits[0]
+        remedy = "give one raw label, in quotes if it holds a comma, and one diagnosis"
+        raise UserError(f"{path.name}: row {first.number} has {first.detail}: {remedy}")
+    mapping: dict[str, str] = {}
+    spellings: dict[str, str] = {}
+    for number, row in table.rows:
+        raw, diagnosis = row["raw"], row["diagnosis"]
+        if not raw or not diagnosis:
+            raise UserError(
+                f"{path.name}: row {number} holds {list(row.values())}: give one raw label and one diagnosis"
+            )
+        if mapping.setdefault(normalise(raw), diagnosis) != diagnosis:
+            raise UserError(f"{path.name} maps {raw!r} to two diagnoses: keep one of the lines")
+        known = spellings.setdefault(normalise(diagnosis), diagnosis)
+        if known != diagnosis:
+            raise UserError(f"{path.name} spells one diagnosis {known!r} and {diagnosis!r}: choose one of them")
+    return mapping
 
 
 def diagnose(listing: Listing, mapping: Mapping[str, str] | None) -> Listing:
@@ -45,7 +78,7 @@ def diagnose(listing: Listing, mapping: Mapping[str, str] | None) -> Listing:
             entries.append(found)
         else:
             rejects.append(found)
-    return Listing(tuple(entries), tuple(rejects), listing.ignored_files)
+    return Listing(tuple(entries), tuple(rejects), listing.ignored_files, listing.notes)
 
 
 def _first_known(entry: Entry, mapping: Mapping[str, str] | None) -> Entry | Reject:

@@ -53,4 +53,4 @@ def pseudonymise(listing: Listing, batch: str, *, key: bytes) -> Listing:
         )
 
     rejects = tuple(Reject(hashed("image", old.source_id), old.reason, WITHHELD) for old in listing.rejects)
-    return Listing(tuple(map(entry, listing.entries)), rejects, listing.ignored_files)
+    return Listing(tuple(map(entry, listing.entries)), rejects, listing.ignored_files, listing.notes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from pipeline.ingest.tables import Reason
 
@@ -12,11 +13,13 @@ class Locator:
     """Where the bytes of an image lie.
 
     file: relative to the batch's folder.
-    member: position in the zip's directory (names in a zip may repeat); None where `file` is the image itself.
+    member: position in the archive's directory (names may repeat there); None where `file` is the image itself.
+    inner: further positions, where the member is an archive itself.
     """
 
     file: str
     member: int | None = None
+    inner: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +63,24 @@ class Listing:
     """A batch's raw rows, each either an entry or a reject.
 
     ignored_files: how many files are no rows at all: what operating systems leave behind, licence texts, masks.
+    notes: what a person should know of how the batch was read, in sentences.
     """
 
     entries: tuple[Entry, ...]
     rejects: tuple[Reject, ...]
     ignored_files: int
+    notes: tuple[str, ...] = ()
 
     @property
     def raw_rows(self) -> int:
         """Number of raw rows; what `Images` and `Rejects` must add up to."""
         return len(self.entries) + len(self.rejects)
+
+    def plus(self, *, rejects: Iterable[Reject] = (), notes: Iterable[str] = ()) -> Listing:
+        """Return a listing with further rejects, whose ids are made free, and notes."""
+        taken = {entry.source_id for entry in self.entries} | {reject.source_id for reject in self.rejects}
+        freed = (replace(reject, source_id=free_id(reject.source_id, taken)) for reject in rejects)
+        return replace(self, rejects=(*self.rejects, *freed), notes=(*self.notes, *notes))
 
 
 class RejectedError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import partial
 
 import pandas as pd
@@ -27,6 +28,8 @@ def run(store: Store, params: IngestParams, instance: str) -> None:
     if params.batch.ids == "keyed":
         listing = pseudonymise(listing, instance, key=checked_key(os.environ.get(KEY_NAME)))
     check = partial(stop_if_too_many, raw_rows=listing.raw_rows, batch=instance, max_share=limits.max_reject_share)
+    for note in listing.notes:
+        print(f"warning: batch {instance}: {note}", file=sys.stderr)
     check(listing.rejects)
 
     with store.output(f"data/ingest/{instance}/shards") as folder:

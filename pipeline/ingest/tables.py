@@ -18,6 +18,9 @@ Reason = Literal[
     "metadata_missing",
     "unsupported_format",
     "repeated_id",
+    "malformed_row",
+    "implausible_value",
+    "blank",
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 

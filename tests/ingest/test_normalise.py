@@ -77,7 +77,11 @@ def test_the_pixel_digest_sees_one_changed_level() -> None:
 
 
 def test_the_pixel_digest_tells_shapes_apart() -> None:
-    digests = {accepted(encoded(Image.new("RGB", size), "PNG")).pixel_sha256 for size in ((6, 2), (2, 6), (12, 1))}
+    levels = np.arange(36, dtype=np.uint8)
+    digests = {
+        accepted(encoded(Image.fromarray(levels.reshape(*size, 3)), "PNG")).pixel_sha256
+        for size in ((2, 6), (6, 2), (1, 12))
+    }
     assert len(digests) == 3
 
 

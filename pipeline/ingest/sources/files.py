@@ -1,93 +1,97 @@
-"""Lists and reads what lies in a raw batch: plain files and members of zips, which are streamed and never unpacked."""
+"""Lists and reads what lies in a raw batch: plain files, and members of archives as if these were folders."""
 
 from __future__ import annotations
 
-import lzma
 import os
 import re
-import struct
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import NoReturn, Self
 
 from pipeline.core.errors import UserError
-from pipeline.ingest.rows import Locator, RejectedError
+from pipeline.ingest.formats import SIGNATURES
+from pipeline.ingest.rows import Locator, Reject, RejectedError
+from pipeline.ingest.sources import archives
+from pipeline.ingest.sources.archives import ArchiveReader, RawFile, printable
 
-# What operating systems leave beside images: hidden files and folders, resource forks, thumbnail caches.
-LITTER = re.compile(r"(^|/)(\.[^./][^/]*|__MACOSX|Thumbs\.db|ehthumbs\.db|desktop\.ini)(/|$)", re.IGNORECASE)
-
-# What zipfile raises on damaged directories and members; of bzip2 it is an OSError.
-DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, struct.error)
-
-BACKSLASH = "\\"  # how some programs on Windows part folders within a zip, against its standard
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".heic", ".heif", ".avif", ".jp2", ".jxl", ".dcm"),  # known, though not read
+)
+# What operating systems, version control and notebooks leave beside images.
+LITTER = re.compile(
+    r"(^|/)(__MACOSX|\.(git|svn|hg|dvc|Trash[^/]*|Trashes|Spotlight-V100|fseventsd|TemporaryItems|thumbnails|"
+    r"ipynb_checkpoints|AppleDouble)|@eaDir|\$RECYCLE\.BIN|System Volume Information)/"
+    r"|(^|/)(\.DS_Store|Thumbs\.db|ehthumbs\.db|desktop\.ini|Icon\r)$",
+    re.IGNORECASE,
+)
+HIDDEN = re.compile(r"(^|/)\.[^/]")
+APPLE_DOUBLE = b"\0\x05\x16\x07"  # begins the file in which macOS keeps what another file system cannot hold
 
 
 @dataclass(frozen=True, slots=True)
-class RawFile:
-    """A file of a batch, or a member of one of its zips.
+class Raw:
+    """What a batch's folder holds.
 
-    name: printable path relative to the batch; a member's begins with its zip's, as if the zip were a folder.
+    files: what may be a raw row, sorted by name; of archives that are not expanded, the archives themselves.
+    rejects: links and archives that lead to no file, and the files of archives that are not read.
+    notes: what a person should know, in sentences.
+    litter: how many files were left by an operating system.
     """
 
-    name: str
-    locator: Locator
-
-    @property
-    def stem(self) -> str:
-        """File name without folders and extension: what metadata calls an image."""
-        return PurePosixPath(self.name).stem
+    files: list[RawFile]
+    rejects: list[Reject]
+    notes: list[str]
+    litter: int
 
 
-def list_files(folder: Path) -> list[RawFile]:
-    """List every file below a folder, sorted by name; zips are listed as files.
+def list_raw(folder: Path, *, expand: bool = True) -> Raw:
+    """List every file below a folder, links to folders followed, and every member of its archives.
 
     Raises:
         UserError: a folder cannot be read.
 
     """
-    found = []
-    for parent, folders, files in os.walk(folder, onerror=_stop):
-        # A link to a folder is listed as a file, and reading it is refused: following it could go round in circles.
-        links = [name for name in folders if (Path(parent) / name).is_symlink()]
-        for name in [*files, *links]:
-            relative = str((Path(parent) / name).relative_to(folder))
-            found.append(RawFile(_printable(relative), Locator(relative)))
-    return sorted(found, key=lambda file: file.name)
+    plain, rejects = _walked(folder)
+    files: list[RawFile] = []
+    notes: list[str] = []
+    for file in plain:
+        if not expand or not _is_archive(folder, file):
+            files.append(file)
+            continue
+        try:
+            found = archives.list_members(folder, file.locator.file)
+        except UserError:
+            rejects.append(archives.damaged(folder, file.locator.file))
+            continue
+        files += found.files
+        rejects += found.rejects
+        notes += found.notes
+    kept, litter = without_litter(folder, files)
+    return Raw(kept, rejects, notes, litter)
 
 
-def list_members(folder: Path, file: str) -> list[RawFile]:
-    """List every file within a zip, in the order of its directory.
+def without_litter(folder: Path, files: Iterable[RawFile]) -> tuple[list[RawFile], int]:
+    """Part the files that count from those that an operating system left; return the former and how many the latter.
 
-    Raises:
-        UserError: it is no readable zip.
-
+    A hidden file counts if its name or its content is an image's: a scraper names files after captions, which may
+    begin with a dot, or be empty (`.jpg`).
     """
-    try:
-        with zipfile.ZipFile(folder / file) as archive:
-            members = archive.infolist()
-    except (NotImplementedError, *DAMAGED) as error:
-        raise UserError(f"{file} in {folder} is not a readable zip ({error}): fetch it again") from error
-    return [
-        RawFile(_printable(f"{file}/{member.filename}".replace(BACKSLASH, "/")), Locator(file, position))
-        for position, member in enumerate(members)
-        if not member.is_dir()
-    ]
-
-
-def without_litter(files: Iterable[RawFile]) -> tuple[list[RawFile], int]:
-    """Part the files that count from those that an operating system left; return the former and how many the latter."""
     everything = list(files)
-    kept = [file for file in everything if not LITTER.search(file.name)]
+    with RawReader(folder, max_bytes=archives.MAX_SPOOLED_BYTES) as reader:
+        kept = [file for file in everything if not LITTER.search(file.name) and not _is_hidden_litter(reader, file)]
     return kept, len(everything) - len(kept)
 
 
+def is_image_name(name: str) -> bool:
+    """Tell by its name whether a file should be an image."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
 class RawReader:
-    """Reads the bytes of located images; a context manager that keeps each zip open while it is needed.
+    """Reads the bytes of located images; a context manager that keeps each archive open while it is needed.
 
     Args:
         folder: the batch's folder.
@@ -97,8 +101,7 @@ class RawReader:
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
         self._folder, self._max_bytes = folder, max_bytes
-        self._archives: dict[str, zipfile.ZipFile] = {}
-        self._open = ExitStack()
+        self._archives = ArchiveReader(folder, max_bytes=max_bytes)
 
     def __enter__(self) -> Self:
         return self
@@ -106,58 +109,74 @@ class RawReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.close()
+        self._archives.__exit__(kind, error, trace)
 
     def read(self, locator: Locator) -> bytes:
         """Read one image.
 
         Raises:
-            RejectedError: it is too large, no regular file, or its zip does not yield it.
+            RejectedError: it is too large, no regular file, or its archive does not yield it.
 
         """
         if locator.member is not None:
-            return self._read_member(locator.file, locator.member)
+            return self._archives.read(locator.file, (locator.member, *locator.inner))
         path = self._folder / locator.file
         if not path.is_file():
-            raise RejectedError("image_missing", "a broken link, a link to a folder, or no regular file")
-        self._expect_small(path.stat().st_size)
+            raise RejectedError("image_missing", "a broken link, or no regular file")
+        size = path.stat().st_size
+        if size > self._max_bytes:
+            raise RejectedError("too_large", f"{size} bytes, more than ingest.limits.max_bytes = {self._max_bytes}")
         try:
             return path.read_bytes()
         except OSError as error:  # its message would quote the name
             raise RejectedError("image_missing", f"cannot be read: {error.strerror}") from error
 
-    def _read_member(self, file: str, position: int) -> bytes:
-        if file not in self._archives:
-            self._archives[file] = self._open.enter_context(zipfile.ZipFile(self._folder / file))
-        archive = self._archives[file]
-        member = archive.infolist()[position]
-        self._expect_small(member.file_size)
-        # Messages of zipfile quote the member's name, which may identify a patient.
-        try:
-            return archive.read(member)
-        except RuntimeError as error:
-            raise RejectedError(
-                "undecodable", "encrypted, or compressed by an unknown method, within its zip"
-            ) from error
-        except DAMAGED as error:
-            raise RejectedError("undecodable", "damaged within its zip") from error
 
-    def _expect_small(self, size: int) -> None:
-        if size > self._max_bytes:
-            raise RejectedError("too_large", f"{size} bytes, more than ingest.limits.max_bytes = {self._max_bytes}")
-
-
-def zips(files: Iterable[RawFile], folder: Path) -> Iterator[RawFile]:
-    """Yield those files that are readable zips, by name and content; a pipe is not opened, which might never end."""
-    for file in files:
-        path = folder / file.locator.file
-        if file.name.lower().endswith(".zip") and path.is_file() and zipfile.is_zipfile(path):
-            yield file
+def _walked(folder: Path) -> tuple[list[RawFile], list[Reject]]:
+    """List plain files, sorted by name; each folder once, whatever links lead to it."""
+    own = {os.path.realpath(parent) for parent, _, _ in os.walk(folder)}
+    found: list[RawFile] = []
+    rejects: list[Reject] = []
+    waiting = [folder]
+    while waiting:
+        for parent, folders, files in os.walk(waiting.pop(), onerror=_stop):
+            for name in files:
+                relative = str((Path(parent) / name).relative_to(folder))
+                found.append(RawFile(printable(relative), Locator(relative)))
+            for link in sorted(Path(parent) / name for name in folders if (Path(parent) / name).is_symlink()):
+                below = {os.path.realpath(inner) for inner, _, _ in os.walk(link)}
+                if below & own:
+                    count = sum(len(names) for _, _, names in os.walk(link))
+                    detail = f"a link to a folder that is read elsewhere: its {count} files are not read twice"
+                    rejects.append(Reject(printable(str(link.relative_to(folder))), "image_missing", detail))
+                else:
+                    own |= below
+                    waiting.append(link)
+    return sorted(found, key=lambda file: file.name), rejects
 
 
-def _printable(name: str) -> str:
-    """Return a name as valid Unicode: bytes of a file name that are no UTF-8 become hexadecimal escapes."""
-    return str(PurePosixPath(os.fsencode(name).decode("utf-8", "backslashreplace"))).lstrip("/")
+def _is_archive(folder: Path, file: RawFile) -> bool:
+    """Tell whether a file is an archive by name and content; a pipe is not opened, which might never end."""
+    path = folder / file.locator.file
+    if not archives.is_archive_name(file.name) or not path.is_file() or not os.access(path, os.R_OK):
+        return False
+    with path.open("rb") as stream:
+        return archives.kind_of(stream) is not None
+
+
+def _is_hidden_litter(reader: RawReader, file: RawFile) -> bool:
+    if not HIDDEN.search(file.name):
+        return False
+    named = is_image_name(file.name)
+    if named and not PurePosixPath(file.name).name.startswith("._"):
+        return False
+    try:
+        content = reader.read(file.locator)
+    except RejectedError:
+        return not named
+    if named:
+        return not content or content.startswith(APPLE_DOUBLE)
+    return not any(signature.match(content) for signature in SIGNATURES.values())
 
 
 def _stop(error: OSError) -> NoReturn:

@@ -1,17 +1,28 @@
 """Class-named folders, as web scrapers leave them: the label is the name of the folder that holds the image.
 
-A zip counts as a folder of its own name without `.zip`, so a download need not be unpacked. Every file is a raw row,
-whatever its extension; what operating systems leave behind is counted and ignored.
+An archive counts as a folder of its own name without its extension, so a download need not be unpacked. Every file is
+a raw row, whatever its extension; what operating systems leave behind, and masks, thumbnails and texts beside a
+photograph of their name, are counted and ignored.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from pipeline.core.errors import UserError
 from pipeline.ingest.rows import Entry, Listing, Reject, free_id
-from pipeline.ingest.sources.files import RawFile, list_files, list_members, without_litter, zips
+from pipeline.ingest.sources.archives import RawFile, is_archive_name
+from pipeline.ingest.sources.files import list_raw
+from pipeline.ingest.sources.side_files import left_aside
+
+# Names of folders that say what is in them, but hardly which diagnosis.
+GENERIC = re.compile(
+    r"(archives?|batch|data(set)?|downloads?|files?|folder|images?|imgs?|jpe?gs?|masks?|originals?|parts?|photos?|"
+    r"photographs?|pics?|pictures?|pngs?|raw|resized|set|test|thumb(nail)?s?|train|val(id(ation)?)?)[\W_]*\d*",
+    re.IGNORECASE,
+)
 
 
 def read(folder: Path, *, licence: str, attribution: str) -> Listing:
@@ -21,42 +32,59 @@ def read(folder: Path, *, licence: str, attribution: str) -> Listing:
         UserError: a folder cannot be read.
 
     """
-    plain = list_files(folder)
-    archives = list(zips(plain, folder))
-    members, damaged = _members(folder, archives)
-    files, litter = without_litter([file for file in plain if file not in set(archives)] + members)
+    raw = list_raw(folder)
+    files, side, notes = left_aside(folder, raw.files)
     first: dict[str, RawFile] = {}
     repeats = [file for file in files if first.setdefault(file.name, file) is not file]
     taken = set(first)
+    holders = {str(PurePosixPath(file.name).parent) for file in files}
     entries = tuple(
         Entry(
             source_id=file.name,
             locator=file.locator,
-            labels=_labels(file.name),
+            labels=_labels(file.name, holders),
             licence=licence,
             attribution=attribution,
         )
         for file in first.values()
     )
-    twice = [Reject(free_id(file.name, taken), "repeated_id", "its zip holds the name twice") for file in repeats]
-    return Listing(entries, (*twice, *damaged), litter)
+    twice = tuple(
+        Reject(free_id(file.name, taken), "repeated_id", "its archive holds the name twice") for file in repeats
+    )
+    listing = Listing(entries, twice, raw.litter + len(side), (*raw.notes, *notes, *_doubts(entries)))
+    return listing.plus(rejects=raw.rejects)
 
 
-def _members(folder: Path, archives: Iterable[RawFile]) -> tuple[list[RawFile], list[Reject]]:
-    """List what zips hold; a zip whose directory is damaged is a raw row itself, since nobody knows its members."""
-    members: list[RawFile] = []
-    damaged: list[Reject] = []
-    for archive in archives:
-        try:
-            members += list_members(folder, archive.locator.file)
-        except UserError:
-            damaged.append(Reject(archive.name, "undecodable", "a zip whose directory is damaged: fetch it again"))
-    return members, damaged
+def _labels(name: str, holders: set[str]) -> tuple[str, ...]:
+    """Return the folder's name; nothing for a file that lies in no folder.
 
-
-def _labels(name: str) -> tuple[str, ...]:
-    """Return the folder's name; nothing for a file that lies in no folder."""
+    Directly in an archive that lies in a folder, an image may be labelled by either. The folder goes first if it
+    holds images of its own, or if the archive's name says nothing (`part1.zip`).
+    """
     parent = PurePosixPath(name).parent
     if not parent.name:
         return ()
-    return (parent.stem if parent.suffix.lower() == ".zip" else parent.name,)
+    if not is_archive_name(parent.name):
+        return (parent.name,)
+    own, outer = _without_suffix(parent.name), parent.parent
+    while is_archive_name(outer.name):
+        outer = outer.parent
+    if not outer.name:
+        return (own,)
+    return (outer.name, own) if str(outer) in holders or GENERIC.fullmatch(own) else (own, outer.name)
+
+
+def _without_suffix(name: str) -> str:
+    while is_archive_name(name) or name.lower().endswith(".tar"):
+        name = PurePosixPath(name).stem
+    return name
+
+
+def _doubts(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Say which labels are hardly diagnoses: `nevus/images/1.jpg` is labelled `images`."""
+    counts = Counter(entry.labels[0] for entry in entries if entry.labels)
+    doubtful = [f"{label!r} ({count} images)" for label, count in counts.most_common() if GENERIC.fullmatch(label)]
+    if not doubtful:
+        return ()
+    remedy = "the label is the name of the folder that holds an image: is the diagnosis the folder above?"
+    return (f"folders named {', '.join(doubtful)} are taken for diagnoses; {remedy}",)

@@ -11,15 +11,22 @@ from pathlib import Path
 from pipeline.core.errors import UserError
 from pipeline.ingest.rows import Entry, Listing, Locator
 from pipeline.ingest.sources import metadata
-from pipeline.ingest.sources.files import list_files, list_members, without_litter
+from pipeline.ingest.sources.archives import list_members
+from pipeline.ingest.sources.files import list_raw, without_litter
+from pipeline.ingest.sources.raw_tables import Row, read_table
+from pipeline.ingest.sources.side_files import sort_by_id
 
 ARCHIVES = ("HAM10000_images_part_1.zip", "HAM10000_images_part_2.zip")
-METADATA = (
-    "HAM10000_metadata",
-    "HAM10000_metadata.csv",
-    "HAM10000_metadata.tab",
-)  # as received, or as Dataverse converts it
+METADATA = "HAM10000_metadata"  # as received; Dataverse converts it to .tab
 
+FIELDS = {
+    "lesion_id": ("lesion_id",),
+    "diagnosis": ("dx",),
+    "label_evidence": ("dx_type",),
+    "age": ("age",),
+    "sex": ("sex",),
+    "site": ("localization",),
+}
 EVIDENCE = {"histo": "histopathology", "follow_up": "follow-up", "consensus": "consensus", "confocal": "confocal"}
 
 
@@ -30,29 +37,33 @@ def read(folder: Path, *, licence: str, attribution: str) -> Listing:
         UserError: an archive is missing or unreadable, or there are several metadata files.
 
     """
-    present = {file.name for file in list_files(folder)}
-    tables = [name for name in METADATA if name in present]
-    lacking = [name for name in ARCHIVES if name not in present] + ([] if tables else [METADATA[0]])
+    present = {file.name for file in list_raw(folder, expand=False).files}
+    remedy = "run `python -m pipeline fetch ham10000`"
+    lacking = [name for name in ARCHIVES if name not in present]
     if lacking:
-        raise UserError(f"{folder} lacks {', '.join(lacking)}: run `python -m pipeline fetch ham10000`")
-    if len(tables) > 1:
-        raise UserError(f"{folder} holds {' and '.join(tables)}: keep one of them")
-    members, litter = without_litter(member for archive in ARCHIVES for member in list_members(folder, archive))
-    rows = metadata.read_rows(folder / tables[0], required=("image_id", "lesion_id", "dx", "dx_type"))
+        raise UserError(f"{folder} lacks {', '.join(lacking)}: {remedy}")
+    name = metadata.find_table(present, METADATA, folder=folder, remedy=remedy)
+    members, litter = without_litter(
+        folder, [member for archive in ARCHIVES for member in list_members(folder, archive).files]
+    )
+    table = read_table(folder / name, required=("image_id", "lesion_id", "dx", "dx_type"))
 
-    def build(row: metadata.Row, locator: Locator) -> Entry:
+    def build(row: Row, locator: Locator) -> Entry:
+        label, confirmed = (metadata.first_of(row, FIELDS[field]) for field in ("diagnosis", "label_evidence"))
         return Entry(
             source_id=row["image_id"],
             locator=locator,
-            labels=(row["dx"],) if row["dx"] else (),
+            labels=(label,) if label else (),
             licence=licence,
             attribution=attribution,
-            label_evidence=EVIDENCE.get(row["dx_type"], metadata.text_of(row, "dx_type")),
-            lesion_id=metadata.text_of(row, "lesion_id"),
-            age=metadata.number_of(row, "age"),
-            sex=metadata.text_of(row, "sex"),
-            site=metadata.text_of(row, "localization"),
+            label_evidence=EVIDENCE.get(confirmed, confirmed) if confirmed else None,
+            lesion_id=metadata.first_of(row, FIELDS["lesion_id"]),
+            age=metadata.age_of(row, FIELDS["age"]),
+            sex=metadata.sex_of(row, FIELDS["sex"]),
+            site=metadata.first_of(row, FIELDS["site"]),
         )
 
-    others = len(present) - len(ARCHIVES) - len(tables)
-    return metadata.match(rows, members, key="image_id", build=build, ignored_files=litter + others)
+    others = len(present) - len(ARCHIVES) - 1
+    photographs = sort_by_id(folder, members)
+    listing = metadata.match(table, photographs, key="image_id", build=build, ignored_files=litter + others)
+    return listing.plus(notes=metadata.missing_columns(table, FIELDS))

@@ -5,16 +5,30 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pipeline.core.errors import UserError
 from pipeline.ingest.rows import Entry, Listing, Locator
 from pipeline.ingest.sources import metadata
-from pipeline.ingest.sources.files import list_files, without_litter
+from pipeline.ingest.sources.files import list_raw
+from pipeline.ingest.sources.raw_tables import Row, read_table
+from pipeline.ingest.sources.side_files import sort_by_id
 
-METADATA = "metadata.csv"
+METADATA = "metadata"
 TEXTS = re.compile(r"attribution\.txt|licenses/[^/]+\.txt")
 
-# The most specific level first; before 2024 the archive had one column `diagnosis`.
-DIAGNOSES = ("diagnosis_5", "diagnosis_4", "diagnosis_3", "diagnosis_2", "diagnosis_1", "diagnosis")
+# The columns of each field, the present schema's beside earlier ones; the first that a row fills counts.
+FIELDS = {
+    # The most specific level first; before 2024 the archive had one column `diagnosis`.
+    "diagnosis": ("diagnosis_5", "diagnosis_4", "diagnosis_3", "diagnosis_2", "diagnosis_1", "diagnosis"),
+    "licence": ("copyright_license",),
+    "attribution": ("attribution",),
+    "label_evidence": ("diagnosis_confirm_type",),
+    "lesion_id": ("lesion_id",),
+    "patient_id": ("patient_id",),
+    "age": ("age_approx",),
+    "sex": ("sex",),
+    # Regions, not places: of anatom_site_1 to anatom_site_5 the first parts the body as anatom_site_general did.
+    "site": ("anatom_site_general", "anatom_site_1"),
+    "skin_tone": ("fitzpatrick_skin_type",),
+}
 EVIDENCE = {
     "serial imaging showing no change": "follow-up",
     "single image expert consensus": "consensus",
@@ -31,28 +45,33 @@ def read(folder: Path, *, licence: str, attribution: str) -> Listing:
         UserError: metadata.csv is missing or unreadable.
 
     """
-    files, litter = without_litter(list_files(folder))
-    if METADATA not in {file.name for file in files}:
-        raise UserError(f"{folder} lacks {METADATA}: download the batch with `isic image download`")
-    images = [file for file in files if file.name != METADATA and not TEXTS.fullmatch(file.name)]
-    rows = metadata.read_rows(folder / METADATA, required=("isic_id",))
+    raw = list_raw(folder)
+    there = {file.name for file in raw.files}
+    remedy = "download the batch with `isic image download`"
+    name = metadata.find_table(there, METADATA, folder=folder, remedy=remedy, suffix=".csv")
+    images = [file for file in raw.files if file.name != name and not TEXTS.fullmatch(file.name)]
+    columns = {column for field in FIELDS.values() for column in field}
+    table = read_table(folder / name, required=("isic_id",), known=columns)
 
-    def build(row: metadata.Row, locator: Locator) -> Entry:
-        given, confirmed = row.get("copyright_license", ""), metadata.text_of(row, "diagnosis_confirm_type")
+    def build(row: Row, locator: Locator) -> Entry:
+        given = metadata.licence_of(row, FIELDS["licence"])
+        confirmed = metadata.first_of(row, FIELDS["label_evidence"])
         return Entry(
             source_id=row["isic_id"],
             locator=locator,
-            labels=tuple(label for column in DIAGNOSES if (label := row.get(column, ""))),
-            licence=LICENCES.get(given, given) or licence,
+            labels=tuple(label for column in FIELDS["diagnosis"] if (label := metadata.first_of(row, [column]))),
+            licence=LICENCES.get(given, given) if given else licence,
             attribution=row.get("attribution", "") or attribution,
             label_evidence=EVIDENCE.get(confirmed, confirmed) if confirmed else None,
-            lesion_id=metadata.text_of(row, "lesion_id"),
-            patient_id=metadata.text_of(row, "patient_id"),
-            age=metadata.number_of(row, "age_approx"),
-            sex=metadata.text_of(row, "sex"),
-            site=metadata.text_of(row, "anatom_site_general"),
-            skin_tone=metadata.text_of(row, "fitzpatrick_skin_type"),
+            lesion_id=metadata.first_of(row, FIELDS["lesion_id"]),
+            patient_id=metadata.first_of(row, FIELDS["patient_id"]),
+            age=metadata.age_of(row, FIELDS["age"]),
+            sex=metadata.sex_of(row, FIELDS["sex"]),
+            site=metadata.first_of(row, FIELDS["site"]),
+            skin_tone=metadata.first_of(row, FIELDS["skin_tone"]),
         )
 
-    ignored = litter + len(files) - len(images)
-    return metadata.match(rows, images, key="isic_id", build=build, ignored_files=ignored)
+    photographs = sort_by_id(folder, images)
+    ignored = raw.litter + len(raw.files) - len(images)
+    listing = metadata.match(table, photographs, key="isic_id", build=build, ignored_files=ignored)
+    return listing.plus(rejects=raw.rejects, notes=(*raw.notes, *metadata.missing_columns(table, FIELDS)))
