@@ -1,128 +1,146 @@
-"""Reads splits as people keep them: a csv that names images and their split, or folders named train and test."""
+"""Reads splits as people keep them in tables: a row names an image, its split and, where known, lesion and patient."""
 
 from __future__ import annotations
 
-import csv
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path, PurePosixPath
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import pandas as pd
 
+from pipeline.audit.split_folders import split_of_word
 from pipeline.core.errors import UserError
+from pipeline.ingest.sources.files import IMAGE_SUFFIXES
+from pipeline.ingest.sources.raw_tables import RawTable, read_table
 
-IMAGE_COLUMNS = ("image", "image_id", "isic_id", "file", "filename", "file_name", "path", "filepath", "img_path")
-SPLIT_COLUMNS = ("split", "set", "subset", "partition", "fold", "phase")
-LESION_COLUMNS = ("lesion_id", "lesion")
-FOLDERS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "holdout"), "test"),
+# The usual names of columns, as `column_name` spells them; the first that a table has counts.
+COLUMNS = {
+    "image": (
+        *(
+            "image",
+            "image_id",
+            "isic_id",
+            "image_name",
+            "file",
+            "filename",
+            "file_name",
+            "path",
+            "filepath",
+            "file_path",
+        ),
+        *("image_path", "image_file", "img_path", "img", "img_id", "img_name", "picture", "photo", "name", "id"),
+    ),
+    "split": ("split", "set", "subset", "partition", "fold", "phase", "dataset_split", "data_split", "usage"),
+    "lesion_id": ("lesion_id", "lesion", "lesion_name"),
+    "patient_id": ("patient_id", "patient", "patient_name", "subject", "subject_id", "case_id", "pid"),
 }
+NEEDED = ("image", "split")
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """Read a split file; the columns' usual names are known, in any case.
+def read_split(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read a split file: any table that `raw_tables` reads; the columns' usual names are known, in any spelling.
 
     Returns:
-        image (as the file names it), split, lesion_id (missing where the file has none).
+        row (from 1 below the header), image (as the file names it), split, lesion_id, patient_id (missing where the
+        file
+            does not say)
+        row, name, problem: of the rows that name no image or no split, or do not fit the header.
 
     Raises:
-        UserError: it cannot be read, has no such columns, leaves a split empty, or puts one image into two splits.
+        UserError: it cannot be read, has no such columns, or puts one image into two splits.
 
     """
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, sep=None, engine="python")
-    except (OSError, UnicodeDecodeError, csv.Error, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{path} is no readable csv: {error}") from error
-    image, split = _column(frame, IMAGE_COLUMNS, path), _column(frame, SPLIT_COLUMNS, path)
-    rows = pd.DataFrame({"image": frame[image].str.strip(), "split": frame[split].str.strip()})
-    lesion = _named(frame, LESION_COLUMNS)
-    rows["lesion_id"] = pd.Series(None, index=rows.index, dtype=object) if lesion is None else frame[lesion]
-    rows["lesion_id"] = rows["lesion_id"].where(rows["lesion_id"].fillna("") != "", None)
-    blank = rows[(rows["image"] == "") | (rows["split"] == "")]
-    if len(blank):
-        raise UserError(f"{path}: {len(blank)} rows name no image or no split, the first is row {blank.index[0] + 2}")
-    rows = rows.drop_duplicates(["image", "split"])
+    table = read_table(path, known=[name for names in COLUMNS.values() for name in names])
+    chosen = {field: next((name for name in names if name in table.columns), None) for field, names in COLUMNS.items()}
+    for field in NEEDED:
+        if chosen[field] is None:
+            known, there = COLUMNS[field], ", ".join(table.columns.values())
+            raise UserError(f"{path} has the columns {there}: name one of them {known[0]} (or {', '.join(known[1:])})")
+    cells = [(number, *(row[name] if name else "" for name in chosen.values())) for number, row in table.rows]
+    rows = pd.DataFrame(cells, columns=["row", *chosen])
+    rows["split"] = rows["split"].map(lambda text: split_of_word(text) or text.casefold())
+    problems = _problems(table, rows)
+    rows = rows[~rows["row"].isin(problems["row"])].drop_duplicates(["image", "split"])
+    rows[["lesion_id", "patient_id"]] = rows[["lesion_id", "patient_id"]].astype(object).replace("", None)
     twice = rows.loc[rows["image"].duplicated(), "image"]
     if len(twice):
         raise UserError(f"{path}: {len(twice)} images are in two splits by name, the first is {twice.iloc[0]}")
-    return rows.reset_index(drop=True)
+    return rows.reset_index(drop=True), problems
 
 
-def split_by_folder(names: Iterable[str]) -> dict[str, str]:
-    """Tell the split of each image by the first folder of its path that is named after one, `ISIC_Train_JPEG` too.
+def match(rows: pd.DataFrame, names: Iterable[str]) -> tuple[pd.Series[str], pd.DataFrame]:
+    """Find the image that each row names: the one with the longest common end of path.
 
-    Returns:
-        split by name, of those that have one.
-
-    Raises:
-        UserError: there are not two splits.
-
-    """
-    found = {name: split for name in names if (split := _of_path(name))}
-    if len(set(found.values())) < 2:  # noqa: PLR2004 - a split has two sides
-        there = ", ".join(sorted(set(found.values()))) or "none"
-        raise UserError(f"of the folders train, validation and test there is {there}: name them so, or give a csv")
-    return found
-
-
-def match(wanted: Collection[str], names: Iterable[str]) -> list[str]:
-    """Find the image that each row of a split file names: by its whole path, its file name, or that without extension.
+    Separators, `./`, drives, upper case and the extension do not matter, unless they alone tell two images apart. An
+    image that several rows name belongs to the one that shares more of its path.
 
     Args:
-        wanted: as the split file names them.
+        rows: row, image.
         names: paths of the images there are.
 
     Returns:
-        for each of `wanted` one of `names`.
-
-    Raises:
-        UserError: a row names no image, more than one, or one that another row names.
+        image by row, of the rows that meet one
+        row, name, problem: of those that meet none or several.
 
     """
     index: dict[str, list[str]] = {}
     for name in names:
-        path = PurePosixPath(name)
-        for key in {name, path.name, path.stem}:
-            index.setdefault(key, []).append(name)
-    counts = Counter[str]()
-    found: list[str] = []
-    seen: set[str] = set()
-    examples: dict[str, str] = {}
-    for name in wanted:
-        path = PurePosixPath(name)
-        candidates = next((index[key] for key in (name, path.name, path.stem) if key in index), [])
-        problem = "" if len(candidates) == 1 else "name no image" if not candidates else "fit several images"
-        if candidates and not problem and candidates[0] in seen:
-            problem = "name an image that another row names"
-        seen.update(candidates)
-        counts[problem] += 1
-        examples.setdefault(problem, name)
-        found.append(candidates[0] if candidates else "")
-    problems = [f"{counts[p]} of {len(wanted)} rows {p}, {examples[p]} among them" for p in sorted(counts) if p]
-    if problems:
-        raise UserError(f"the split file does not fit the images: {'; '.join(problems)}")
-    return found
+        index.setdefault(_parts(name)[-1].casefold(), []).append(name)
+    claims: dict[str, list[tuple[tuple[int, bool, bool], int]]] = {}
+    wanted = dict(zip(rows["row"], rows["image"], strict=True))
+    problems: dict[int, str] = {}
+    for row, name in wanted.items():
+        scored = [(_common(name, candidate), candidate) for candidate in index.get(_parts(name)[-1].casefold(), [])]
+        best = max((score for score, _ in scored), default=None)
+        fitting = [candidate for score, candidate in scored if score == best]
+        if best is None:
+            problems[row] = "names no image"
+        elif len(fitting) > 1:
+            problems[row] = f"fits {len(fitting)} images, such as {fitting[0]} and {fitting[1]}"
+        else:
+            claims.setdefault(fitting[0], []).append((best, row))
+    found: dict[int, str] = {}
+    for image, claimed in claims.items():
+        score, row = max(claimed)
+        rivals = [other for rival, other in claimed if rival == score]
+        if len(rivals) == 1:
+            found[row] = image
+        for _, other in claimed:
+            if other != row or len(rivals) > 1:
+                problems[other] = f"names {image}, as another row does"
+    listed = [(row, wanted[row], problem) for row, problem in sorted(problems.items())]
+    return pd.Series(found, dtype=object), pd.DataFrame(listed, columns=["row", "name", "problem"])
 
 
-def _of_path(name: str) -> str | None:
-    for folder in PurePosixPath(name).parts[:-1]:
-        for token in re.split(r"[\W_]+", folder.lower()):
-            if token in FOLDERS:
-                return FOLDERS[token]
-    return None
+def _problems(table: RawTable, rows: pd.DataFrame) -> pd.DataFrame:
+    listed = [(misfit.number, "", f"does not fit the header: {misfit.detail}") for misfit in table.misfits]
+    blank = rows[(rows["image"] == "") | (rows["split"] == "")]
+    listed += [
+        (row, image, "names no image or no split") for row, image in zip(blank["row"], blank["image"], strict=True)
+    ]
+    return pd.DataFrame(sorted(listed), columns=["row", "name", "problem"])
 
 
-def _named(frame: pd.DataFrame, known: Sequence[str]) -> str | None:
-    by_lower = {str(column).strip().lower(): str(column) for column in frame.columns}
-    return next((by_lower[name] for name in known if name in by_lower), None)
+def _parts(name: str) -> list[str]:
+    """Part a path at whatever separates folders; the last part loses an image's extension."""
+    split = re.split(r"[\\/:]+", unicodedata.normalize("NFC", name))
+    parts = [part.strip() for part in split if part.strip() not in {"", ".", ".."}]
+    *folders, file = parts or [""]
+    suffix = next((end for end in IMAGE_SUFFIXES if file.lower().endswith(end) and len(file) > len(end)), "")
+    return [*folders, file[: len(file) - len(suffix)]]
 
 
-def _column(frame: pd.DataFrame, known: Sequence[str], path: Path) -> str:
-    found = _named(frame, known)
-    if found is None:
-        there = ", ".join(map(str, frame.columns))
-        raise UserError(f"{path} has the columns {there}: name one of them {known[0]} (or {', '.join(known[1:])})")
-    return found
+def _common(one: str, other: str) -> tuple[int, bool, bool]:
+    """Say how much of two paths' ends agrees: parts in whatever case, then the extension, then letter by letter."""
+    count = 0
+    for a, b in _pairs(_parts(one), _parts(other)):
+        if a.casefold() != b.casefold():
+            break
+        count += 1
+    last = [re.split(r"[\\/:]+", name.strip())[-1] for name in (one, other)]
+    return count, last[0].casefold() == last[1].casefold(), last[0] == last[1]
+
+
+def _pairs(one: Sequence[str], other: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return zip(reversed(one), reversed(other), strict=False)

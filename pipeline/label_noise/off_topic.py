@@ -56,8 +56,22 @@ def score_distances(distances: Sequence[Array], reference: Array) -> Array:
     excess = _excess(total, total[reference])
     if not (excess[reference] > 0).any():  # train is one point: whatever lies there is typical
         return np.where(excess > 0, 1.0, 0.0)
-    score: Array = 1 / (1 + (1 - BODY) * int(reference.sum()) * np.exp(-excess))
+    score: Array = 1 / (1 + (1 - BODY) * int(reference.sum()) * _chance(excess, int((excess[reference] > 0).sum())))
     return score
+
+
+def _chance(excess: Array, tail: int) -> Array:
+    """Say how likely an image of the tail is as far out: (1 + excess / k) ** -k, with k = tail * ln(2)².
+
+    Were the tail's scale known, it would be exp(-excess). It is estimated from few images, and the predictive
+    distribution of an exponential whose scale k images tell is this one (Lomax): heavy for a small set, the
+    exponential for a large one. The median of a tail tells as much of its scale as the mean of ln(2)² times as many
+    images would.
+    """
+    known = tail * np.log(2) ** 2
+    with np.errstate(over="ignore"):
+        chance: Array = (1 + excess / known) ** -known
+    return chance
 
 
 def _excess(distance: Array, reference: Array) -> Array:

@@ -95,3 +95,14 @@ def test_an_image_without_other_groups_is_not_accused() -> None:
     labelled = world(0, lesions=1, test_share=0.0).labelled
     assert np.array_equal(radius_in_train(labelled, labelled.vectors, 0.1), np.zeros(len(labelled.given)))
     assert (off_topic(labelled, OffTopic(share=0.1, level_share=0.25)) == 0).all()
+
+
+@pytest.mark.parametrize("images", [20, 40, 100, 400])
+def test_of_like_pictures_few_sets_lose_one_however_small_they_are(images: int) -> None:
+    rng, lost = np.random.default_rng(5), 0
+    for _ in range(200):
+        views = (rng.normal(size=(images, 12)) for _ in range(4))
+        between = [np.sort(np.linalg.norm(view[:, None] - view[None], axis=2), axis=1) for view in views]
+        distances = [radii[:, max(1, images // 10)] for radii in between]
+        lost += bool((score_distances(distances, np.ones(images, bool)) >= 0.95).any())  # where the policy acts
+    assert lost <= 10

@@ -113,6 +113,11 @@ def left_aside(folder: Path, files: Sequence[RawFile]) -> tuple[list[RawFile], l
     return [file for file in files if file not in side], sorted(side, key=_name), _notes(side)
 
 
+def is_text_name(name: str) -> bool:
+    """Tell by its extension whether a file is a text or table rather than a picture."""
+    return bool(TEXT_SUFFIX.fullmatch(PurePosixPath(name).suffix.lower()))
+
+
 def _photographs(plain: Sequence[RawFile], reader: RawReader, common: str) -> list[RawFile]:
     """Choose among the pictures of one id; nothing is opened where there is one, stored like the others."""
     if len(plain) == 1 and (_suffix(plain[0]) == common or _suffix(plain[0]) not in LOSSLESS):
@@ -158,7 +163,7 @@ def _side_words(file: RawFile) -> frozenset[str]:
 
 
 def _is_text(file: RawFile) -> bool:
-    return bool(TEXT_SUFFIX.fullmatch(_suffix(file)))
+    return is_text_name(file.name)
 
 
 def _plain_stem(file: RawFile) -> str:
