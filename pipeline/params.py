@@ -7,7 +7,7 @@ One of the two files that no stage depends on (the other is `__main__.py`): a ne
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from pipeline.core.errors import UserError
 from pipeline.core.params import Section, StageParams
+from pipeline.yaml_values import Written, remedy
 
 STAGES = (
     "ingest",
@@ -49,19 +50,28 @@ def read_tree(path: Path) -> dict[str, Any]:
 
     """
     try:
-        tree = yaml.safe_load(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        tree = yaml.safe_load(text)
+        written = Written(yaml.compose(text, yaml.SafeLoader))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: run from the project's folder") from None
-    except yaml.YAMLError as error:
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no UTF-8 text: save it as UTF-8") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2019-13-45
         raise UserError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(tree, dict):
         raise UserError(f"{path} is not a mapping: copy one of profiles/*.yaml over it")
-    check_tree(tree)
+    written.check_keys()
+    check_tree(tree, written)
     return tree
 
 
-def check_tree(tree: Mapping[str, Any]) -> None:
+def check_tree(tree: Mapping[str, Any], written: Written | None = None) -> None:
     """Check every stage's part for every instance, and that no key of the tree is left over.
+
+    Args:
+        tree: params.yaml as it was loaded.
+        written: how its values are written, which makes an error say more.
 
     Raises:
         UserError: says which key is wrong and how.
@@ -72,15 +82,18 @@ def check_tree(tree: Mapping[str, Any]) -> None:
         values = tree.get(name)
         if not isinstance(values, list) or not values or len(set(map(str, values))) != len(values):
             raise UserError(f"params.yaml: {name} must be a list of one or more distinct names")
-        bad = [v for v in values if not NAME.fullmatch(str(v))]
-        if bad:
-            raise UserError(f"params.yaml: {name} holds {bad}: use lower-case letters, digits and _")
+        for place, value in enumerate(values):
+            if name != "seeds" and not isinstance(value, str):
+                found = remedy(f"{name}.{place}", value, "a text", written)
+                raise UserError(f"params.yaml: {name} holds {value!r}, which is no text: {found}")
+            if not NAME.fullmatch(str(value)):
+                raise UserError(f"params.yaml: {name} holds {value!r}: use lower-case letters, digits and _")
     for stage in STAGES:
         for instance in instances(tree, stage):
-            stage_params(tree, stage, instance)
+            stage_params(tree, stage, instance, written)
             used.update(keys(stage, instance).values())
     used.update({"arms", "members", "seeds"})
-    _check_spares(tree, used)
+    _check_spares(tree, used, written)
 
 
 def instances(tree: Mapping[str, Any], stage: str) -> list[str | None]:
@@ -109,7 +122,9 @@ def params_class(stage: str) -> type[StageParams]:
     return found
 
 
-def stage_params(tree: Mapping[str, Any], stage: str, instance: str | None) -> StageParams:
+def stage_params(
+    tree: Mapping[str, Any], stage: str, instance: str | None, written: Written | None = None
+) -> StageParams:
     """Build what one stage instance receives.
 
     Raises:
@@ -124,9 +139,8 @@ def stage_params(tree: Mapping[str, Any], stage: str, instance: str | None) -> S
         return params_class(stage).model_validate({field: _lookup(tree, key) for field, key in where.items()})
     except ValidationError as error:
         first = error.errors()[0]
-        field, *rest = (str(part) for part in first["loc"])
-        key = ".".join([where.get(field, field), *rest])
-        raise UserError(f"params.yaml: {key}: {first['msg']} (found {first['input']!r})") from None
+        field = str(first["loc"][0])
+        raise _refusal(where.get(field, field), first["loc"][1:], error, written) from None
 
 
 def _lookup(tree: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - YAML holds anything
@@ -138,17 +152,17 @@ def _lookup(tree: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - YAML ho
     return value
 
 
-def _check_spares(tree: Mapping[str, Any], used: set[str]) -> None:
+def _check_spares(tree: Mapping[str, Any], used: set[str], written: Written | None) -> None:
     """Refuse keys that no stage reads; entries of dictionaries of batches, arms and members may wait unlisted."""
     waiting = {"ingest.batches", "rebalance.arms", "train.members"}
     for key in _leaves(tree):
         read = any(key == u or key.startswith(f"{u}.") for u in used)
         if not read and not any(key.startswith(f"{w}.") for w in waiting):
             raise UserError(f"params.yaml: no stage reads {key}: remove it, or correct its name")
-    _check_waiting(tree)
+    _check_waiting(tree, written)
 
 
-def _check_waiting(tree: Mapping[str, Any]) -> None:
+def _check_waiting(tree: Mapping[str, Any], written: Written | None) -> None:
     from pipeline.ingest.params import Batch  # noqa: PLC0415 - composes the stages' sections
     from pipeline.learn.params import Member  # noqa: PLC0415
 
@@ -158,9 +172,18 @@ def _check_waiting(tree: Mapping[str, Any]) -> None:
             try:
                 section.model_validate(entry)
             except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join([key, name, *(str(part) for part in first["loc"])])
-                raise UserError(f"params.yaml: {place}: {first['msg']} (found {first['input']!r})") from None
+                raise _refusal(f"{key}.{name}", error.errors()[0]["loc"], error, written) from None
+
+
+def _refusal(key: str, rest: Sequence[int | str], error: ValidationError, written: Written | None) -> UserError:
+    """Say which value is refused, why, and how to write it; pydantic's own names in the place are dropped."""
+    first = error.errors()[0]
+    value, message = first["input"], first["msg"]
+    own = [str(part) for part in rest if isinstance(part, int) or re.fullmatch(r"\w+", part)]
+    place = ".".join([key, *own])
+    wanted = "a text" if "string" in message else "a number" if re.search("number|integer", message) else ""
+    told = remedy(place, value, wanted, written)
+    return UserError(f"params.yaml: {place}: {told or f'{message} (found {value!r})'}")
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[str]:

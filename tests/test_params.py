@@ -79,3 +79,55 @@ def test_files_that_are_no_params_are_refused(tmp_path: Path) -> None:
         (tmp_path / "params.yaml").write_text(text)
         with pytest.raises(UserError, match=sentence):
             params.read_tree(tmp_path / "params.yaml")
+
+
+def edited(folder: Path, place: str, text: str) -> Path:
+    """Write the demo's params with the value at `a.b` written as `text`, as a person would type it."""
+    *parents, last = place.split(".")
+    lines = (ROOT / "profiles/demo.yaml").read_text("utf-8").splitlines()
+    start = 0
+    for depth, parent in enumerate(parents):
+        start = next(i for i in range(start, len(lines)) if lines[i].startswith("  " * depth + f"{parent}:")) + 1
+    at = next(i for i in range(start, len(lines)) if lines[i].strip().startswith(f"{last}:"))
+    lines[at] = "  " * len(parents) + f"{last}: {text}"
+    (folder / "params.yaml").write_text("\n".join(lines), "utf-8")
+    return folder / "params.yaml"
+
+
+@pytest.mark.parametrize("number", ["1e-4", "3E-5", "1e3", "+2e-4", "1,5", "0,001", "12_0e-5"])
+@pytest.mark.parametrize("place", ["train.members.lite0.learning_rate", "label_noise.probe.context_weight"])
+def test_a_number_that_yaml_takes_for_a_text_is_answered_with_how_to_write_it(
+    number: str, place: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=rf"{place}: YAML reads .* as a text; write [^ ]+$") as error:
+        params.read_tree(edited(tmp_path, place, number))
+    advised = str(error.value).rsplit(" ", 1)[1]
+    assert yaml.safe_load(advised) == pytest.approx(float(number.replace(",", ".").replace("_", "")))
+    params.read_tree(edited(tmp_path, place, advised))
+
+
+@pytest.mark.parametrize(
+    "text", ["2019", "001", "0x1F", "1_000", "12:30", "no", "yes", "on", "null", "~", "1.5", "2019-01-02"]
+)
+@pytest.mark.parametrize("place", ["batches", "arms", "members", "classes"])
+def test_a_text_that_yaml_takes_for_something_else_is_answered_in_quotes(text: str, place: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"YAML reads|holds") as error:
+        params.read_tree(edited(tmp_path, place, f"[{text}]"))
+    assert f"write {text!r}, in quotes" in str(error.value)
+    assert yaml.safe_load(f"[{text!r}]") == [text]
+    assert "json-or-python" not in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["2019", "2019_2020", "no", "1.5", "~"])
+def test_a_key_that_yaml_takes_for_something_else_is_answered_in_quotes(key: str, tmp_path: Path) -> None:
+    text = (ROOT / "profiles/demo.yaml").read_text("utf-8").replace("    demo: {source", f"    {key}: {{source")
+    (tmp_path / "params.yaml").write_text(text, "utf-8")
+    with pytest.raises(UserError, match=rf"line 18: YAML reads the key {key} as .*: write '{key}':"):
+        params.read_tree(tmp_path / "params.yaml")
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    text = (ROOT / "profiles/demo.yaml").read_text("utf-8") + "\nseeds: [3]\n"
+    (tmp_path / "params.yaml").write_text(text, "utf-8")
+    with pytest.raises(UserError, match=r"seeds stands there twice: keep one"):
+        params.read_tree(tmp_path / "params.yaml")

@@ -64,12 +64,21 @@ def collect(root: Path) -> dict[str, Any]:
         "profile": next((name for name in profiles(root) if is_current(root, name)), "custom"),
         "settings": settings(tree) | {"encoder": str(store.read(Embeddings, tree["batches"])["encoder"].iloc[0])},
         **summarise(facts),
+        "warnings": warnings(store, tree),
         "accounts": accounts(facts),
         "problems": find_problems(facts),
         "planted": {batch: planted.score(truth, facts) for batch, truth in truths.items() if truth is not None},
         "metrics": rounded(json.loads(store.input(METRICS).read_text("utf-8"))),
         "stages": read_runs(root, stage_instances(tree)),
     }
+
+
+def warnings(store: Store, tree: Mapping[str, Any]) -> list[str]:
+    """Gather what the stages found odd in what they were given."""
+    reports = [(f"batch {batch}", f"reports/ingest/{batch}.json") for batch in tree["batches"]]
+    reports += [(f"arm {arm}", f"reports/rebalance/{arm}.json") for arm in tree["arms"]]
+    found = [(where, json.loads(store.input(path).read_text("utf-8"))) for where, path in reports]
+    return [f"{where}: {warning}" for where, report in found for warning in report.get("warnings", [])]
 
 
 def settings(tree: Mapping[str, Any]) -> dict[str, Any]:

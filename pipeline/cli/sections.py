@@ -26,13 +26,25 @@ class Section:
 
 def sections(results: Mapping[str, Any]) -> list[Section]:
     """Lay the results of `results.collect` out."""
-    return [*_data(results), *_planted(results["planted"]), *_metrics(results["metrics"]), *_stages(results["stages"])]
+    return [
+        *_warnings(results),
+        *_data(results),
+        *_planted(results["planted"]),
+        *_metrics(results["metrics"]),
+        *_stages(results["stages"]),
+    ]
 
 
 def to_text(shown: Sequence[Section]) -> str:
     """Write sections for a terminal."""
     parts = [[section.title.upper(), table(section.heads, section.rows), *section.notes] for section in shown]
     return "\n\n".join("\n".join(part) for part in parts)
+
+
+def _warnings(results: Mapping[str, Any]) -> Iterator[Section]:
+    """What a person should look at before any figure; no section where there is nothing."""
+    if results.get("warnings"):
+        yield Section("Warnings", ["what is odd"], [(warning,) for warning in results["warnings"]])
 
 
 def _data(results: Mapping[str, Any]) -> Iterator[Section]:

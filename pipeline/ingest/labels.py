@@ -78,7 +78,10 @@ def diagnose(listing: Listing, mapping: Mapping[str, str] | None) -> Listing:
             entries.append(found)
         else:
             rejects.append(found)
-    return Listing(tuple(entries), tuple(rejects), listing.ignored_files, listing.notes)
+    notes = listing.notes
+    if len(entries) > 1 and len({entry.diagnosis for entry in entries}) == 1:
+        notes += (f"all {len(entries)} images have one diagnosis, {entries[0].diagnosis}",)
+    return Listing(tuple(entries), tuple(rejects), listing.ignored_files, notes)
 
 
 def _first_known(entry: Entry, mapping: Mapping[str, str] | None) -> Entry | Reject:

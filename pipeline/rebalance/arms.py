@@ -145,6 +145,25 @@ def exclude(judged: pd.DataFrame) -> pd.DataFrame:
     return judged.loc[judged["reason"] != "", ["image_id", "reason", "detail"]]
 
 
+def find_doubts(selection: pd.DataFrame, diagnoses: list[str]) -> list[str]:
+    """Say in sentences what cannot be learnt from a selection, or not be measured on it.
+
+    Args:
+        selection: from `select`.
+        diagnoses: those in scope.
+
+    """
+    if len(diagnoses) == 1:
+        return [f"all images are of one diagnosis, {diagnoses[0]}: there is nothing to learn, and no label to judge"]
+    doubts = []
+    for split, consequence in (("train", "no network learns them"), ("test", "no figure says how they are told")):
+        there = set(selection.loc[selection["split"] == split, "diagnosis"])
+        lacking = [diagnosis for diagnosis in diagnoses if diagnosis not in there]
+        if lacking:
+            doubts.append(f"{split} has no image of {', '.join(lacking)}: {consequence}")
+    return doubts
+
+
 def summarise(judged: pd.DataFrame, selection: pd.DataFrame) -> dict[str, Any]:
     """Count images by split and diagnosis, exclusions by reason, and give the weight of a full train image by class."""
     train = selection[selection["split"] == "train"]

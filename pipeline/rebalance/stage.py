@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from pipeline.ingest.tables import Images
 from pipeline.label_noise.tables import LabelScores
 from pipeline.ledger import decisions, file
 from pipeline.ledger.replay import replay
-from pipeline.rebalance.arms import build_arm, exclude, join_facts, select, summarise
+from pipeline.rebalance.arms import build_arm, exclude, find_doubts, join_facts, select, summarise
 from pipeline.rebalance.decisions import apply_pair_verdicts, count_moved
 from pipeline.rebalance.params import RebalanceParams
 from pipeline.rebalance.tables import Exclusions, Selection
@@ -29,21 +30,25 @@ def run(store: Store, params: RebalanceParams, instance: str) -> None:
 
     verdicts = replay(ledger.decisions, images)
     reviewed = apply_pair_verdicts(groups, images, duplicates, verdicts.pairs)
+    diagnoses = diagnoses_in_scope(images["diagnosis"], params.classes)
     judged = build_arm(
         join_facts(images, groups, reviewed, scores, verdicts.images),
         instance,
         arms=params.arms,
         policy=params.label_policy,
-        diagnoses=diagnoses_in_scope(images["diagnosis"], params.classes),
+        diagnoses=diagnoses,
         rng=np.random.default_rng(params.seed),
     )
     selection = select(judged, params.weights)
+    doubts = find_doubts(selection, diagnoses)
+    for doubt in doubts:
+        print(f"warning: arm {instance}: {doubt}", file=sys.stderr)
 
     store.write(Selection, selection, instance=instance)
     store.write(Exclusions, exclude(judged), instance=instance)
     record = {"digest": ledger.digest, **verdicts.counts(), "stale_decisions": [vars(s) for s in verdicts.stale]}
     with store.output(f"data/rebalance/{instance}/ledger.json") as temporary:
         temporary.write_text(json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
-    facts = {"decisions": verdicts.counts(), "moved_by_decisions": count_moved(groups, reviewed)}
+    facts = {"decisions": verdicts.counts(), "moved_by_decisions": count_moved(groups, reviewed), "warnings": doubts}
     store.report(f"rebalance/{instance}.json", summarise(judged, selection) | facts)
     file.require_unchanged(path, ledger.digest)
