@@ -5,6 +5,7 @@ import struct
 import zlib
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageFile
@@ -332,3 +333,70 @@ def test_damaged_files_are_rejected_or_read_and_never_crash() -> None:
         except RejectedError as error:
             outcomes.add(error.reason)
     assert {"received", "reencoded", "undecodable", "truncated"} <= outcomes
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_deep_grey_is_scaled_by_the_bits_that_are_used(bits: int, kind: str) -> None:
+    grey = picture(3)[..., 0]
+    deep = (grey.astype(np.uint16) << (bits - 8)) | ((1 << (bits - 8)) - 1)
+    assert (decoded(accepted(encoded(Image.fromarray(deep), kind)).content)[..., 0] == grey).all()
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_deep_colours_are_scaled_by_the_bits_that_are_used(bits: int, suffix: str, alpha: bool) -> None:  # noqa: FBT001
+    colours = picture(3)
+    deep = (colours.astype(np.uint16) << (bits - 8))[..., ::-1]
+    if alpha:
+        deep = np.dstack([deep, np.full(deep.shape[:2], (1 << bits) - 1, np.uint16)])
+    done, content = cv2.imencode(suffix, deep)
+    assert done
+    assert (decoded(accepted(content.tobytes()).content) == colours).all()
+
+
+def test_a_deep_picture_that_uses_all_its_bits_loses_the_low_ones_only() -> None:
+    levels = np.array([[0, 255, 256, 4095, 4096, 65_535]], np.uint16)
+    assert decoded(accepted(encoded(Image.fromarray(levels), "PNG")).content)[0, :, 0].tolist() == [
+        0,
+        0,
+        1,
+        15,
+        16,
+        255,
+    ]
+
+
+@pytest.mark.parametrize("level", [0, 1, 128, 255])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_transparency_that_is_alike_everywhere_hides_nothing(level: int, kind: str) -> None:
+    layers = np.dstack([picture(3), np.full(picture(3).shape[:2], level, np.uint8)])
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    assert (decoded(accepted(encoded(Image.fromarray(layers), kind, **options)).content) == picture(3)).all()
+
+
+def test_transparency_of_zeros_and_ones_cuts_out_as_one_of_255_does() -> None:
+    alpha = np.zeros(picture(3).shape[:2], np.uint8)
+    alpha[:12] = 1
+    shown = decoded(accepted(encoded(Image.fromarray(np.dstack([picture(3), alpha])), "PNG")).content)
+    assert (shown[:12] == picture(3)[:12]).all()
+    assert (shown[12:] == 255).all()
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 150, 120)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_a_picture_of_one_colour_is_rejected(colour: tuple[int, int, int], kind: str) -> None:
+    with pytest.raises(RejectedError) as error:
+        accepted(encoded(Image.new("RGB", (16, 12), colour), kind))
+    assert error.value.reason == "blank"
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "PNG"])
+def test_the_first_frame_that_shows_anything_is_taken(kind: str) -> None:
+    frames = [Image.new("RGB", (32, 24), colour) for colour in ("white", "black")]
+    frames.append(Image.fromarray(picture(3)).quantize(200).convert("RGB"))
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    shown = decoded(accepted(content).content).astype(int)
+    assert np.abs(shown - np.asarray(frames[2])).mean() < 4

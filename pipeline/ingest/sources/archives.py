@@ -59,6 +59,7 @@ UTF8_FLAG = 0x800
 UNICODE_PATH = 0x7075  # an extra field of a zip's entry (APPNOTE 4.6.9): version, CRC of the plain name, name in UTF-8
 # Encodings of names in zips that state none; the names of one archive are guessed together.
 GUESSED = ("utf_8", "cp1252", "gbk", "cp932")
+FEW_LETTERS = 2  # so many accented letters stand side by side in European words
 HIGH = re.compile(rb"[\x80-\xff]+")
 LOCAL_HEADER = b"PK\x03\x04"
 
@@ -190,7 +191,7 @@ class ArchiveReader:
         key = (file, positions)
         if key not in self._archives:
             stream = self.stream(file, positions)
-            self._archives[key] = OPENERS[kind_of(stream) or "zip"](stream)
+            self._archives[key] = OPENERS[kind_of(stream) or "zip"](stream, self._open)
         return self._archives[key]
 
 
@@ -211,7 +212,7 @@ class _Archive(Protocol):
 
 
 class _Zip:
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], _: ExitStack) -> None:
         self._zip = zipfile.ZipFile(stream)
         self._members = self._zip.infolist()
 
@@ -232,8 +233,12 @@ class _Zip:
 
 
 class _Tar:
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._tar = tarfile.open(fileobj=stream, mode="r:", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
+    """A compressed one is unpacked to a temporary file first, since members are read in any order."""
+
+    def __init__(self, stream: IO[bytes], closing: ExitStack) -> None:
+        self._tar = tarfile.open(  # noqa: SIM115 - lives as long as the stream
+            fileobj=_unpacked(stream, closing), mode="r:", encoding="utf-8", errors="surrogateescape"
+        )
         self._members = self._tar.getmembers()
 
     def names(self) -> tuple[dict[int, str], str | None]:
@@ -252,8 +257,8 @@ class _Tar:
 def guess_encoding(names: Iterable[bytes]) -> str | None:
     """Guess in which encoding an archive's names are that states none; None where all are ASCII.
 
-    UTF-8 where all names are valid in it. Else cp437, the format's own, where high bytes stand alone and are Latin
-    letters in it and not in cp1252; else what charset_normalizer finds likeliest of GUESSED.
+    UTF-8 where all names are valid in it. Else cp437, the format's own, where high bytes stand alone or in twos and are
+    Latin letters in it and not in cp1252; else what charset_normalizer finds likeliest of GUESSED.
     """
     high = sorted({name for name in names if HIGH.search(name)})
     if not high:
@@ -266,7 +271,7 @@ def guess_encoding(names: Iterable[bytes]) -> str | None:
     else:
         return "utf_8"
     runs = HIGH.findall(joined)
-    if all(len(run) == 1 and _is_latin(run, "cp437") for run in runs) and not all(
+    if all(len(run) <= FEW_LETTERS and _is_latin(run, "cp437") for run in runs) and not all(
         _is_latin(run, "cp1252") for run in runs
     ):
         return "cp437"
@@ -319,18 +324,17 @@ def _nested(reader: ArchiveReader, file: str, name: str, positions: tuple[int, .
         return Members([], [Reject(name, "undecodable", f"an archive that cannot be listed: {lost}")], [])
 
 
-def _open_tar(stream: IO[bytes]) -> _Archive:
-    """Open a tar; a compressed one is unpacked to a temporary file first, since members are read in any order."""
+def _unpacked(stream: IO[bytes], closing: ExitStack) -> IO[bytes]:
     stream.seek(0)
     head = stream.read(6)
     stream.seek(0)
     for magic, unpack in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open)):
         if head.startswith(magic):
-            spooled = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the archive that reads it
+            spooled = closing.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
             with unpack(stream, "rb") as source:
                 _copy(source, spooled)
-            return _Tar(spooled)
-    return _Tar(stream)
+            return spooled
+    return stream
 
 
 def _names_in_7z(stream: IO[bytes]) -> list[str]:
@@ -345,7 +349,7 @@ def _names_in_rar(stream: IO[bytes]) -> list[str]:
         return [info.filename for info in archive.infolist() if not info.is_dir()]
 
 
-OPENERS: dict[str, Callable[[IO[bytes]], _Archive]] = {"zip": _Zip, "tar": _open_tar}
+OPENERS: dict[str, Callable[[IO[bytes], ExitStack], _Archive]] = {"zip": _Zip, "tar": _Tar}
 NAMES_ONLY: dict[str | None, Callable[[IO[bytes]], list[str]]] = {"7z": _names_in_7z, "rar": _names_in_rar}
 
 
@@ -363,8 +367,8 @@ def _stated_name(info: zipfile.ZipInfo) -> str | None:
     return None
 
 
-def _is_latin(byte: bytes, encoding: str) -> bool:
-    return unicodedata.name(byte.decode(encoding, "replace"), "").startswith("LATIN")
+def _is_latin(text: bytes, encoding: str) -> bool:
+    return all(unicodedata.name(letter, "").startswith("LATIN") for letter in text.decode(encoding, "replace"))
 
 
 def _local_headers(stream: IO[bytes]) -> str:

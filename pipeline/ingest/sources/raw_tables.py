@@ -46,6 +46,7 @@ PLACEHOLDER = re.compile(
     r"(not|no) (applicable|assessed|available|collected|data|determined|entered|entry|given|info|information|known|"
     r"mentioned|provided|recorded|reported|specified|stated|value)"
 )
+BRACKETS = " '\"`<>()[]{}"
 EXCEL_ERRORS = frozenset({"#n/a", "#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!"})
 
 UTF8_SEQUENCE = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
@@ -133,12 +134,13 @@ def is_placeholder(text: str) -> bool:
     That is a word of PLACEHOLDER, an error of Excel, or a text without letter or digit
     (`-`, `?`, `…`), in any case, in brackets or quotes or not.
     """
-    words = " ".join(re.findall(r"[^\W_]+", text.casefold()))
+    bare = text.casefold().strip(BRACKETS)
+    words = " ".join(re.findall(r"[^\W_]+", bare))
     return (
         not words
         or bool(PLACEHOLDER.fullmatch(words))
-        or text.strip().casefold() in EXCEL_ERRORS
-        or text.strip() == r"\N"  # how MySQL and PostgreSQL write NULL
+        or bare in EXCEL_ERRORS
+        or bare == r"\n"  # how MySQL and PostgreSQL write NULL
     )
 
 
