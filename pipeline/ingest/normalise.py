@@ -120,7 +120,7 @@ def normalise(content: bytes, *, max_pixels: int) -> Normalised:
         deep = _deep_colours(content) if image.mode not in DEEP and _is_deep(image, kind, content) else image
         upright = _opaque_srgb(deep, conversion)
         _expect_content(upright)
-        if turn is not None and kind != "TIFF":  # Pillow turns TIFFs itself
+        if turn is not None and kind != "TIFF":  # Pillow and OpenCV turn TIFFs themselves
             upright = upright.transpose(turn)
     return Normalised(_encode(upright), pixel_digest(upright), "png", "reencoded", upright.width, upright.height)
 

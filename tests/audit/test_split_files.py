@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -99,7 +100,7 @@ def test_rows_meet_their_images_however_paths_are_spelt(seed: int) -> None:
     names = [
         f"{site}/{label}/IMG {i:02d}.v1.jpg" for site in ("one", "two") for label in ("nv", "mel") for i in range(4)
     ]
-    spell = [
+    spell: list[Callable[[str], str]] = [
         lambda name: name.replace("/", "\\"),
         lambda name: f"./{name}",
         lambda name: f"D:\\data\\{name}",

@@ -400,3 +400,27 @@ def test_the_first_frame_that_shows_anything_is_taken(kind: str) -> None:
     content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
     shown = decoded(accepted(content).content).astype(int)
     assert np.abs(shown - np.asarray(frames[2])).mean() < 4
+
+
+def deep_tiff(pixels: np.ndarray[Any, np.dtype[np.uint16]], orientation: int) -> bytes:
+    """Write a plain TIFF of 16-bit colours, shape (height, width, 3)."""
+    height, width, _ = pixels.shape
+    tags = [(256, 3, width), (257, 3, height), (258, 3, None), (259, 3, 1), (262, 3, 2), (273, 4, None)]
+    tags += [(274, 3, orientation), (277, 3, 3), (278, 3, height), (279, 4, pixels.nbytes)]
+    beyond = 8 + 2 + 12 * len(tags) + 4
+    places = {258: beyond, 273: beyond + 6}
+    entries = [
+        struct.pack("<HHI", tag, kind, 3 if tag == 258 else 1)
+        + (struct.pack("<I", places[tag]) if value is None else struct.pack("<I", value))
+        for tag, kind, value in tags
+    ]
+    directory = struct.pack("<H", len(tags)) + b"".join(entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8) + directory + struct.pack("<3H", 16, 16, 16) + pixels.astype("<u2").tobytes()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_deep_colours_of_a_tiff_are_upright(orientation: int) -> None:
+    deep = picture(3).astype(np.uint16) * 257
+    plain = encoded(Image.fromarray(picture(3)), "TIFF", tiffinfo={274: orientation})
+    expected = decoded(accepted(plain).content)
+    assert (decoded(accepted(deep_tiff(deep, orientation)).content) == expected).all()
