@@ -75,9 +75,22 @@ class RawFile:
     locator: Locator
 
     @property
+    def folders(self) -> list[str]:
+        """Names of the folders that the file lies in, the outermost first."""
+        return self.name.split("/")[:-1]
+
+    @property
     def stem(self) -> str:
         """File name without folders and extension: what metadata calls an image."""
-        return PurePosixPath(self.name).stem
+        file = self.name.rpartition("/")[2]
+        return file[: len(file) - len(self.suffix)]
+
+    @property
+    def suffix(self) -> str:
+        """Extension with its dot, as it is spelt; of a name that only begins with a dot there is none."""
+        file = self.name.rpartition("/")[2]
+        place = file.rfind(".")
+        return file[place:] if 0 < place < len(file) - 1 else ""
 
 
 class Members(NamedTuple):

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ SIDE_WORD = re.compile(
     r"masks?|segment(ed|ations?)|segs?|annotat(ed|ions?)|superpixels?|groundtruth|gt|overlays?|heatmaps?|contours?|"
     r"saliency|thumb(nail)?s?|previews?"
 )
-TEXT_SUFFIX = re.compile(r"\.(json|txt|[ct]sv|xml|ya?ml|md|html?|np[yz]|mat|pkl|pdf|docx?|rtf|url|log)")
+TEXT_SUFFIX = re.compile(r"[^/]\.(json|txt|[ct]sv|xml|ya?ml|md|html?|np[yz]|mat|pkl|pdf|docx?|rtf|url|log)$")
 LOSSLESS = frozenset((".png", ".bmp", ".gif", ".tif", ".tiff"))  # what masks are stored in
 WORD = re.compile(r"[^\W_]+")
 
@@ -115,12 +115,12 @@ def left_aside(folder: Path, files: Sequence[RawFile]) -> tuple[list[RawFile], l
 
 def is_text_name(name: str) -> bool:
     """Tell by its extension whether a file is a text or table rather than a picture."""
-    return bool(TEXT_SUFFIX.fullmatch(PurePosixPath(name).suffix.lower()))
+    return bool(TEXT_SUFFIX.search(name.lower()))
 
 
 def _photographs(plain: Sequence[RawFile], reader: RawReader, common: str) -> list[RawFile]:
     """Choose among the pictures of one id; nothing is opened where there is one, stored like the others."""
-    if len(plain) == 1 and (_suffix(plain[0]) == common or _suffix(plain[0]) not in LOSSLESS):
+    if len(plain) == 1 and (plain[0].suffix.lower() == common or plain[0].suffix.lower() not in LOSSLESS):
         return list(plain)
     looks = {file: _look(file, reader) for file in plain}
     known = {file: look for file, look in looks.items() if look is not None and not look.mask}
@@ -159,7 +159,7 @@ def _is_side_name(file: RawFile, ignored: frozenset[str]) -> bool:
 
 def _side_words(file: RawFile) -> frozenset[str]:
     """Return the words in the names of a file's folders that name side files."""
-    return frozenset(word for part in _folders(file) for word in _words(part) if SIDE_WORD.fullmatch(word))
+    return frozenset(word for part in file.folders for word in _words(part) if SIDE_WORD.fullmatch(word))
 
 
 def _is_text(file: RawFile) -> bool:
@@ -176,21 +176,13 @@ def _plain_folders(file: RawFile) -> list[str]:
     """Return a file's folders without the words that name a kind of file; folders of nothing else are left out."""
     kept = (
         "_".join(word for word in _words(part) if not SIDE_WORD.fullmatch(word) and word != "images")
-        for part in _folders(file)
+        for part in file.folders
     )
     return [part for part in kept if part]
 
 
-def _folders(file: RawFile) -> tuple[str, ...]:
-    return PurePosixPath(file.name).parts[:-1]
-
-
 def _words(text: str) -> list[str]:
     return WORD.findall(text.casefold())
-
-
-def _suffix(file: RawFile) -> str:
-    return PurePosixPath(file.name).suffix.lower()
 
 
 def _name(file: RawFile) -> str:
@@ -199,7 +191,7 @@ def _name(file: RawFile) -> str:
 
 def _common_suffix(files: Iterable[RawFile]) -> str:
     """Return the extension of most files that are no texts."""
-    counts = Counter(_suffix(file) for file in files if not _is_text(file))
+    counts = Counter(file.suffix.lower() for file in files if not _is_text(file))
     return counts.most_common(1)[0][0] if counts else ""
 
 
