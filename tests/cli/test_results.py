@@ -4,6 +4,7 @@ import argparse
 import json
 import re
 import shutil
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def shown() -> list[Section]:
     return sections(
         {
             **summarise(facts()),
+            "warnings": ["batch demo: folders named 'images' (3 images) are taken for diagnoses"],
             "accounts": accounts(facts()),
             "problems": find_problems(facts()),
             "planted": {"demo": score(truth(), facts())},
@@ -53,6 +55,13 @@ def test_the_text_says_what_was_found_and_how_well_models_do(shown: list[Section
     assert re.search(r"lite0 +curated +0.750 \(0.500 to 0.875\)", text)
     assert re.search(r"curated over raw +ensemble +0.750 \(0.500 to 0.875\) +0.031", text)
     assert re.search(r"dedup +2.5 +300", text)
+
+
+def test_what_is_odd_stands_first_on_the_terminal_and_on_the_page(shown: list[Section]) -> None:
+    warning = "folders named 'images' (3 images) are taken for diagnoses"
+    assert to_text(shown).splitlines()[0] == "WARNINGS"
+    assert warning in to_text(shown)
+    assert escape(warning) in page(shown, {}).partition("<h2>Data</h2>")[0]
 
 
 def test_the_page_needs_nothing_from_outside_and_links_every_picture(shown: list[Section]) -> None:

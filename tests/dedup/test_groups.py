@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.core.grouping import SPLITS
 from pipeline.dedup.edges import all_edges
-from pipeline.dedup.groups import cover, group_images, keeper_ranks, representatives
+from pipeline.dedup.groups import cover, group_images, keeper_ranks, representatives, twin_keys
 from pipeline.dedup.params import Split
 
 SPLIT = Split(salt="s", validation_share=0.2, test_share=0.3)
@@ -171,3 +171,10 @@ def expect_lawful(edges: pd.DataFrame, groups: pd.DataFrame) -> None:
     assert len(groups[["group_id", "split"]].drop_duplicates()) == len(groups["group_id"].unique())
     group_of = groups.set_index("image_id")["group_id"]
     assert all(group_of[a] == group_of[b] for a, b in zip(edges["a"], edges["b"], strict=True))
+
+
+def test_pictures_that_show_nothing_are_one_by_their_bytes_only() -> None:
+    frame = pd.DataFrame({"sha256": ["a", "b", "b", "c", "d"], "pixel_sha256": ["white", "white", "white", "x", "x"]})
+    flags = pd.Series([["blank"], ["blank", "small"], ["blank"], ["small"], []])
+    represented_by = representatives(twin_keys(frame, flags), np.arange(5))
+    assert represented_by.tolist() == [0, 1, 1, 3, 3]

@@ -173,3 +173,8 @@ def test_two_spellings_of_one_diagnosis_are_an_error(other: str, tmp_path: Path)
 def test_a_taxonomy_may_be_saved_by_excel(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("sep=;\r\nraw;diagnosis;\r\nNävus;nevus;\r\n".encode("cp1252"))
     assert read_taxonomy(tmp_path / "t.csv") == {"nävus": "nevus"}
+
+
+def test_one_diagnosis_for_all_is_said_in_words() -> None:
+    assert diagnose(listing(("a",), ("A",)), None).notes == ("all 2 images have one diagnosis, a",)
+    assert diagnose(listing(("a",), ("b",)), None).notes == ()

@@ -177,6 +177,7 @@ def test_a_cell_of_several_lines_is_a_cell(tmp_path: Path) -> None:
     [
         (b"", "it is empty"),
         (b" \r\n ,,\n", "it is empty"),
+        (b'""', "it is empty"),
         (b'id,x\na,"b\nc,d\n', "is a quote not closed"),
         (b'id,x\na,"b"c\n', "is a quote not closed"),
         (b"id,Id,x\na,b,c\n", "names a column twice: id, Id"),

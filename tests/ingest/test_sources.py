@@ -260,3 +260,79 @@ def test_an_encrypted_member_is_a_reject(tmp_path: Path) -> None:
         content[content.index(signature) + flag] |= 1
     (tmp_path / "a.zip").write_bytes(content)
     assert rejection(tmp_path, Locator("a.zip", 0)) == "undecodable"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["nevus/images/1.jpg", "melanoma/images/1.jpg"],
+        ["nevus/IMG_2/1.jpg", "nevus/IMG_3/1.jpg"],
+        ["nevus/train/1.jpg", "nevus/test/1.jpg"],
+    ],
+)
+def test_folders_whose_names_are_no_diagnoses_are_said_in_words(names: list[str], tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(jpeg())
+    (note,) = read("folder", tmp_path).notes
+    assert "are taken for diagnoses; the label is the name of the folder that holds an image" in note
+    assert all(repr(Path(name).parent.name) in note for name in names)
+
+
+@pytest.mark.parametrize("name", [".jpg", ".5cm mole.jpg", "._x.jpg", ".nevus/1.jpg", "nevus/.1", ".a/.b.png"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_picture_whose_name_or_folder_begins_with_a_dot_is_a_picture(
+    name: str,
+    zipped: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    if zipped:
+        write_zip(tmp_path / "set.zip", {name: jpeg()})
+    else:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(jpeg())
+    listing = read("folder", tmp_path)
+    assert ([entry.source_id.removeprefix("set.zip/") for entry in listing.entries], listing.ignored_files) == (
+        [name],
+        0,
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".DS_Store", "._1.jpg", "__MACOSX/1.jpg", ".git/x.jpg", ".hidden", "Thumbs.db", ".Trash-0/1.jpg", "a/.gitkeep"],
+)
+def test_what_an_operating_system_left_is_ignored_and_counted(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(b"\0\x05\x16\x07\0\2\0\0" if name.startswith("._") else b"words")
+    listing = read("folder", tmp_path)
+    assert (listing.raw_rows, listing.ignored_files) == (0, 1)
+
+
+def test_a_linked_class_folder_is_a_class_and_its_files_are_read(tmp_path: Path) -> None:
+    elsewhere, batch = tmp_path / "elsewhere", tmp_path / "batch"
+    (elsewhere / "deep").mkdir(parents=True)
+    batch.mkdir()
+    for i, name in enumerate(["1.jpg", "2.jpg", "deep/3.jpg"]):
+        (elsewhere / name).write_bytes(jpeg(i))
+    (batch / "nevus").symlink_to(elsewhere)
+    listing = read("folder", batch)
+    assert {entry.source_id: entry.labels[0] for entry in listing.entries} == {
+        "nevus/1.jpg": "nevus",
+        "nevus/2.jpg": "nevus",
+        "nevus/deep/3.jpg": "deep",
+    }
+    with RawReader(batch, max_bytes=10**6) as reader:
+        assert reader.read(by_id(listing)["nevus/2.jpg"].locator) == jpeg(1)
+
+
+def test_a_second_link_to_a_folder_is_one_reject_that_says_how_many_files_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "batch/nevus").mkdir(parents=True)
+    for i in range(3):
+        (tmp_path / f"batch/nevus/{i}.jpg").write_bytes(jpeg(i))
+    (tmp_path / "batch/mole").symlink_to(tmp_path / "batch/nevus")
+    listing = read("folder", tmp_path / "batch")
+    assert len(listing.entries) == 3
+    assert [reject.detail for reject in listing.rejects] == [
+        "a link to a folder that is read elsewhere: its 3 files are not read twice"
+    ]

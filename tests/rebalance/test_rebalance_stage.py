@@ -14,6 +14,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.ledger import file
 from pipeline.ledger.decisions import extend
+from pipeline.rebalance.arms import find_doubts
 from pipeline.rebalance.stage import run
 from pipeline.rebalance.tables import Exclusions, Selection
 from tests.ledger.made import EMPTY, decision
@@ -254,3 +255,20 @@ def test_the_same_inputs_give_the_same_bytes(world: World, tmp_path: Path) -> No
 def test_a_control_must_follow_a_real_arm(change: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         params(arms=ARMS | {"wrong": ARMS["control"] | change})
+
+
+def test_classes_that_train_or_test_lack_are_said_in_words() -> None:
+    selection = pd.DataFrame(
+        {"split": ["train", "train", "test", "validation"], "diagnosis": ["nevus", "scar", "nevus", "wart"]}
+    )
+    assert find_doubts(selection, ["nevus", "scar", "wart"]) == [
+        "train has no image of wart: no network learns them",
+        "test has no image of scar, wart: no figure says how they are told",
+    ]
+    assert find_doubts(selection[selection["diagnosis"] == "nevus"], ["nevus"]) == [
+        "all images are of one diagnosis, nevus: there is nothing to learn, and no label to judge"
+    ]
+
+
+def test_a_sound_set_raises_no_doubt_and_the_report_says_so(world: World) -> None:
+    assert world.report("curated")["warnings"] == []

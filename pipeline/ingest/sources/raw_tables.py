@@ -218,7 +218,10 @@ def _delimited(text: str, wanted: set[str], comment: str | None) -> tuple[Sequen
         raise _UnreadableError("it is empty")
     separator = told[1] if told else max(SEPARATORS, key=lambda mark: _fit(lines[0], mark, wanted))
     records = _parsed(lines, separator)
-    return next(records).cells, records
+    header = next(records, None)
+    if header is None:
+        raise _UnreadableError("it is empty")
+    return header.cells, records
 
 
 def _fit(line: str, separator: str, wanted: set[str]) -> tuple[int, int]:
