@@ -11,7 +11,7 @@ import os
 import pickle
 import secrets
 import socket
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -220,8 +220,7 @@ def _run_ray(
             position += 1
             yield result
     finally:
-        for running in window.values():
-            ray.cancel(running, force=True)
+        _kill(ray, window.values())
 
 
 def _run_packed(function: bytes, shard: bytes, *, cores: int, held: lock.WorkersLock | None) -> bytes:
@@ -234,7 +233,13 @@ def _run_packed(function: bytes, shard: bytes, *, cores: int, held: lock.Workers
         return pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL)
 
 
-def _nodes(ray: Any) -> list[dict[str, float]]:  # noqa: ANN401 - Ray carries no types
+def _kill(ray: Any, tasks: Iterable[Any]) -> None:  # noqa: ANN401 - Ray carries no types
+    """End tasks that nobody waits for; at the end of this process, Ray has been ended and they with it."""
+    for task in tasks if ray.is_initialized() else ():
+        ray.cancel(task, force=True)
+
+
+def _nodes(ray: Any) -> list[dict[str, float]]:  # noqa: ANN401
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 

@@ -93,8 +93,9 @@ def took(seconds: float) -> tuple[float, float]:
     return started, time.monotonic()
 
 
-def report_and_wait(folder: Path, seconds: int) -> int:
-    (folder / str(os.getpid())).touch()
+def tell_and_wait(folder: Path, seconds: int) -> int:
+    if seconds:
+        (folder / str(os.getpid())).touch()
     time.sleep(seconds)
     return seconds
 
@@ -157,7 +158,7 @@ def test_finished_shards_survive_a_broken_run(engine: Engine, tmp_path: Path) ->
 
 @pytest.mark.parametrize("engine", ["ray"], indirect=True)
 def test_tasks_that_still_run_are_killed_when_nobody_wants_them(engine: Engine, tmp_path: Path) -> None:
-    results = map_shards(partial(report_and_wait, tmp_path), [0, 60, 60], label="t", engine=engine)
+    results = map_shards(partial(tell_and_wait, tmp_path), [0, 60, 60], label="t", engine=engine)
     assert next(results) == 0
     while len(workers := {int(path.name) for path in tmp_path.iterdir()}) < 2:
         time.sleep(0.02)
@@ -253,10 +254,10 @@ from pathlib import Path
 os.cpu_count = lambda: 2
 from pipeline.core import lock
 from pipeline.core.engine import map_shards
-from tests.core.test_engine import report_and_wait
+from tests.core.test_engine import tell_and_wait
 folder = Path(sys.argv[1])
 with lock.only_writer(folder / "locks", "stage"):
-    list(map_shards(partial(report_and_wait, folder / "workers"), [60] * 4, label="t", engine=sys.argv[2]))
+    list(map_shards(partial(tell_and_wait, folder / "workers"), [60] * 4, label="t", engine=sys.argv[2]))
 """
 
 
