@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,14 +21,6 @@ pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]  # minutes, where 
 
 CORES = 2
 
-CLUSTER = """
-import sys
-import ray
-cores, gpus, store = int(sys.argv[1]), 1, 100 << 20
-started = ray.init("local", num_cpus=cores, num_gpus=gpus, object_store_memory=store, include_dashboard=False)
-print(started.address_info["gcs_address"], flush=True)
-sys.stdin.read()
-"""
 ALL = """
 import sys
 from pathlib import Path
@@ -72,15 +65,22 @@ def run(*arguments: str, **variables: str) -> str:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[dict[str, str]]:
-    """The variables with which a process joins a cluster of one node that another process has started."""
+    """The variables with which a process joins a cluster of one node, started as docs/cluster.md says."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
-    command = [sys.executable, "-c", CLUSTER, str(CORES)]
+    command = ["ray", "start", "--head", "--include-dashboard=false", "--block", f"--port={port}"]
+    command += [f"--num-cpus={CORES}", "--num-gpus=1", f"--object-store-memory={100 << 20}"]
     with subprocess.Popen(
-        command, env=environment() | variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=environment() | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as head:
         assert head.stdout is not None
-        yield variables | {"RAY_ADDRESS": head.stdout.readline().strip()}
-        head.communicate()  # closes its input, upon which it ends
+        try:
+            assert any("Ray runtime started" in line for line in head.stdout)
+            yield variables | {"RAY_ADDRESS": f"127.0.0.1:{port}"}
+        finally:
+            head.terminate()
 
 
 def test_every_caller_gives_the_same_bytes_under_ray(tmp_path: Path, cluster: dict[str, str]) -> None:
