@@ -209,14 +209,16 @@ def _run_ray(
                     shard = pickle.dumps(shards[i], protocol=pickle.HIGHEST_PROTOCOL)
                     window[i] = task.remote(packed, shard, cores=resources.cores, held=lock.workers_lock())
             try:
-                result = pickle.loads(ray.get(window.pop(position)))  # noqa: S301 - our own worker's
+                result = pickle.loads(ray.get(window[position]))  # noqa: S301 - our own worker's
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from error
             except lost as error:
                 attempts[position] += 1
                 if attempts[position] >= ATTEMPTS:
                     raise _died(label, position) from error
+                del window[position]
                 continue
+            del window[position]
             position += 1
             yield result
     finally:
