@@ -41,7 +41,7 @@ results: .venv/installed  ## print what was measured, and write reports/index.ht
 	python -m pipeline results
 
 lock: .venv/installed  ## resolve requirements.lock anew from pyproject.toml
-	uv pip compile pyproject.toml --group dev --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	uv pip compile pyproject.toml --group dev --extra ray --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--upgrade --quiet --output-file requirements.lock
 
 docs: .venv/installed  ## write docs/tables.md, and quote docs/results in README.md

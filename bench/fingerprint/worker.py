@@ -17,13 +17,15 @@ Fingerprint = Callable[[Sequence[Path]], object]
 
 def ours() -> Fingerprint:
     """All of the stage's work on an image: decoding, pHash and dHash in 8 orientations, all quality scores."""
-    import numpy as np  # noqa: PLC0415 - each tool lives in an environment of its own
+    import cv2  # noqa: PLC0415 - each tool lives in an environment of its own
+    import numpy as np  # noqa: PLC0415
     import yaml  # noqa: PLC0415
 
     from pipeline.core.shards import Pixels  # noqa: PLC0415
     from pipeline.fingerprint.params import QualityThresholds  # noqa: PLC0415
     from pipeline.fingerprint.prints import fingerprint  # noqa: PLC0415
 
+    cv2.setNumThreads(1)  # as the engine does; the variables of the environment do not reach it
     profile = yaml.safe_load((Path(__file__).parents[2] / "profiles/ham10000.yaml").read_text("utf-8"))
     thresholds = QualityThresholds(**profile["fingerprint"]["quality"])
 

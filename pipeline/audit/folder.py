@@ -86,7 +86,8 @@ def audited(root: Path, folder: Path, entries: tuple[Entry, ...], knobs: Knobs) 
         what was found; its pixels can be read within the context only.
 
     """
-    place = root / "data/.cache/audit" / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    folder = folder.resolve()  # workers may have another working directory
+    place = root / "data/.cache/audit" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     store = Store(place)
     images, rejects = pack(store, folder, entries, batch=BATCH, limits=knobs.limits, engine=knobs.dedup.engine)
     run_fingerprint(store, knobs.fingerprint, BATCH)

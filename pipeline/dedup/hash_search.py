@@ -119,7 +119,6 @@ def _shards(keys: list[Array], hashes: int) -> list[list[Array]]:
 
 
 def _search_shared(keys: list[Array], *, shared: SharedArrays, max_distance_bits: int) -> Array:
-    faiss.omp_set_num_threads(1)  # shards run beside each other
     return _search(keys, hashes=shared["hashes"], max_distance_bits=max_distance_bits)
 
 

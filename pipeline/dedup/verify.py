@@ -7,10 +7,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from pipeline.core.arrays import SharedArrays
 from pipeline.core.engine import Engine, map_shards
@@ -107,7 +105,6 @@ def _tasks(pairs: Array, whole: Array, pixels: Pixels) -> Iterator[Pairs]:
 
 
 def _features(task: tuple[int, Pixels], *, params: Verify) -> dict[str, Array]:
-    cv2.setNumThreads(1)  # tasks run beside each other
     start, pixels = task
     taken: list[tuple[Any, ...]] = []
     for i in range(len(pixels)):
@@ -136,20 +133,18 @@ def _numbered(parts: Iterable[dict[str, Array]]) -> Iterator[dict[str, Array]]:
 
 def _verify_pairs(task: Pairs, *, features: SharedArrays, params: Verify) -> list[tuple[Any, ...]]:
     """Verify one task's pairs; of those that hold, the pair's place in the task, its finding and the transform."""
-    cv2.setNumThreads(1)  # tasks run beside each other
     looks = _Views(task, features, params)
     found = []
-    with threadpool_limits(1):
-        for row, (a, b) in enumerate(task.pairs):
-            finding = None
-            for one, other in looks.pairs(a, b):
-                finding = strongest(finding, looks.compare(one, other, floor=float(task.whole[row])))
-                if is_copy(finding):
-                    break
-            if finding:
-                name, seen, inliers = finding
-                measured = (float(getattr(seen, column)) for column in MEASURED)
-                found.append((row, name, *measured, inliers, (seen.matrix / seen.matrix[2, 2]).ravel()))
+    for row, (a, b) in enumerate(task.pairs):
+        finding = None
+        for one, other in looks.pairs(a, b):
+            finding = strongest(finding, looks.compare(one, other, floor=float(task.whole[row])))
+            if is_copy(finding):
+                break
+        if finding:
+            name, seen, inliers = finding
+            measured = (float(getattr(seen, column)) for column in MEASURED)
+            found.append((row, name, *measured, inliers, (seen.matrix / seen.matrix[2, 2]).ravel()))
     return found
 
 

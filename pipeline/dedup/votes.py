@@ -120,7 +120,6 @@ def _load(path: Path) -> faiss.Index:
 
 
 def _vote_shared(rows: Array, *, features: Features, path: Path, min_votes: int) -> Array:
-    faiss.omp_set_num_threads(1)  # shards run beside each other
     return _vote(rows, features=features, index=_load(path), min_votes=min_votes)
 
 

@@ -33,13 +33,21 @@ class Encoded(NamedTuple):
     levels: Vectors
 
 
-def encode(pixels: Pixels, spec: Spec, *, batch_size: int) -> Encoded:
+def encode(pixels: Pixels, spec: Spec, *, batch_size: int, threads: int | None = None) -> Encoded:
     """Compute one unit vector an image, and what the levels asked for show.
+
+    Args:
+        pixels: of the images.
+        spec: of the encoder.
+        batch_size: images in one pass.
+        threads: of this process that share one operation; None: as many as torch likes.
 
     Raises:
         UserError: the encoder is unknown, its weights are missing or of another network.
 
     """
+    if threads is not None:
+        torch.set_num_threads(threads)
     encoder = load(spec)
     vectors, levels = [], []
     with torch.inference_mode():

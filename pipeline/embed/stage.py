@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,7 @@ from pipeline.embed.encoding import encode, pieces
 from pipeline.embed.params import EmbedParams
 from pipeline.embed.tables import Embeddings, Levels
 from pipeline.ingest.tables import Images
+from pipeline.learn.devices import network_resources, settle
 from pipeline.learn.weights import name_weights
 
 BATCHES_PER_TASK = 16
@@ -24,15 +26,17 @@ def run(store: Store, params: EmbedParams, instance: str) -> None:
     images = store.read(Images, instance)
     pixels = store.pixels(images)
     weights = store.input(f"data/raw/weights/{params.encoder.weights}")
-    spec = Spec.of(params, weights)
+    device = settle(params.device)
+    spec = replace(Spec.of(params, weights), device=device)
+    resources = network_resources(device, params.engine)
 
     found = map_shards(
-        partial(encode, spec=spec, batch_size=params.batch_size),
+        partial(encode, spec=spec, batch_size=params.batch_size, threads=resources.cores),
         pieces(pixels, size=BATCHES_PER_TASK * params.batch_size),
         label="embed",
         engine=params.engine,
         scratch=store.scratch(params, keep=f"embed@{instance}"),
-        workers=1,  # a network uses all cores by itself
+        resources=resources,
     )
 
     encoded = list(found)

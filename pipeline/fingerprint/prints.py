@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
-from threadpoolctl import ThreadpoolController
 
 from pipeline.core.memory import keep_freed
 from pipeline.core.shards import Pixels
@@ -33,15 +30,13 @@ def fingerprint(pixels: Pixels, *, thresholds: QualityThresholds) -> tuple[pd.Da
     scores: list[Quality] = []
     sides: list[int] = []
     small: list[Thumbnails] = []
-    cv2.setNumThreads(1)  # tasks run beside each other
     keep_freed()
-    with _threads().limit(limits=1):
-        for run in _runs(pixels):
-            small.append(shrink([grey.levels for grey in run]))
-            scores += measure(run, small[-1].square)
-            sides += [min(grey.height, grey.width) for grey in run]
-        thumbnails = join(small)
-        phashes, dhashes = perceptual_hashes(thumbnails), difference_hashes(thumbnails)
+    for run in _runs(pixels):
+        small.append(shrink([grey.levels for grey in run]))
+        scores += measure(run, small[-1].square)
+        sides += [min(grey.height, grey.width) for grey in run]
+    thumbnails = join(small)
+    phashes, dhashes = perceptual_hashes(thumbnails), difference_hashes(thumbnails)
     raised = [flags(score, shorter_side=side, thresholds=thresholds) for score, side in zip(scores, sides, strict=True)]
     prints = pd.DataFrame(scores, columns=Quality._fields).assign(flags=pd.Series(raised))
     return prints, phashes.reshape(len(prints), -1), dhashes.reshape(len(prints), -1)
@@ -57,8 +52,3 @@ def _runs(pixels: Pixels) -> Iterator[list[Grey]]:
         run.append(grey)
     if run:
         yield run
-
-
-@lru_cache(maxsize=1)
-def _threads() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through all loaded libraries, which takes milliseconds

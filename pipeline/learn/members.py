@@ -41,8 +41,12 @@ class Network:
     preprocessing: Preprocessing
 
 
-def prepare(device: Device) -> torch.device:
+def prepare(device: Device, *, threads: int | None = None) -> torch.device:
     """Choose the device and make this process's results repeatable on one machine.
+
+    Args:
+        device: `auto` is CUDA where there is one.
+        threads: that share one operation, since the order of a sum follows their number; None: the machine's cores.
 
     Raises:
         UserError: `cuda` is asked for and there is none.
@@ -53,7 +57,7 @@ def prepare(device: Device) -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with this
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, shows only bugs
-    torch.set_num_threads(os.cpu_count() or 1)  # the order of a sum follows the number of threads
+    torch.set_num_threads(threads or os.cpu_count() or 1)
     chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     return torch.device(chosen)
 

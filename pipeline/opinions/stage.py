@@ -14,8 +14,9 @@ from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
 from pipeline.core.table import lay_out
 from pipeline.ingest.tables import Images
+from pipeline.learn.devices import Device, network_resources, settle
 from pipeline.learn.levels import describe_pictures
-from pipeline.learn.members import Device, build, prepare
+from pipeline.learn.members import build, prepare
 from pipeline.learn.weights import name_weights
 from pipeline.opinions.params import Network, OpinionsParams
 from pipeline.opinions.tables import Opinions
@@ -34,16 +35,19 @@ def run(store: Store, params: OpinionsParams, instance: str) -> None:
     if params.networks and images.empty:
         raise UserError("the batch has no accepted image to describe: see its rejects, or remove it from batches")
     names, described = [], []
+    device = settle(params.device)
     scratch = store.scratch(params, keep=f"opinions@{instance}") if params.networks else None
     for number, network in enumerate(params.networks, 1):
         weights = store.input(f"data/raw/weights/{network.weights}")
+        resources = network_resources(device, params.engine)
+        view = partial(describe, batch_size=params.batch_size, device=device, threads=resources.cores)
         found = map_shards(
-            partial(describe, network=network, weights=weights, batch_size=params.batch_size, device=params.device),
+            partial(view, network=network, weights=weights),
             store.pixels(images).pieces(IMAGES_PER_TASK),
             label=f"opinion {number} of {len(params.networks)}",
             engine=params.engine,
             scratch=scratch,
-            workers=1,  # a network uses all cores by itself
+            resources=resources,
         )
         described.append(np.concatenate(list(found)))
         names.append(f"timm/{network.backbone}/{name_weights(weights)}/{network.side_pixels}")
@@ -54,7 +58,7 @@ def run(store: Store, params: OpinionsParams, instance: str) -> None:
 
 
 def describe(
-    pixels: Pixels, *, network: Network, weights: Path, batch_size: int, device: Device
+    pixels: Pixels, *, network: Network, weights: Path, batch_size: int, device: Device, threads: int
 ) -> np.ndarray[Any, Any]:
     """Load the network and describe one piece.
 
@@ -62,6 +66,6 @@ def describe(
         UserError: the network is unknown, or the weights are of another.
 
     """
-    place = prepare(device)
+    place = prepare(device, threads=threads)
     built = build(network.backbone, classes=0, side_pixels=network.side_pixels, weights=weights, seed=0)
     return describe_pictures(pixels, built, side_pixels=network.side_pixels, batch_size=batch_size, device=place)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.core.lock import only_writer
+from pipeline.core.lock import WorkersLock, in_task, only_writer, workers_lock
 
 HOLD = """
 import sys, time
@@ -23,9 +23,18 @@ WORKER = """
 import sys, time
 from pathlib import Path
 from pipeline.core import lock
-lock.enter_worker(Path(sys.argv[1]) / "stage.workers")
+lock.enter_worker(lock.WorkersLock(Path(sys.argv[1]) / "stage.workers", "run"))
 print("held", flush=True)
 time.sleep(float(sys.argv[2]))
+"""
+
+TASK = """
+import sys, time
+from pathlib import Path
+from pipeline.core import lock
+with lock.in_task(lock.WorkersLock(Path(sys.argv[1]) / "stage.workers", "")):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
 """
 
 PARENT = """
@@ -79,6 +88,39 @@ def test_a_run_that_does_not_die_is_refused_in_one_sentence(tmp_path: Path, code
     ):
         pytest.fail("two writers")
     end(process)
+
+
+def test_the_next_run_waits_for_a_task_and_not_for_the_worker_that_ran_it(tmp_path: Path) -> None:
+    (tmp_path / "stage.workers").touch()
+    process = start(TASK, str(tmp_path), "60")
+    assert first_line(process) == "held"
+    with pytest.raises(UserError, match="worker"), only_writer(tmp_path, "stage", patience_s=0.2):
+        pytest.fail("two writers")
+    end(process)
+    with only_writer(tmp_path, "stage", patience_s=0):
+        with in_task(workers_lock()):
+            pass
+        with in_task(workers_lock()):
+            pass
+
+
+def test_a_task_that_starts_when_its_stage_is_gone_does_nothing(tmp_path: Path) -> None:
+    with only_writer(tmp_path, "stage"):
+        gone = workers_lock()
+    with pytest.raises(UserError, match="does not see"), in_task(gone):
+        pytest.fail("nobody waits for it")
+    with only_writer(tmp_path, "stage"), pytest.raises(UserError, match="does not see"), in_task(gone):
+        pytest.fail("two writers")
+
+
+def test_a_machine_that_does_not_see_the_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"shared and at the same path"), in_task(WorkersLock(tmp_path / "no", "run")):
+        pytest.fail("it would write elsewhere")
+
+
+def test_an_error_of_the_task_is_its_own(tmp_path: Path) -> None:
+    with only_writer(tmp_path, "stage"), pytest.raises(FileNotFoundError, match="picture"), in_task(workers_lock()):
+        raise FileNotFoundError("picture")
 
 
 def test_the_lock_of_a_killed_run_is_free(tmp_path: Path) -> None:

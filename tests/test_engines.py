@@ -1,0 +1,107 @@
+"""`engine: ray` and `engine: local` give the same bytes, whatever calls `map_shards`."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.core.test_engine import kill_a_stage
+from tests.project import ROOT, environment
+
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]  # minutes, where a machine is shared
+
+CORES = 2
+
+ALL = """
+import sys
+from pathlib import Path
+from tests.engines import main
+main(sys.argv[1], Path(sys.argv[2]), cores=int(sys.argv[3]))
+"""
+GPU = """
+from pipeline.core.engine import Resources, map_shards
+from tests.core.test_engine import visible_gpus
+print(list(map_shards(visible_gpus, range(2), label="t", engine="ray", resources=Resources(gpus=1))))
+"""
+
+
+def callers() -> set[str]:
+    """List the modules of the pipeline that call `map_shards`."""
+    found = set()
+    for path in (ROOT / "pipeline").rglob("*.py"):
+        calls = (node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call))
+        if any(isinstance(call, ast.Name) and call.id == "map_shards" for call in calls):
+            found.add(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    return found
+
+
+def digests(root: Path) -> dict[str, str]:
+    files = [path for folder in ("data", "reports") for path in (root / folder).rglob("*") if path.is_file()]
+    kept = [path for path in files if ".cache" not in path.parts]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
+
+
+def run(*arguments: str, **variables: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment() | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[dict[str, str]]:
+    """The variables with which a process joins a cluster of one node, started as docs/cluster.md says."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
+    command = ["ray", "start", "--head", "--include-dashboard=false", "--block", f"--port={port}"]
+    command += [f"--num-cpus={CORES}", "--num-gpus=1", f"--object-store-memory={100 << 20}"]
+    with subprocess.Popen(
+        command, env=environment() | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as head:
+        assert head.stdout is not None
+        try:
+            assert any("Ray runtime started" in line for line in head.stdout)
+            yield variables | {"RAY_ADDRESS": f"127.0.0.1:{port}"}
+        finally:
+            head.terminate()
+
+
+def test_every_caller_gives_the_same_bytes_under_ray(tmp_path: Path, cluster: dict[str, str]) -> None:
+    shards_of: dict[str, Any] = {}
+    for engine, variables in (("local", {}), ("ray", cluster)):
+        (tmp_path / engine).mkdir()
+        output = run("-c", ALL, engine, str(tmp_path / engine), str(CORES), **variables)
+        shards_of[engine] = json.loads(output.splitlines()[-1])
+    assert set(shards_of["local"]) == callers()
+    assert shards_of["ray"] == shards_of["local"]
+    assert min(shards_of["local"].values()) > 1, shards_of
+    local = digests(tmp_path / "local")
+    assert len(local) > 50
+    assert digests(tmp_path / "ray") == local
+
+
+def test_the_tasks_of_a_killed_stage_are_gone_from_the_cluster_before_the_next_run_starts(
+    tmp_path: Path, cluster: dict[str, str]
+) -> None:
+    assert kill_a_stage(tmp_path, "ray", environment() | cluster) == []
+
+
+def test_a_task_gets_the_gpu_that_it_declares(cluster: dict[str, str]) -> None:
+    assert run("-c", GPU, **cluster) == "['0', '0']\n"
