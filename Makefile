@@ -1,5 +1,5 @@
-# Two commands do everything on a fresh machine with Python 3.11, git and make:  make demo  and  make test
-PYTHON ?= python3.11
+# Two commands do everything on a fresh machine with Python 3.11 to 3.13, git and make:  make demo  and  make test
+PYTHON ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export FIFTYONE_DO_NOT_TRACK := true
@@ -42,6 +42,7 @@ results: .venv/installed  ## print what was measured, and write reports/index.ht
 
 lock: .venv/installed  ## resolve requirements.lock anew from pyproject.toml
 	uv pip compile pyproject.toml --group dev --extra ray --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--universal --fork-strategy fewest `# one version of each package for every Python that is supported` \
 		--upgrade --quiet --output-file requirements.lock
 
 docs: .venv/installed  ## write docs/tables.md, and quote docs/results in README.md
@@ -51,13 +52,15 @@ docs: .venv/installed  ## write docs/tables.md, and quote docs/results in README
 clean:  ## delete the environment; data stays
 	rm -rf .venv
 
-# The lock pins uv as well: its own lines of the lock install it, with their hashes.
-.venv/installed: requirements.lock
-	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not installed: install Python 3.11 or later, or say make PYTHON=…"; exit 1; }
-	$(PYTHON) -m venv .venv
+# An environment that works is kept, unless PYTHON names another. The lock pins uv as well: its own lines of the lock
+# install it, with their hashes.
+.venv/installed: requirements.lock install/stages_find_python.pth
+	@{ test -z "$(PYTHON)" && sh install/choose_python.sh $(BIN)/python && $(BIN)/python -m pip; } >/dev/null 2>&1 || \
+		{ python=$$(sh install/choose_python.sh $(PYTHON)) && "$$python" -m venv --clear .venv; }
 	awk '/^[a-z]/ {own = /^uv==/} own && !/#/' requirements.lock > .venv/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
 	$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
+	cp install/stages_find_python.pth .venv/lib/python3.*/site-packages/
 	touch $@
 
 data/raw/weights/weights.json: | .venv/installed

@@ -10,11 +10,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import params
-from pipeline.core import lock
-from pipeline.core.errors import UserError
-from pipeline.core.meter import Cost, measure
-from pipeline.core.store import Store
+try:
+    from pipeline import params
+    from pipeline.core import lock
+    from pipeline.core.errors import UserError
+    from pipeline.core.meter import Cost, measure
+    from pipeline.core.store import Store
+except ModuleNotFoundError as missing:
+    if str(missing.name).split(".")[0] == "pipeline":
+        raise
+    remedy = "run `. .venv/bin/activate` first (in fish `. .venv/bin/activate.fish`); `make .venv/installed` makes it"
+    sys.exit(f"error: {sys.executable} has no module {missing.name}: {remedy}")
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ import pytest
 from tests.core.test_engine import kill_a_stage
 from tests.project import ROOT, environment
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]  # minutes, where a machine is shared
+pytestmark = pytest.mark.pipeline
 
 CORES = 2
 

@@ -98,7 +98,7 @@ def test_a_decision_made_while_rebalance_runs_is_applied_by_the_next_repro(copy:
     run = _start(copy, "repro", "-f", "-s", "rebalance@curated")
     _wait_for_writer(copy, "rebalance@curated", run)
     copy.pipeline("decide", image, "drop", "--reason", "not a lesion", "--steward", "A")  # waits for the stage to end
-    output, _ = run.communicate(timeout=60)
+    output, _ = run.communicate()
     assert run.returncode == 0, output
     assert "rebalance@curated" in copy.ran(copy.dvc("repro"))
     exclusions = pd.read_parquet(copy.root / "data/rebalance/curated/exclusions.parquet").set_index("image_id")
@@ -187,7 +187,7 @@ def _kill_and_repeat(project: Project, copy: Project, name: str, kill: Kill) -> 
     repeat = _start(copy, "repro", "-f", "-s", "--no-run-cache", name)  # a plain one would restore what dvc.lock knows
     second = _wait_for_writer(copy, name, repeat, other_than=writer)
     assert not _alive(writer), "two writers"
-    output, _ = repeat.communicate(timeout=280)
+    output, _ = repeat.communicate()
     assert repeat.returncode == 0, output
     assert second != writer
     assert copy.ran(copy.dvc("repro")) == []
@@ -210,13 +210,12 @@ def _start(project: Project, *arguments: str) -> subprocess.Popen[str]:
 def _wait_for_writer(project: Project, name: str, run: subprocess.Popen[str], *, other_than: int = 0) -> int:
     """Wait until a live process holds the lock of a stage; return its id."""
     lock = project.root / f"data/.cache/locks/{name}.lock"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and run.poll() is None:
+    while run.poll() is None:
         text = lock.read_text().strip() if lock.exists() else ""
         if text and int(text) != other_than and _alive(int(text)):
             return int(text)
         time.sleep(0.01)
-    raise AssertionError(f"{name} did not start: {run.communicate()[0] if run.poll() is not None else 'time is up'}")
+    raise AssertionError(f"{name} did not start: {run.communicate()[0]}")
 
 
 def _alive(process: int) -> bool:

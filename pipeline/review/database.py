@@ -18,7 +18,7 @@ import psutil
 from pipeline.core.errors import UserError
 from pipeline.core.lock import die_with_parent
 
-START_S = 60.0
+START_S = 600.0  # against hanging: one that ends is noticed at once
 
 
 @contextmanager

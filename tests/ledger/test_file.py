@@ -84,21 +84,20 @@ def test_an_appender_waits_while_dvc_lists_the_ledger(tmp_path: Path, listed: st
     time.sleep(0.3)
     assert file.read(path).decisions == []
     rwlock.write_text("{}", "utf-8")
-    appender.join(5)
+    appender.join()
     assert len(file.read(path).decisions) == 1
 
 
 def test_a_waiting_appender_does_not_block_the_stage_that_it_waits_for(tmp_path: Path) -> None:
-    ledger(tmp_path)
+    path = ledger(tmp_path)
     rwlock = list_reader(tmp_path, os.getpid())
     appender = threading.Thread(target=file.append, args=(tmp_path, [decision()]))
     appender.start()
-    started = time.monotonic()
     file.wait_for_appenders(tmp_path)
-    assert time.monotonic() - started < 1
+    assert appender.is_alive(), "the appender waits for the stage, not the stage for the appender"
     rwlock.unlink()
-    appender.join(5)
-    assert not appender.is_alive()
+    appender.join()
+    assert len(file.read(path).decisions) == 1
 
 
 def test_an_appender_that_waits_too_long_says_for_whom(tmp_path: Path) -> None:
@@ -131,7 +130,7 @@ def test_an_appender_reads_a_half_written_lock_file_again(tmp_path: Path) -> Non
     appender.start()
     time.sleep(0.1)
     rwlock.write_text(whole, "utf-8")
-    appender.join(5)
+    appender.join()
     assert len(file.read(path).decisions) == 1
 
 
@@ -175,7 +174,7 @@ def test_dvc_never_records_a_decision_that_its_stage_did_not_read(tmp_path: Path
     while run.poll() is None and not (tmp_path / "read").exists():
         time.sleep(0.02)
     file.append(tmp_path, [decision()])
-    assert run.wait(30) == 0
+    assert run.wait() == 0
     assert (tmp_path / "copy.csv").read_bytes() != path.read_bytes()
     subprocess.run([*dvc, "repro", "--quiet"], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "copy.csv").read_bytes() == path.read_bytes()
