@@ -7,6 +7,7 @@ they move over.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import fiftyone as fo
 import fiftyone.brain as fob
 import pandas as pd
 from fiftyone import ViewField
-from fiftyone.core.service import ServiceListenTimeout
+from fiftyone.core.service import ServerService, Service, ServiceListenTimeout
 
 from pipeline.core.errors import UserError
 from pipeline.ledger.replay import Verdicts
@@ -22,6 +23,7 @@ from pipeline.review.samples import PROVENANCE, Findings, export
 from pipeline.review.tags import Tag
 
 NAME, BUILDING = "curated", "curated-building"
+START_S = 600.0  # for the App's server; FiftyOne says a minute, which a busy machine may need for its imports alone
 FIELDS = (
     "image_id",
     "split",
@@ -95,18 +97,20 @@ def launch(dataset: Dataset, *, address: str, port: int, browser: bool) -> Any: 
     """Start the App's server, with the pictures beside the plane of embeddings; return the session.
 
     Raises:
-        UserError: the server does not listen within FiftyOne's minute.
+        UserError: the server does not listen within `START_S`.
 
     """
     pictures = fo.Panel(type="Samples", pinned=True)
     plane = fo.Panel(type="Embeddings")
     halves = [fo.Space(children=[panel], active_child=panel.component_id) for panel in (pictures, plane)]
     spaces = fo.Space(children=halves, orientation="horizontal", sizes=[0.6, 0.4])
+    waits = partialmethod(Service._wait_for_child_port, timeout=START_S)  # noqa: SLF001 - there is no other way to say it
+    ServerService._wait_for_child_port = waits  # noqa: SLF001 - likewise
     try:
         return fo.launch_app(dataset, address=address, port=port, remote=not browser, spaces=spaces)
     except ServiceListenTimeout:
         raise UserError(
-            f"FiftyOne's server did not listen on port {port} in a minute: try again when the machine is less busy"
+            f"FiftyOne's server did not listen on port {port} in {START_S:.0f} s: try again on a less busy machine"
         ) from None
 
 
