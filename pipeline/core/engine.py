@@ -11,7 +11,7 @@ import os
 import pickle
 import secrets
 import socket
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence, Sized
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -222,7 +222,7 @@ def _run_ray(
             position += 1
             yield result
     finally:
-        _kill(ray, window.values())
+        _leave(ray, window)
 
 
 def _run_packed(function: bytes, shard: bytes, *, cores: int, held: lock.WorkersLock | None) -> bytes:
@@ -235,10 +235,14 @@ def _run_packed(function: bytes, shard: bytes, *, cores: int, held: lock.Workers
         return pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL)
 
 
-def _kill(ray: Any, tasks: Iterable[Any]) -> None:  # noqa: ANN401 - Ray carries no types
-    """End tasks that nobody waits for; at the end of this process, Ray has been ended and they with it."""
-    for task in tasks if ray.is_initialized() else ():
-        ray.cancel(task, force=True)
+def _leave(ray: Any, running: Sized) -> None:  # noqa: ANN401 - Ray carries no types
+    """Leave Ray if tasks run that nobody waits for: it kills them then.
+
+    `ray.cancel` of a task that ends at that moment can crash this process (Ray 2.60: "Tried to complete task that was
+    not pending").
+    """
+    if running and ray.is_initialized():
+        ray.shutdown()
 
 
 def _nodes(ray: Any) -> list[dict[str, float]]:  # noqa: ANN401
