@@ -134,3 +134,9 @@ def test_every_file_is_a_row_or_left_aside_in_any_order_of_folders(tmp_path: Pat
         listing, found = read(folder)
         assert found == {f"ISIC_{i}": photograph(i) for i in range(3)}
         assert listing.ignored_files == 4
+
+
+def test_an_id_that_ends_like_a_side_files_name_is_a_photographs(tmp_path: Path) -> None:
+    write(tmp_path, {"case_overlay.jpg": photograph(1), "case.jpg": photograph(2), "other_seg.jpg": photograph(3)})
+    write(tmp_path, {"metadata.csv": b"isic_id\ncase_overlay\ncase\nother_seg\n"})
+    assert read(tmp_path)[1] == {"case_overlay": photograph(1), "case": photograph(2), "other_seg": photograph(3)}

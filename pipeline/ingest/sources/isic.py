@@ -71,7 +71,7 @@ def read(folder: Path, *, licence: str, attribution: str) -> Listing:
             skin_tone=metadata.first_of(row, FIELDS["skin_tone"]),
         )
 
-    photographs = sort_by_id(folder, images)
+    photographs = sort_by_id(folder, images, {row["isic_id"] for _, row in table.rows})
     ignored = raw.litter + len(raw.files) - len(images)
     listing = metadata.match(table, photographs, key="isic_id", build=build, ignored_files=ignored)
     return listing.plus(rejects=raw.rejects, notes=(*raw.notes, *metadata.missing_columns(table, FIELDS)))

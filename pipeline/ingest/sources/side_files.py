@@ -65,20 +65,27 @@ class Sorted:
     notes: tuple[str, ...]
 
 
-def sort_by_id(folder: Path, files: Sequence[RawFile]) -> Sorted:
-    """Find the photograph of each id among a batch's files; the first that is listed counts."""
+def sort_by_id(folder: Path, files: Sequence[RawFile], ids: Collection[str]) -> Sorted:
+    """Find the photograph of each id among a batch's files; the first that is listed counts.
+
+    Args:
+        folder: the batch's.
+        files: in it.
+        ids: that metadata names: one that ends like a side file's (`case_overlay`) is a photograph's all the same.
+
+    """
     common = _common_suffix(files)
     named_so = _words_of_all(files)
     groups: dict[str, list[RawFile]] = {}
     for file in files:
-        groups.setdefault(_plain_stem(file), []).append(file)
+        groups.setdefault(file.stem if file.stem in ids else _plain_stem(file), []).append(file)
     photographs: dict[str, RawFile] = {}
     repeats: list[RawFile] = []
     side: list[RawFile] = []
     lonely: dict[str, RawFile] = {}
     with RawReader(folder, max_bytes=MAX_BYTES) as reader:
         for stem, group in groups.items():
-            plain = [file for file in group if not _is_side_name(file, named_so)]
+            plain = [file for file in group if not _is_side_name(file, named_so, stem)]
             found = _photographs(plain, reader, common)
             side += [file for file in group if file not in found]
             if found:
@@ -106,7 +113,7 @@ def left_aside(folder: Path, files: Sequence[RawFile]) -> tuple[list[RawFile], l
     side: set[RawFile] = set()
     with RawReader(folder, max_bytes=MAX_BYTES) as reader:
         for group in groups.values():
-            plain = [file for file in group if not _is_side_name(file, frozenset())]
+            plain = [file for file in group if not _is_side_name(file, frozenset(), _plain_stem(file))]
             if len(group) > 1 and plain:
                 kept = [file for file in plain if len(plain) == 1 or not _is_mask(file, reader)] or plain
                 side.update(file for file in group if file not in kept)
@@ -153,8 +160,9 @@ def _look(file: RawFile, reader: RawReader) -> _Look | None:
     return _Look(grey and high > low and float(near.mean()) >= TWO_VALUED_SHARE, side)
 
 
-def _is_side_name(file: RawFile, ignored: frozenset[str]) -> bool:
-    return bool(_side_words(file) - ignored) or _plain_stem(file) != file.stem or _is_text(file)
+def _is_side_name(file: RawFile, ignored: frozenset[str], stem: str) -> bool:
+    """Tell by folders, extension, or an end of the name that is more than `stem`, whether it is a side file."""
+    return bool(_side_words(file) - ignored) or stem != file.stem or _is_text(file)
 
 
 def _side_words(file: RawFile) -> frozenset[str]:
