@@ -63,7 +63,9 @@ class Listing:
     """A batch's raw rows, each either an entry or a reject.
 
     ignored_files: how many files are no rows at all: what operating systems leave behind, licence texts, masks.
-    notes: what a person should know of how the batch was read, in sentences.
+    notes: what a person should know of how the batch was read, in sentences; they quote labels, but no name of a
+    file, which
+        may identify a patient.
     """
 
     entries: tuple[Entry, ...]

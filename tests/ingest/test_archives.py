@@ -51,7 +51,7 @@ def test_names_in_a_zip_that_states_no_encoding_are_read_as_they_were_meant(
         (folder / "set.zip").write_bytes(zip_of(members, encoding=encoding))
         listing = read(folder)
         assert labels(listing) == {f"set.zip/{name}/{i}.jpg": (name,) for i, name in enumerate(chosen)}
-        assert listing.notes[0].startswith("set.zip does not say how its names are encoded: they are read as ")
+        assert listing.notes[0].startswith("an archive does not say how its names are encoded: they are read as ")
 
 
 def test_names_that_are_stated_are_not_guessed(tmp_path: Path) -> None:

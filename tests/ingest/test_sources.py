@@ -10,6 +10,7 @@ from pipeline.core.errors import UserError
 from pipeline.ingest.rows import Entry, Listing, Locator, RejectedError
 from pipeline.ingest.sources.files import RawReader
 from pipeline.ingest.sources.readers import READERS
+from tests.ingest.foreign import zip_of
 from tests.ingest.layouts import HAM_HEADER, ISIC_HEADER, draw_folder, draw_ham10000, draw_isic, jpeg, write_zip
 
 
@@ -336,3 +337,15 @@ def test_a_second_link_to_a_folder_is_one_reject_that_says_how_many_files_it_lea
     assert [reject.detail for reject in listing.rejects] == [
         "a link to a folder that is read elsewhere: its 3 files are not read twice"
     ]
+
+
+def test_no_note_quotes_the_name_of_a_file_which_may_identify_a_patient(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name in ("secret.jpg", "secret_mask.png", "secret.json"):
+        (tmp_path / "images" / name).write_bytes(jpeg())
+    content = zip_of({"Nävus/secret.jpg": jpeg()}, encoding="cp1252")
+    for name in ("secret 1.zip", "secret 2.zip"):
+        (tmp_path / "images" / name).write_bytes(content)
+    notes = read("folder", tmp_path).notes
+    assert len(notes) == 3
+    assert "secret" not in " ".join(notes)

@@ -307,7 +307,7 @@ def _listed(reader: ArchiveReader, file: str, prefix: str, positions: tuple[int,
     named, encoding = reader.archive(file, positions).names()
     found = Members([], [], [])
     if encoding:
-        found.notes.append(f"{prefix} does not say how its names are encoded: they are read as {encoding}")
+        found.notes.append(f"an archive does not say how its names are encoded: they are read as {encoding}")
     for position, name in named.items():
         whole, place = printable(f"{prefix}/{name}"), (*positions, position)
         if not is_archive_name(name):

@@ -70,7 +70,7 @@ def list_raw(folder: Path, *, expand: bool = True) -> Raw:
         rejects += found.rejects
         notes += found.notes
     kept, litter = without_litter(folder, files)
-    return Raw(kept, rejects, notes, litter)
+    return Raw(kept, rejects, list(dict.fromkeys(notes)), litter)
 
 
 def without_litter(folder: Path, files: Iterable[RawFile]) -> tuple[list[RawFile], int]:

@@ -212,5 +212,4 @@ def _words_of_all(files: Iterable[RawFile]) -> frozenset[str]:
 def _notes(side: Collection[RawFile]) -> tuple[str, ...]:
     if not side:
         return ()
-    example = min(file.name for file in side)
-    return (f"{len(side)} files beside photographs are left aside as masks, thumbnails or texts, such as {example}",)
+    return (f"{len(side)} files beside photographs are left aside as masks, thumbnails or texts of their names",)
