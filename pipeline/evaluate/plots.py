@@ -84,7 +84,8 @@ def draw_roc(roc: pd.DataFrame, classes: Mapping[str, Mapping[str, float]], subj
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title=f"ROC, one versus rest: {subject}")
     axes.set_aspect("equal")
-    axes.legend(title="diagnosis (AUROC)", loc="lower right", fontsize=8)
+    if len(roc):  # of a single diagnosis there is no curve
+        axes.legend(title="diagnosis (AUROC)", loc="lower right", fontsize=8)
     return figure
 
 
