@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import cleandoc
 from pathlib import Path
 
 import pyarrow as pa
@@ -53,7 +54,7 @@ def describe(table: type[Table]) -> str:
     lines = [
         f"## {table.__name__}",
         "",
-        (table.__doc__ or "").strip(),
+        cleandoc(table.__doc__ or ""),
         "",
         f"`{folder}/{table.file_name()}`, key: {', '.join(f'`{name}`' for name in table.key)}",
         "",

@@ -99,6 +99,7 @@ def test_an_image_without_other_groups_is_not_accused() -> None:
 
 @pytest.mark.parametrize("images", [20, 40, 100, 400])
 def test_of_like_pictures_few_sets_lose_one_however_small_they_are(images: int) -> None:
+    """No more than one set in twenty, as was demanded of sets of 20."""
     rng, lost = np.random.default_rng(5), 0
     for _ in range(200):
         views = (rng.normal(size=(images, 12)) for _ in range(4))
