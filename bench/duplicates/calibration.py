@@ -32,6 +32,7 @@ COPY, PROVEN = ("copy",), ("copy", "same_lesion")
 THRESHOLDS = (
     Threshold("copy_min_correlation", (0.5, 0.6, 0.7, 0.8, 0.9), COPY),
     Threshold("copy_max_deformation", (3.5, 4.5, 5.5, 6.5, 8.0), COPY),
+    Threshold("copy_max_bending_pixels", (0.06, 0.075, 0.09, 0.12, 0.15), COPY),
     Threshold("copy_min_inliers", (6, 9, 12, 16, 24), COPY),
     Threshold("same_lesion_min_correlation", (0.2, 0.3, 0.35, 0.4, 0.5), PROVEN),
     Threshold("same_lesion_min_inliers", (5, 6, 7, 8, 12), PROVEN),

@@ -8,7 +8,8 @@ A copy, however degraded, even photographed off a screen, is a flat picture seen
 between two photographs of one lesion the tiles have moved against each other. So every tile's own shift is measured
 (Lucas and Kanade 1981), a homography is fitted to the shifts, and what is left is set against what the tile's noise
 explains. On HAM10000 this parts the two where correlation and inliers cannot: many second photographs correlate better
-than a strongly compressed copy.
+than a strongly compressed copy. Where other light on other pores passes for noise it does not; there what is left is a
+smooth field, which noise is not (see `bending`).
 
 Hairs lie elsewhere in another photograph, and where they lay in a copy: how much of the clutter they share is told too.
 """
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from pipeline.dedup.bending import bending
 from pipeline.dedup.features import Canonical
 
 TILE = 32  # working pixels
@@ -50,6 +52,7 @@ class Agreement(NamedTuple):
     overlap: share of the smaller picture, 0 to 1.
     correlation: a low quantile over tiles, -1 to 1; -1 where nothing can be compared.
     deformation: median shift of a tile that no homography explains, by what noise explains; NaN where not measured.
+    bending: pixels by which a smooth field displaces a tile, beyond the homography; NaN where not measured.
     shared_clutter: how far the smaller one lies on the other's: 1 wholly, 0 as by chance; NaN where either has little.
     """
 
@@ -57,6 +60,7 @@ class Agreement(NamedTuple):
     overlap: float
     correlation: float
     deformation: float
+    bending: float
     shared_clutter: float
 
 
@@ -96,11 +100,14 @@ def agree(a: Canonical, b: Canonical, matrix: Array) -> Agreement:
         matrix = step @ matrix
         matrix = matrix / matrix[2, 2]
         tiles = _compare(fine, b, target, matrix)
+    measured = ~np.isnan(tiles.shift[:, 0])
+    left, expected = _plane_part(tiles)[1], tiles.expected[measured]
     return Agreement(
         matrix,
         overlap(a.grey.shape, b.grey.shape, matrix),
         _correlation(tiles),
-        _plane_part(tiles)[1],
+        float(np.median(np.linalg.norm(left, axis=1) / expected)) if len(left) else float("nan"),
+        bending(tiles.centres[measured], left, expected),
         _shared_clutter(tiles, b.clear),
     )
 
@@ -173,15 +180,17 @@ def _shifts(gx: Array, gy: Array, difference: Array) -> tuple[Array, Array]:
     return np.stack([yy * bx - xy * by, xx * by - xy * bx], axis=1) / determinant[:, None], mean
 
 
-def _plane_part(tiles: _Tiles) -> tuple[Array, float]:
-    """Fit a homography to the tiles' shifts, robustly; return it (3 by 3) and the median of what is left, by noise.
+def _plane_part(tiles: _Tiles) -> tuple[Array, Array]:
+    """Fit a homography to the tiles' shifts, robustly; return it (3 by 3) and what is left, (measured tiles, 2) pixels.
+
+    With fewer than MIN_TILES measured nothing is fitted, and none is returned.
 
     To first order it moves (x, y) by an affine part and by (g x + h y) (x, y); few tiles get the affine part only.
     """
     measured = ~np.isnan(tiles.shift[:, 0])
     count = int(measured.sum())
     if count < MIN_TILES:
-        return np.eye(3), float("nan")
+        return np.eye(3), np.zeros((0, 2))
     size = float(max(tiles.inside.shape))
     (x, y), shift = tiles.centres[measured].T / size, tiles.shift[measured] / size
     zero, one = np.zeros(count), np.ones(count)
@@ -192,13 +201,14 @@ def _plane_part(tiles: _Tiles) -> tuple[Array, float]:
     for _ in range(4):
         rows = (design * weight[..., None]).reshape(-1, terms)
         fit, *_ = np.linalg.lstsq(rows, (shift * weight).ravel(), rcond=None)
-        left = size * np.linalg.norm(design @ fit - shift, axis=1)
-        weight = 1 / np.sqrt(1 + (left / max(float(np.median(left)), 0.02)) ** 2)[:, None]
+        left = size * (shift - design @ fit)
+        length = np.linalg.norm(left, axis=1)
+        weight = 1 / np.sqrt(1 + (length / max(float(np.median(length)), 0.02)) ** 2)[:, None]
     step = np.eye(3)
     step[:2] += fit[:6].reshape(2, 3)
     step[2, :2] -= fit[6:] if terms > 6 else 0.0  # noqa: PLR2004 - more than an affine map has
     scaling = np.diag([size, size, 1.0])
-    return scaling @ step @ np.linalg.inv(scaling), float(np.median(left / tiles.expected[measured]))
+    return scaling @ step @ np.linalg.inv(scaling), left
 
 
 def band_pass(grey: Array, sigmas: tuple[float, float]) -> Array:

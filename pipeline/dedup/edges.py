@@ -76,6 +76,7 @@ def twin_edges(sha256: pd.Series[str], phash: Array, represented_by: Array) -> t
             "overlap": 1.0,
             "correlation": 1.0,
             "deformation": 0.0,
+            "bending": 0.0,
             "shared_clutter": 1.0,
             "inliers": 0,
         }

@@ -35,6 +35,7 @@ class Verify(Section):
     side_pixels: longer side at which pictures are compared.
     max_features: of one picture.
     copy_max_deformation: local shifts that no homography explains, by what noise explains; a copy has none.
+    copy_max_bending_pixels: of the working size, by which a smooth field displaces a part; a copy is bent by none.
     copy_min_shared_clutter: how far hairs lie on each other where both have some: 1 wholly, 0 as by chance.
     near_min_correlation: of two pictures compared as a whole, whose hashes are near.
     whole_min_correlation: of others that were compared as a whole.
@@ -47,6 +48,7 @@ class Verify(Section):
     copy_min_inliers: int
     copy_min_overlap: float
     copy_max_deformation: float
+    copy_max_bending_pixels: float
     copy_min_shared_clutter: float
     near_min_correlation: float
     whole_min_correlation: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,8 @@ def relation(seen: Agreement, params: Verify, *, inliers: int | None, floor: flo
         and seen.correlation >= params.copy_min_correlation
         and seen.overlap >= params.copy_min_overlap
         and seen.deformation <= params.copy_max_deformation
+        and not math.isnan(seen.bending)  # too few tiles for a field: in doubt it is another photograph
+        and seen.bending <= params.copy_max_bending_pixels
         and not seen.shared_clutter < params.copy_min_shared_clutter
     ):
         return "copy"
@@ -84,5 +87,6 @@ def compare_whole(
         return Finding(name, seen, 0)
     share = overlap(a.grey.shape, b.grey.shape, whole.matrix)
     if few and whole.correlation >= params.smooth_min_correlation and share >= params.copy_min_overlap:
-        return Finding("copy", Agreement(whole.matrix, share, whole.correlation, float("nan"), float("nan")), 0)
+        unmeasured = {"deformation": math.nan, "bending": math.nan, "shared_clutter": math.nan}
+        return Finding("copy", Agreement(whole.matrix, share, whole.correlation, **unmeasured), 0)
     return None

@@ -26,6 +26,7 @@ class Duplicates(Table):
         number("overlap", "share of the smaller image's area that the transform maps into the other, 0 to 1"),
         number("correlation", "of the grey values where the two overlap, a low quantile over tiles, -1 to 1"),
         number("deformation", "local shifts that no homography explains, by what noise explains", nullable=True),
+        number("bending", "working pixels by which a smooth field displaces, beyond the homography", nullable=True),
         number(
             "shared_clutter",
             "how far the smaller clutter (hairs, letters) lies on the other's: 1 wholly, 0 as by chance",

@@ -29,7 +29,8 @@ CACHED = 64  # decoded pictures a worker keeps: pairs come sorted, so one side r
 Array = np.ndarray[Any, Any]
 PART_MIN_SHOWN = 0.5  # of a picture, on a part of a sheet that proves it: what sheets share beside pictures shows less
 WHOLE_MIN_DETAIL = 0.4  # correlation of small squares; with less, tiles hardly ever agree
-MEASURED = ("overlap", "correlation", "deformation", "shared_clutter")  # of Agreement, and columns of Duplicates
+# Of Agreement, and columns of Duplicates.
+MEASURED = ("overlap", "correlation", "deformation", "bending", "shared_clutter")
 
 
 class Pairs(NamedTuple):

@@ -16,6 +16,7 @@ def pair(relation: str, *, correlation: float, deformation: float = 1.0, inliers
         "overlap": 1.0,
         "correlation": correlation,
         "deformation": deformation,
+        "bending": 0.0,
         "shared_clutter": float("nan"),
         "inliers": inliers,
     }

@@ -38,6 +38,7 @@ def proven(*pairs: tuple[int, int], relation: str = "copy") -> tuple[pd.DataFram
         overlap=1.0,
         correlation=0.9,
         deformation=2.0,
+        bending=0.0,
         shared_clutter=0.9,
         inliers=50,
         distance_bits=9.0,

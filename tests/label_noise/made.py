@@ -44,6 +44,7 @@ def project(root: Path) -> Store:
         "overlap": 1.0,
         "correlation": 1.0,
         "deformation": None,
+        "bending": None,
         "inliers": 0,
         "shared_clutter": None,
     }
