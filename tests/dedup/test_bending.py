@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def watermarked(image: Array) -> Array:
     return np.asarray(cv2.putText(image.copy(), "Archive", (30, 250), 0, 2, (255, 255, 255), 4, cv2.LINE_AA))
 
 
-COPIES = {
+COPIES: dict[str, Callable[[Array], Array]] = {
     "re-encoded": lambda image: decode(jpeg(image, 20)),
     "recoloured": lambda image: np.clip((image / 255.0) ** 0.6 * (255, 200, 150), 0, 255).astype(np.uint8),
     "under a shadow": lambda image: (image * np.linspace(1.0, 0.5, 400)[None, :, None]).astype(np.uint8),
