@@ -84,7 +84,7 @@ def check_tree(tree: Mapping[str, Any], written: Written | None = None) -> None:
             raise UserError(f"params.yaml: {name} must be a list of one or more distinct names")
         for place, value in enumerate(values):
             if name != "seeds" and not isinstance(value, str):
-                found = remedy(f"{name}.{place}", value, "a text", written)
+                found = remedy(f"{name}.{place}", value, "string", written)
                 raise UserError(f"params.yaml: {name} holds {value!r}, which is no text: {found}")
             if not NAME.fullmatch(str(value)):
                 raise UserError(f"params.yaml: {name} holds {value!r}: use lower-case letters, digits and _")
@@ -181,7 +181,7 @@ def _refusal(key: str, rest: Sequence[int | str], error: ValidationError, writte
     value, message = first["input"], first["msg"]
     own = [str(part) for part in rest if isinstance(part, int) or re.fullmatch(r"\w+", part)]
     place = ".".join([key, *own])
-    wanted = "a text" if "string" in message else "a number" if re.search("number|integer", message) else ""
+    wanted = next((kind for kind in ("string", "integer", "number") if kind in message), "")
     told = remedy(place, value, wanted, written)
     return UserError(f"params.yaml: {place}: {told or f'{message} (found {value!r})'}")
 

@@ -73,19 +73,21 @@ def remedy(place: str, value: Any, wanted: str, written: Written | None) -> str:
     Args:
         place: its key, `a.b.0`.
         value: what YAML made of it.
-        wanted: `a text`, `a number`, or anything else.
+        wanted: `string`, `number`, `integer`, or anything else.
         written: the file.
 
     """
     text = (written.text(place) if written else None) or _plain(value)
-    if wanted == "a text" and not isinstance(value, str | list | dict):
+    if wanted == "string" and not isinstance(value, str | list | dict):
         kind = "nothing" if value is None else "true or false" if isinstance(value, bool) else "a number or a date"
         return f"YAML reads {text or 'an empty value'} as {kind}; write {text!r}, in quotes"
-    if wanted == "a number" and isinstance(value, str):
+    if wanted in {"number", "integer"} and isinstance(value, str):
         number = re.fullmatch(r"\s*([+-]?)(\d*)(?:[.,](\d*))?(?:[eE]([+-]?)(\d+))?\s*", value.replace("_", ""))
         if number and (number[2] or number[3]):
             exponent = f"e{number[4] or '+'}{number[5]}" if number[5] else ""
-            return f"YAML reads {value} as a text; write {number[1]}{number[2] or '0'}.{number[3] or '0'}{exponent}"
+            plain = f"{number[1]}{number[2] or '0'}.{number[3] or '0'}{exponent}"
+            whole = wanted == "integer" and float(plain).is_integer()
+            return f"YAML reads {value} as a text; write {int(float(plain)) if whole else plain}"
     return ""
 
 

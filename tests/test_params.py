@@ -131,3 +131,12 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(text, "utf-8")
     with pytest.raises(UserError, match=r"seeds stands there twice: keep one"):
         params.read_tree(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(("written", "advised"), [("1e8", "100000000"), ("2E3", "2000"), ("1,0", "1")])
+def test_a_whole_number_that_yaml_takes_for_a_text_is_answered_with_a_whole_number(
+    written: str, advised: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=rf"max_pixels: YAML reads {written} as a text; write {advised}$"):
+        params.read_tree(edited(tmp_path, "ingest.limits.max_pixels", written))
+    params.read_tree(edited(tmp_path, "ingest.limits.max_pixels", advised))

@@ -55,8 +55,8 @@ def _counts(values: pd.Series[str]) -> dict[str, int]:
 
 
 def _examples(rejects: Sequence[Reject], reason: str) -> str:
-    """Quote the commonest labels that the taxonomy does not know."""
-    if reason != "unknown_label":
-        return ""
-    labels = Counter(reject.detail for reject in rejects if reject.reason == reason).most_common(EXAMPLES)
-    return f" such as {', '.join(repr(label) for label, _ in labels)}"
+    """Quote the commonest labels that the taxonomy does not know, and the first row that is misread."""
+    details = [reject.detail for reject in rejects if reject.reason == reason]
+    if reason == "unknown_label":
+        return f" such as {', '.join(repr(label) for label, _ in Counter(details).most_common(EXAMPLES))}"
+    return f" ({details[0]})" if reason in {"malformed_row", "implausible_value"} else ""

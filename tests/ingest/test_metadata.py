@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.errors import UserError
+from pipeline.ingest.accounts import stop_if_too_many
 from pipeline.ingest.rows import Listing
 from pipeline.ingest.sources.readers import READERS
 from tests.ingest.foreign import xlsx
@@ -144,3 +146,9 @@ def test_ham10000s_rows_are_checked_likewise(tmp_path: Path) -> None:
         "row 4": "malformed_row",
         "ISIC_0024303": "metadata_missing",
     }
+
+
+def test_a_batch_that_is_stopped_says_what_its_rows_hold(tmp_path: Path) -> None:
+    listing = read(tmp_path, sex="2")
+    with pytest.raises(UserError, match=r"1 implausible_value \(metadata row 1: sex is '2': is the row shifted\?\)"):
+        stop_if_too_many(listing.rejects, listing.raw_rows, batch="one", max_share=0.05)
