@@ -285,6 +285,9 @@ def kill_a_stage(folder: Path, engine: Engine, variables: Mapping[str, str]) -> 
     stage.wait()
     with lock.only_writer(folder / "locks", "stage"):
         assert len(workers) == 2
+        # Who let go of the lock works on nothing any more, but takes a moment to end.
+        while any(running(int(path.name)) for path in workers) and time.monotonic() < deadline:
+            time.sleep(0.02)
         assert not [path.name for path in workers if running(int(path.name))], "two writers"
     return servers
 
