@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.audit.crossings import Bond, crossings, shared
+from pipeline.audit.crossings import Bond, bonds_of, crossings, shared
 from pipeline.audit.folder import audited, list_images, read_knobs
 from pipeline.audit.split_files import match, read_split
 from pipeline.audit.split_folders import split_by_folder
@@ -87,8 +87,7 @@ def _audit_project(store: Store, batches: list[str], split_file: Path, out: Path
     """Hold a table against the table Duplicates, and lesions and patients of both."""
     images = store.read(Images, batches).sort_values("image_id", ignore_index=True)
     splits, bonds, left_out = _splits_of_table(split_file, images["image_id"].tolist())
-    known = images.set_index("image_id")
-    bonds += [Bond("lesion_id", known["lesion_id"]), Bond("patient_id", known["patient_id"])]
+    bonds += bonds_of(images.set_index("image_id"))
     evidence = Evidence(
         store.read(Duplicates),
         store.vectors(Duplicates, "transform"),
@@ -135,8 +134,7 @@ def _splits_of_table(path: Path, names: Sequence[str]) -> tuple[pd.Series[str], 
         named = f", {rows['image'].iloc[0]} among them" if len(rows) else ""
         raise UserError(f"none of the {len(rows)} rows of {path} names an image{named}: name the folder of its images")
     met = rows.set_index("row").loc[found.index].set_axis(found.to_numpy())
-    bonds = [Bond("lesion_id", met["lesion_id"]), Bond("patient_id", met["patient_id"])]
-    return met["split"], bonds, pd.concat([problems, unmet], ignore_index=True)
+    return met["split"], bonds_of(met), pd.concat([problems, unmet], ignore_index=True)
 
 
 def _of_pictures(left_out: pd.DataFrame) -> pd.DataFrame:

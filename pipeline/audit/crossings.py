@@ -25,6 +25,11 @@ class Bond(NamedTuple):
     ids: pd.Series[Any]
 
 
+def bonds_of(frame: pd.DataFrame) -> list[Bond]:
+    """Return the bonds that a frame's columns lesion_id and patient_id tell, by its index."""
+    return [Bond("lesion_id", frame["lesion_id"]), Bond("patient_id", frame["patient_id"])]
+
+
 def crossings(splits: pd.Series[str], edges: pd.DataFrame, bonds: Sequence[Bond]) -> pd.DataFrame:
     """List pairs of images that must not be parted, and are.
 

@@ -156,6 +156,7 @@ class ArchiveReader:
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
         self._folder, self._max_bytes = folder, max_bytes
+        self._streams: dict[tuple[str, tuple[int, ...]], IO[bytes]] = {}
         self._archives: dict[tuple[str, tuple[int, ...]], _Archive] = {}
         self._open = ExitStack()
 
@@ -177,9 +178,7 @@ class ArchiveReader:
         # Messages of the parsers quote the member's name, which may identify a patient.
         try:
             archive = self.archive(file, positions[:-1])
-            size = archive.size(positions[-1])
-            if size > self._max_bytes:
-                raise RejectedError("too_large", f"{size} bytes, more than ingest.limits.max_bytes = {self._max_bytes}")
+            expect_small(archive.size(positions[-1]), self._max_bytes)
             with archive.open(positions[-1]) as member:
                 return member.read()
         except RuntimeError as error:
@@ -190,7 +189,13 @@ class ArchiveReader:
             raise RejectedError("undecodable", "damaged within its archive") from error
 
     def stream(self, file: str, positions: tuple[int, ...]) -> IO[bytes]:
-        """Open an archive's bytes: the file itself, or a member that is first copied to a temporary file."""
+        """Open an archive's bytes: the file itself, or a member that is copied to a temporary file, once."""
+        key = (file, positions)
+        if key not in self._streams:
+            self._streams[key] = self._spooled(file, positions)
+        return self._streams[key]
+
+    def _spooled(self, file: str, positions: tuple[int, ...]) -> IO[bytes]:
         if not positions:
             return self._open.enter_context((self._folder / file).open("rb"))
         spooled = self._open.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
@@ -290,6 +295,17 @@ def guess_encoding(names: Iterable[bytes]) -> str | None:
         return "cp437"
     best = charset_normalizer.from_bytes(joined, cp_isolation=list(GUESSED)).best()
     return best.encoding if best else "cp437"
+
+
+def expect_small(size: int, max_bytes: int) -> None:
+    """Refuse an image of too many bytes before it is read.
+
+    Raises:
+        RejectedError: it is larger.
+
+    """
+    if size > max_bytes:
+        raise RejectedError("too_large", f"{size} bytes, more than ingest.limits.max_bytes = {max_bytes}")
 
 
 def printable(name: str) -> str:

@@ -14,7 +14,7 @@ from pipeline.core.errors import UserError
 from pipeline.ingest.formats import SIGNATURES
 from pipeline.ingest.rows import Locator, Reject, RejectedError
 from pipeline.ingest.sources import archives
-from pipeline.ingest.sources.archives import ArchiveReader, RawFile, printable
+from pipeline.ingest.sources.archives import ArchiveReader, RawFile, expect_small, printable
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
@@ -123,9 +123,7 @@ class RawReader:
         path = self._folder / locator.file
         if not path.is_file():
             raise RejectedError("image_missing", "a broken link, or no regular file")
-        size = path.stat().st_size
-        if size > self._max_bytes:
-            raise RejectedError("too_large", f"{size} bytes, more than ingest.limits.max_bytes = {self._max_bytes}")
+        expect_small(path.stat().st_size, self._max_bytes)
         try:
             return path.read_bytes()
         except OSError as error:  # its message would quote the name
