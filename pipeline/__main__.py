@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         if arguments and arguments[0] in params.STAGES:
             run_stage(Path.cwd(), *arguments)
             return 0
-        status: int = import_module("pipeline.cli.main").main(arguments)
+        status: int = import_module("pipeline.commands.main").main(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -55,7 +55,7 @@ def run_stage(root: Path, stage: str, instance: str | None = None, *spare: str) 
     with lock.only_writer(root / "data/.cache/locks", name):
         store = Store(root)
         with measure() as cost:
-            run = import_module(f"pipeline.{stage}.stage").run
+            run = import_module(f"pipeline.stages.{stage}.stage").run
             if instance is None:
                 run(store, received)
             else:

@@ -116,7 +116,7 @@ def keys(stage: str, instance: str | None) -> dict[str, str]:
 
 def params_class(stage: str) -> type[StageParams]:
     """Return the params model that a stage declares."""
-    module = import_module(f"pipeline.{stage}.params")
+    module = import_module(f"pipeline.stages.{stage}.params")
     name = "".join(word.capitalize() for word in stage.split("_")) + "Params"
     found: type[StageParams] = getattr(module, name)
     return found
@@ -163,8 +163,8 @@ def _check_spares(tree: Mapping[str, Any], used: set[str], written: Written | No
 
 
 def _check_waiting(tree: Mapping[str, Any], written: Written | None) -> None:
-    from pipeline.ingest.params import Batch  # noqa: PLC0415 - composes the stages' sections
-    from pipeline.learn.params import Member  # noqa: PLC0415
+    from pipeline.models.params import Member  # noqa: PLC0415
+    from pipeline.stages.ingest.params import Batch  # noqa: PLC0415 - composes the stages' sections
 
     sections: dict[str, type[Section]] = {"ingest.batches": Batch, "train.members": Member}
     for key, section in sections.items():

@@ -14,8 +14,8 @@ from PIL import Image
 
 from pipeline.core.shards import ShardWriter
 from pipeline.core.store import Store
-from pipeline.ingest.normalise import pixel_digest
-from pipeline.ingest.tables import Images
+from pipeline.stages.ingest.normalise import pixel_digest
+from pipeline.stages.ingest.tables import Images
 
 Array = np.ndarray[Any, Any]
 

@@ -18,15 +18,15 @@ import pandas as pd
 import yaml
 
 from pipeline.__main__ import run_stage
-from pipeline.audit import command
+from pipeline.commands.audit_split import command
 from pipeline.core import engine as core
-from pipeline.dedup import hash_search, verify, votes
-from pipeline.dedup import stage as _dedup  # noqa: F401 - loaded, so that `record` finds what it calls
-from pipeline.embed import stage as embed
-from pipeline.fetch import demo
-from pipeline.fingerprint import stage as _fingerprint  # noqa: F401
-from pipeline.ingest import stage as _ingest  # noqa: F401
-from pipeline.opinions import stage as opinions
+from pipeline.demo import draw as demo
+from pipeline.stages.dedup import hash_search, verify, votes
+from pipeline.stages.dedup import stage as _dedup  # noqa: F401 - loaded, so that `record` finds what it calls
+from pipeline.stages.embed import stage as embed
+from pipeline.stages.fingerprint import stage as _fingerprint  # noqa: F401
+from pipeline.stages.ingest import stage as _ingest  # noqa: F401
+from pipeline.stages.opinions import stage as opinions
 from tests.project import ROOT, draw_weights, tiny_params
 
 IMAGES = 40

@@ -11,8 +11,8 @@ import open_clip
 import timm
 import torch
 
-from pipeline.learn.checkpoints import tensors_of
-from pipeline.learn.weights import Card, save_weights, timm_preprocessing
+from pipeline.models.checkpoints import tensors_of
+from pipeline.models.weights import Card, save_weights, timm_preprocessing
 
 CLIP = "small-clip"
 

@@ -150,7 +150,7 @@ def draw_weights(root: Path) -> None:
     code = """
 import sys, timm, torch
 from pathlib import Path
-from pipeline.learn.weights import Card, save_weights, timm_preprocessing
+from pipeline.models.weights import Card, save_weights, timm_preprocessing
 torch.manual_seed(0)
 network = timm.create_model("test_resnet", num_classes=0)
 tensors = {name: tensor.numpy() for name, tensor in network.state_dict().items()}

@@ -10,13 +10,13 @@ import pytest
 
 from pipeline import params
 from pipeline.core.store import Store
-from pipeline.dedup.tables import Duplicates, Groups
-from pipeline.embed.tables import Embeddings
-from pipeline.fingerprint.tables import Fingerprints
-from pipeline.ingest.tables import Images, Rejects
-from pipeline.label_noise.tables import LabelScores
-from pipeline.rebalance.tables import Exclusions, Selection
-from pipeline.train.tables import Predictions
+from pipeline.stages.dedup.tables import Duplicates, Groups
+from pipeline.stages.embed.tables import Embeddings
+from pipeline.stages.fingerprint.tables import Fingerprints
+from pipeline.stages.ingest.tables import Images, Rejects, open_pixels
+from pipeline.stages.label_noise.tables import LabelScores
+from pipeline.stages.rebalance.tables import Exclusions, Selection
+from pipeline.stages.train.tables import Predictions
 from tests.project import Project
 
 pytestmark = pytest.mark.pipeline
@@ -45,7 +45,7 @@ def test_every_raw_file_is_an_image_or_a_reject(project: Project, store: Store, 
 
 
 def test_stored_bytes_are_what_the_table_says(store: Store, images: pd.DataFrame) -> None:
-    pixels = store.pixels(images)
+    pixels = open_pixels(store, images)
     for position, (digest, width, height) in enumerate(images[["stored_sha256", "width", "height"]].to_numpy()):
         assert hashlib.sha256(pixels.read(position)).hexdigest() == digest
         assert pixels[position].shape == (height, width, 3)

@@ -12,27 +12,27 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipeline.audit.command import CROSSED
-from pipeline.cli.main import main
+from pipeline.commands.audit_split.command import CROSSED
+from pipeline.commands.main import main
 from pipeline.core.shards import decode
 from pipeline.core.store import Store
-from pipeline.dedup.params import DedupParams
-from pipeline.dedup.stage import run as dedup
-from pipeline.dedup.tables import Duplicates, Groups
-from pipeline.embed.tables import Embeddings
-from pipeline.fingerprint.greys import read_grey
-from pipeline.fingerprint.hashes import difference_hashes, perceptual_hashes, shrink
-from pipeline.fingerprint.params import FingerprintParams
-from pipeline.fingerprint.quality import measure
-from pipeline.fingerprint.stage import run as fingerprint
-from pipeline.fingerprint.tables import Fingerprints
-from pipeline.ingest.normalise import normalise, pixel_digest
-from pipeline.ingest.rows import RejectedError
-from pipeline.ingest.stage import run as ingest
-from pipeline.ingest.tables import Images, Rejects
-from tests.ingest.layouts import make_params
+from pipeline.stages.dedup.params import DedupParams
+from pipeline.stages.dedup.stage import run as dedup
+from pipeline.stages.dedup.tables import Duplicates, Groups
+from pipeline.stages.embed.tables import Embeddings
+from pipeline.stages.fingerprint.greys import read_grey
+from pipeline.stages.fingerprint.hashes import difference_hashes, perceptual_hashes, shrink
+from pipeline.stages.fingerprint.params import FingerprintParams
+from pipeline.stages.fingerprint.quality import measure
+from pipeline.stages.fingerprint.stage import run as fingerprint
+from pipeline.stages.fingerprint.tables import Fingerprints
+from pipeline.stages.ingest.normalise import normalise, pixel_digest
+from pipeline.stages.ingest.rows import RejectedError
+from pipeline.stages.ingest.stage import run as ingest
+from pipeline.stages.ingest.tables import Images, Rejects, open_pixels
 from tests.poison import IMAGE, draw, odd_files
 from tests.project import ROOT
+from tests.stages.ingest.layouts import make_params
 
 PROFILE: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
 
@@ -80,7 +80,7 @@ def test_a_reject_says_what_is_wrong_in_one_line_that_names_no_address(poisoned:
 def test_every_image_is_stored_decodable_and_as_the_table_says(poisoned: tuple[Store, dict[str, str]]) -> None:
     store, _ = poisoned
     images = store.read(Images, "one")
-    pixels = store.pixels(images)
+    pixels = open_pixels(store, images)
     for position, (width, height, digest) in enumerate(images[["width", "height", "pixel_sha256"]].to_numpy()):
         decoded = pixels[position]
         assert decoded.shape == (height, width, 3)

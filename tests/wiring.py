@@ -73,9 +73,9 @@ def data_problems(stage: str, found: Mapping[str, Any], reads: Iterable[str], wr
 def closure(stage: str) -> frozenset[str]:
     """List the files of all modules that a stage's entry module imports, directly or not; empty packages left out."""
     graph = _graph()
-    entry_module = f"pipeline.{stage}.stage"
-    modules = {entry_module, f"pipeline.{stage}.params", *graph.find_upstream_modules(entry_module)}
-    modules |= set(graph.find_upstream_modules(f"pipeline.{stage}.params"))
+    entry_module = f"pipeline.stages.{stage}.stage"
+    modules = {entry_module, f"pipeline.stages.{stage}.params", *graph.find_upstream_modules(entry_module)}
+    modules |= set(graph.find_upstream_modules(f"pipeline.stages.{stage}.params"))
     return frozenset(str(path.relative_to(ROOT)) for path in map(_file, modules) if path.name != "__init__.py")
 
 

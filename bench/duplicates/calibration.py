@@ -10,10 +10,10 @@ import pandas as pd
 
 from bench.intervals import exact_interval
 from bench.tables import markdown
-from pipeline.dedup.agreement import Agreement
-from pipeline.dedup.params import Verify
-from pipeline.dedup.relations import relation
-from pipeline.dedup.verify import MEASURED
+from pipeline.stages.dedup.agreement import Agreement
+from pipeline.stages.dedup.params import Verify
+from pipeline.stages.dedup.relations import relation
+from pipeline.stages.dedup.verify import MEASURED
 
 Array = np.ndarray[Any, Any]
 

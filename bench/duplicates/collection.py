@@ -15,18 +15,18 @@ import pandas as pd
 
 from bench.duplicates.cache import code_digest, key_of
 from bench.duplicates.profile import Profile
-from pipeline.audit.folder import list_images, pack
+from pipeline.commands.audit_split.folder import list_images, pack
 from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
-from pipeline.fingerprint.stage import run as fingerprint
-from pipeline.fingerprint.tables import Fingerprints
-from pipeline.ingest.formats import sniff
-from pipeline.ingest.normalise import EXTENSIONS
-from pipeline.ingest.tables import Images
+from pipeline.stages.fingerprint.stage import run as fingerprint
+from pipeline.stages.fingerprint.tables import Fingerprints
+from pipeline.stages.ingest.formats import sniff
+from pipeline.stages.ingest.normalise import EXTENSIONS
+from pipeline.stages.ingest.tables import Images, open_pixels
 
 BATCH = "bench"
-CODE = ("pipeline.core", "pipeline.ingest", "pipeline.fingerprint", "pipeline.audit")
+CODE = ("pipeline.core", "pipeline.stages.ingest", "pipeline.stages.fingerprint", "pipeline.commands.audit_split")
 
 Array = np.ndarray[Any, Any]
 
@@ -124,7 +124,7 @@ def fingerprints(collection: Collection, profile: Profile) -> Prints:
         images,
         prints["flags"],
         store.vectors(Fingerprints, "phash", BATCH),
-        store.pixels(images),
+        open_pixels(store, images),
         images["image_id"].map(number).to_numpy(dtype=np.int64),
     )
 

@@ -35,9 +35,9 @@ from bench.environments import UnavailableError
 from bench.intervals import exact_interval
 from bench.tables import markdown
 from pipeline.core.errors import UserError
-from pipeline.dedup.params import Verify
-from pipeline.ingest.sources import ham10000
-from pipeline.ingest.sources.files import RawReader
+from pipeline.stages.dedup.params import Verify
+from pipeline.stages.ingest.sources import ham10000
+from pipeline.stages.ingest.sources.files import RawReader
 
 MAX_BYTES = 200_000_000
 DIGITS = 7

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench.duplicates.planting import Truth
-from pipeline.evaluate.bootstrap import draw_groups
+from pipeline.stages.evaluate.bootstrap import draw_groups
 
 PRECISION = 0.99
 CONFIDENCE = 0.95

@@ -55,8 +55,8 @@ def embed(pixels: Pixels, digests: pd.Series[str], profile: Profile, *, weights:
         cache: a folder.
 
     """
-    from pipeline.embed.encoders import Spec  # noqa: PLC0415 - torch takes seconds
-    from pipeline.embed.encoding import encode  # noqa: PLC0415
+    from pipeline.stages.embed.encoders import Spec  # noqa: PLC0415 - torch takes seconds
+    from pipeline.stages.embed.encoding import encode  # noqa: PLC0415
 
     spec = replace(Spec.of(profile.embed, weights), levels=())  # no finder looks at levels
     with weights.open("rb") as file:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.audit.folder import read_knobs
-from pipeline.dedup.params import DedupParams
-from pipeline.embed.params import EmbedParams, Encoder
-from pipeline.fingerprint.params import FingerprintParams
-from pipeline.ingest.params import Limits
+from pipeline.commands.audit_split.folder import read_knobs
 from pipeline.params import read_tree, stage_params
+from pipeline.stages.dedup.params import DedupParams
+from pipeline.stages.embed.params import EmbedParams, Encoder
+from pipeline.stages.fingerprint.params import FingerprintParams
+from pipeline.stages.ingest.params import Limits
 
 # In place of the profile's own: a twentieth of CLIP's time, and of copies planted among dermoscopic pictures its
 # 20 nearest hold half as many again (60% against 38%). All finders that take vectors get the same.

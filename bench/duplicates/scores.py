@@ -20,7 +20,7 @@ from bench.duplicates.measures import (
     threshold,
 )
 from bench.duplicates.planting import Truth
-from pipeline.dedup.params import Verify
+from pipeline.stages.dedup.params import Verify
 
 RESAMPLES = 200
 DIGITS = 4

@@ -15,10 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline.core.errors import UserError
-from pipeline.ingest.rows import Entry
-from pipeline.ingest.sources import folder as class_folders
-from pipeline.ingest.sources import ham10000
-from pipeline.ingest.sources.files import RawReader
+from pipeline.stages.ingest.rows import Entry
+from pipeline.stages.ingest.sources import folder as class_folders
+from pipeline.stages.ingest.sources import ham10000
+from pipeline.stages.ingest.sources.files import RawReader
 
 MAX_BYTES = 200_000_000
 TUNING_SHARE = 1 / 3

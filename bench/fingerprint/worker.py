@@ -22,8 +22,8 @@ def ours() -> Fingerprint:
     import yaml  # noqa: PLC0415
 
     from pipeline.core.shards import Pixels  # noqa: PLC0415
-    from pipeline.fingerprint.params import QualityThresholds  # noqa: PLC0415
-    from pipeline.fingerprint.prints import fingerprint  # noqa: PLC0415
+    from pipeline.stages.fingerprint.params import QualityThresholds  # noqa: PLC0415
+    from pipeline.stages.fingerprint.prints import fingerprint  # noqa: PLC0415
 
     cv2.setNumThreads(1)  # as the engine does; the variables of the environment do not reach it
     profile = yaml.safe_load((Path(__file__).parents[2] / "profiles/ham10000.yaml").read_text("utf-8"))

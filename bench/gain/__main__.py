@@ -16,9 +16,9 @@ from typing import Any, cast
 from bench.command import status_of
 from bench.gain import fitting, plan, report
 from bench.label_noise.planting import SHAPES
-from pipeline.label_noise.params import LabelNoiseParams
 from pipeline.params import read_tree, stage_params
-from pipeline.rebalance.params import RebalanceParams
+from pipeline.stages.label_noise.params import LabelNoiseParams
+from pipeline.stages.rebalance.params import RebalanceParams
 
 PLANTED = ("uniform", "confused", "feature-dependent")
 

@@ -19,11 +19,11 @@ from tqdm import tqdm
 from bench.command import batch_parser, status_of
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
-from pipeline.ingest.tables import Images
-from pipeline.learn.trainable import weights_file
+from pipeline.models.trainable import weights_file
 from pipeline.params import read_tree, stage_params
-from pipeline.train.member import train_member
-from pipeline.train.params import TrainParams
+from pipeline.stages.ingest.tables import Images, open_pixels
+from pipeline.stages.train.member import train_member
+from pipeline.stages.train.params import TrainParams
 
 Array = np.ndarray[Any, Any]
 
@@ -103,7 +103,7 @@ def _train(job: Job) -> None:
     _, trained = train_member(
         params.member,
         selection,
-        store.pixels(images.loc[selection["image_id"]].reset_index()),
+        open_pixels(store, images.loc[selection["image_id"]].reset_index()),
         diagnoses=diagnoses_in_scope(images["diagnosis"], params.classes),
         weights=weights_file(store, params.member),
         device=params.device,

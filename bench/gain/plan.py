@@ -20,15 +20,15 @@ from bench.label_noise.collection import read_collection
 from bench.label_noise.planting import plant
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
-from pipeline.dedup.tables import Groups
-from pipeline.ingest.tables import Images
-from pipeline.label_noise.judging import judge_labels
-from pipeline.label_noise.labelled import Labelled
-from pipeline.label_noise.params import LabelNoiseParams
-from pipeline.label_noise.reading import read_labelled
 from pipeline.ledger.decisions import KEEP, RELABEL, Decision
-from pipeline.rebalance.arms import build_arm, join_facts, select
-from pipeline.rebalance.params import RebalanceParams
+from pipeline.stages.dedup.tables import Groups
+from pipeline.stages.ingest.tables import Images
+from pipeline.stages.label_noise.judging import judge_labels
+from pipeline.stages.label_noise.labelled import Labelled
+from pipeline.stages.label_noise.params import LabelNoiseParams
+from pipeline.stages.label_noise.reading import read_labelled
+from pipeline.stages.rebalance.arms import build_arm, join_facts, select
+from pipeline.stages.rebalance.params import RebalanceParams
 
 Array = np.ndarray[Any, Any]
 

@@ -13,9 +13,9 @@ import pandas as pd
 from bench.gain.fitting import FACTS, SETS
 from bench.gain.plan import PUBLISHED
 from pipeline.core.store import Store
-from pipeline.evaluate.bootstrap import Estimate, draw_groups, estimate, mean
-from pipeline.evaluate.metrics import headline
-from pipeline.ingest.tables import Images
+from pipeline.stages.evaluate.bootstrap import Estimate, draw_groups, estimate, mean
+from pipeline.stages.evaluate.metrics import headline
+from pipeline.stages.ingest.tables import Images
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95

@@ -12,7 +12,7 @@ from typing import Any
 from bench.command import status_of
 from bench.label_noise import cost, counting, fine_tuned, noise, reliability, strays
 from bench.label_noise.profile import read_profile
-from pipeline.label_noise.params import LabelNoiseParams
+from pipeline.stages.label_noise.params import LabelNoiseParams
 
 ROOT = Path(__file__).parents[2]
 PARTS: dict[str, Callable[[argparse.Namespace, LabelNoiseParams], tuple[dict[str, Any], str]]] = {

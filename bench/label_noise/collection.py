@@ -12,13 +12,13 @@ import numpy as np
 
 from bench.label_noise.rivals import Neighbours, find_neighbours
 from pipeline.core.store import Store
-from pipeline.dedup.tables import Groups
-from pipeline.embed.tables import Embeddings, Levels
-from pipeline.ingest.tables import Images
-from pipeline.label_noise.context import KNOWN
-from pipeline.label_noise.labelled import Labelled
-from pipeline.label_noise.reading import read_labelled
-from pipeline.opinions.tables import Opinions
+from pipeline.stages.dedup.tables import Groups
+from pipeline.stages.embed.tables import Embeddings, Levels
+from pipeline.stages.ingest.tables import Images
+from pipeline.stages.label_noise.context import KNOWN
+from pipeline.stages.label_noise.labelled import Labelled
+from pipeline.stages.label_noise.reading import read_labelled
+from pipeline.stages.opinions.tables import Opinions
 
 Array = np.ndarray[Any, Any]
 

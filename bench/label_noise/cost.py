@@ -15,9 +15,9 @@ import numpy as np
 
 from bench.label_noise.profile import read_profile
 from pipeline.core.meter import measure
-from pipeline.label_noise.judging import judge_labels
-from pipeline.label_noise.labelled import Labelled
-from pipeline.label_noise.params import LabelNoiseParams
+from pipeline.stages.label_noise.judging import judge_labels
+from pipeline.stages.label_noise.labelled import Labelled
+from pipeline.stages.label_noise.params import LabelNoiseParams
 
 SIZES = (10_000, 50_000, 200_000)
 DIMENSIONS = 512

@@ -11,8 +11,8 @@ import numpy as np
 from bench.intervals import CONFIDENCE, exact_interval
 from bench.label_noise.collection import read_collection
 from bench.label_noise.run import OURS, Cell, run_cells
-from pipeline.label_noise.audit import count_errors, draw_sample
-from pipeline.label_noise.params import LabelNoiseParams
+from pipeline.stages.label_noise.audit import count_errors, draw_sample
+from pipeline.stages.label_noise.params import LabelNoiseParams
 
 Array = np.ndarray[Any, Any]
 

@@ -20,11 +20,11 @@ from bench.command import batch_parser, status_of
 from pipeline.core.errors import UserError
 from pipeline.core.folds import assign_folds
 from pipeline.core.store import Store
-from pipeline.cross_fit.fitting import Labels, Shown, collect, fit_fold, show
-from pipeline.cross_fit.params import CrossFitParams
-from pipeline.ingest.tables import Images
-from pipeline.learn.trainable import weights_file
+from pipeline.models.trainable import weights_file
 from pipeline.params import read_tree, stage_params
+from pipeline.stages.cross_fit.fitting import Labels, Shown, collect, fit_fold, show
+from pipeline.stages.cross_fit.params import CrossFitParams
+from pipeline.stages.ingest.tables import Images, open_pixels
 
 Array = np.ndarray[Any, Any]
 
@@ -126,7 +126,7 @@ def _shown() -> tuple[Planned, Shown, Path | None]:
     project, batch, params, folder = _GIVEN
     planned, store, member = read_plan(folder), Store(project), params.members[_MEMBER]
     images = store.read(Images, batch).set_index("image_id").loc[planned.image_id].reset_index()
-    weights, pixels = weights_file(store, member), store.pixels(images)
+    weights, pixels = weights_file(store, member), open_pixels(store, images)
     return planned, show(pixels, member, weights=weights, device=params.device, scratch=folder), weights
 
 

@@ -26,8 +26,8 @@ from bench.label_noise.planting import SHAPES, plant
 from bench.label_noise.report import BEST, summarise
 from bench.label_noise.run import OURS, Cell, Outcome, ours
 from pipeline.core.errors import UserError
-from pipeline.label_noise.params import LabelNoiseParams
-from pipeline.label_noise.probabilities import believe, lesion_shares
+from pipeline.stages.label_noise.params import LabelNoiseParams
+from pipeline.stages.label_noise.probabilities import believe, lesion_shares
 
 Array = np.ndarray[Any, Any]
 

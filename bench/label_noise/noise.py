@@ -12,7 +12,7 @@ from bench.label_noise.collection import read_collection
 from bench.label_noise.planting import PER, SHAPES
 from bench.label_noise.report import summarise, table
 from bench.label_noise.run import Cell, run_cells
-from pipeline.label_noise.params import LabelNoiseParams
+from pipeline.stages.label_noise.params import LabelNoiseParams
 
 __all__ = ["PER", "REPORTED", "SHAPES", "run"]
 

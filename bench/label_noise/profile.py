@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from pipeline.label_noise.params import LabelNoiseParams
 from pipeline.params import read_tree, stage_params
+from pipeline.stages.label_noise.params import LabelNoiseParams
 
 
 def read_profile(path: Path) -> LabelNoiseParams:

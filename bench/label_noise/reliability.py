@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bench.label_noise.collection import read_collection
 from bench.label_noise.run import OURS, Cell, run_cells
-from pipeline.label_noise.params import LabelNoiseParams
+from pipeline.stages.label_noise.params import LabelNoiseParams
 
 Array = np.ndarray[Any, Any]
 

@@ -14,7 +14,7 @@ from cleanlab.classification import CleanLearning
 from cleanlab.rank import get_label_quality_scores
 from scipy.stats import entropy
 
-from pipeline.label_noise.neighbours import nearest
+from pipeline.stages.label_noise.neighbours import nearest
 
 Array = np.ndarray[Any, Any]
 

@@ -15,11 +15,11 @@ from bench.duplicates.cache import code_digest, key_of
 from bench.label_noise import rivals
 from bench.label_noise.collection import Collection
 from bench.label_noise.planting import Planted, plant
-from pipeline.label_noise.labelled import Labelled
-from pipeline.label_noise.params import LabelNoiseParams
-from pipeline.label_noise.probabilities import Beliefs, believe, lesion_shares
-from pipeline.label_noise.probe import fit_probe
-from pipeline.label_noise.suspects import NOBODY, judge
+from pipeline.stages.label_noise.labelled import Labelled
+from pipeline.stages.label_noise.params import LabelNoiseParams
+from pipeline.stages.label_noise.probabilities import Beliefs, believe, lesion_shares
+from pipeline.stages.label_noise.probe import fit_probe
+from pipeline.stages.label_noise.suspects import NOBODY, judge
 
 Array = np.ndarray[Any, Any]
 
@@ -29,7 +29,7 @@ DATALAB = "cleanlab Datalab, folds that ignore lesions"  # its defaults, as tuto
 GROUPING_SHOWN_AT = 0.1  # the rate at which ours is run without groups too: twice the time
 METHOD = ("calibration", "features", "labelled", "neighbours", "probabilities", "probe", "suspects")
 CODE = [
-    *(f"pipeline.label_noise.{name}" for name in METHOD),
+    *(f"pipeline.stages.label_noise.{name}" for name in METHOD),
     *(f"bench.label_noise.{name}" for name in ("planting", "rivals", "run")),
 ]
 

@@ -24,13 +24,13 @@ from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
 from pipeline.core.table import lay_out
-from pipeline.embed.params import EmbedParams
-from pipeline.embed.tables import Levels
-from pipeline.ingest.tables import Images
-from pipeline.label_noise.labelled import further_views
-from pipeline.label_noise.off_topic import off_topic
-from pipeline.label_noise.params import LabelNoiseParams, OffTopic
-from pipeline.label_noise.reading import read_described
+from pipeline.stages.embed.params import EmbedParams
+from pipeline.stages.embed.tables import Levels
+from pipeline.stages.ingest.tables import Images, open_pixels
+from pipeline.stages.label_noise.labelled import further_views
+from pipeline.stages.label_noise.off_topic import off_topic
+from pipeline.stages.label_noise.params import LabelNoiseParams, OffTopic
+from pipeline.stages.label_noise.reading import read_described
 
 Array = np.ndarray[Any, Any]
 
@@ -138,7 +138,7 @@ def _pool(options: argparse.Namespace, collection: Collection, spare: Array, *, 
         rng = np.random.default_rng([seed, 6])
         store = Store(options.project)
         images = store.read(Images, [options.batch]).set_index("image_id", drop=False)
-        pixels = store.pixels(images.loc[collection.labelled.image_id[spare]])
+        pixels = open_pixels(store, images.loc[collection.labelled.image_id[spare]])
         drawn = {kind: [draw(rng) for _ in range(MOST)] for kind, draw in KINDS.items()}
         drawn[BLUR] = [blurred(Image.fromarray(pixels[i]), rng) for i in range(len(pixels))]
         found = {kind: encode_pictures(pictures, options.weights, embed) for kind, pictures in drawn.items()}
@@ -150,8 +150,8 @@ def _pool(options: argparse.Namespace, collection: Collection, spare: Array, *, 
 
 def encode_pictures(pictures: list[Image.Image], weights: Path, embed: EmbedParams) -> Shown:
     """Encode pictures as `embed` would, by the profile's encoder."""
-    from pipeline.embed.encoders import Spec  # noqa: PLC0415 - torch takes seconds
-    from pipeline.embed.encoding import encode  # noqa: PLC0415
+    from pipeline.stages.embed.encoders import Spec  # noqa: PLC0415 - torch takes seconds
+    from pipeline.stages.embed.encoding import encode  # noqa: PLC0415
 
     contents = [encode_jpeg(picture) for picture in pictures]
     sizes = np.array([len(content) for content in contents])

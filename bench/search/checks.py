@@ -10,8 +10,8 @@ import numpy as np
 
 from bench.search.drawn import planted
 from pipeline.core.orientations import COUNT, IDENTITY
-from pipeline.dedup.candidates import distances
-from pipeline.dedup.pairs import distinct
+from pipeline.stages.dedup.candidates import distances
+from pipeline.stages.dedup.pairs import distinct
 
 SAMPLE = 1000
 BLOCK = 4096

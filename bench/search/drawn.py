@@ -16,7 +16,7 @@ import numpy as np
 from bench.search.copula import Copula, load, scores, values
 from pipeline.core.engine import map_shards
 from pipeline.core.orientations import COUNT, orient
-from pipeline.fingerprint.hashes import COSINES, SIDE, Thumbnails, perceptual_hashes
+from pipeline.stages.fingerprint.hashes import COSINES, SIDE, Thumbnails, perceptual_hashes
 
 STATISTICS = Path(__file__).parent / "statistics"
 KINDS = ("hashes", "vectors", "features")

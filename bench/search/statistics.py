@@ -20,8 +20,8 @@ from bench.duplicates.sources import PARTS, Picture, read_pictures
 from bench.search.copula import fit, save
 from bench.search.drawn import FEATURES, STATISTICS
 from pipeline.core.errors import UserError
-from pipeline.dedup.features import canonical, extract
-from pipeline.fingerprint.hashes import COSINES, DCT_SIDE, SIDE, shrink
+from pipeline.stages.dedup.features import canonical, extract
+from pipeline.stages.fingerprint.hashes import COSINES, DCT_SIDE, SIDE, shrink
 
 RANKS = {"hashes": 96, "vectors": 128, "features": 128}  # of the common factors
 FEATURES_OF = 1000  # pictures

@@ -18,10 +18,10 @@ import numpy as np
 from bench.search.drawn import ASKING, FEATURES, spread
 from pipeline.core.arrays import SharedArrays
 from pipeline.core.orientations import COUNT, IDENTITY
-from pipeline.dedup.candidates import nearest_embeddings
-from pipeline.dedup.hash_search import near_hashes
-from pipeline.dedup.pairs import distinct
-from pipeline.dedup.votes import voted_pairs
+from pipeline.stages.dedup.candidates import nearest_embeddings
+from pipeline.stages.dedup.hash_search import near_hashes
+from pipeline.stages.dedup.pairs import distinct
+from pipeline.stages.dedup.votes import voted_pairs
 
 BLOCK = 2048
 

@@ -24,7 +24,6 @@ import pyarrow.parquet as pq
 
 from pipeline.core import table as tables
 from pipeline.core.errors import UserError
-from pipeline.core.shards import Pixels
 from pipeline.core.table import Table, TableError
 
 Instances = str | Sequence[str] | None
@@ -93,14 +92,6 @@ class Store:
                 content.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
             else:
                 temporary.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
-
-    def pixels(self, images: pd.DataFrame) -> Pixels:
-        """Return random access to the decoded pixels of `images` (rows of the table Images, in their order)."""
-        folders = images["image_id"].str.split(":", n=1).str[0]  # partition fails on an empty table
-        paths = "data/ingest/" + folders + "/" + images["shard"]
-        for relative in paths.unique():
-            self.input(relative)
-        return Pixels(self.root, list(paths), images["offset"].to_numpy(), images["size"].to_numpy())
 
     def input(self, relative: str) -> Path:
         """Return the path of an input that is not a table (archive, weights file), and record that it is read.

@@ -77,7 +77,7 @@ class Table:
     @classmethod
     def stage(cls) -> str:
         """Name of the stage that writes the table: the package that declares it."""
-        return cls.__module__.split(".")[1]
+        return cls.__module__.split(".")[-2]
 
     @classmethod
     def file_name(cls) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from pipeline.learn.weights import Card, Tensors
+from pipeline.models.weights import Card, Tensors
 
 MODEL = "open_clip/ViT-B-16-quickgelu"
 PREPROCESSING = {

@@ -12,8 +12,8 @@ from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.fetch import hubs, wheels
-from pipeline.learn.checkpoints import open_clip_tower, timm_network
-from pipeline.learn.weights import Card, Tensors, has_card, read_card, read_tensors, save_weights
+from pipeline.models.checkpoints import open_clip_tower, timm_network
+from pipeline.models.weights import Card, Tensors, has_card, read_card, read_tensors, save_weights
 from pipeline.params import read_tree
 
 FOLDER = Path("data/raw/weights")

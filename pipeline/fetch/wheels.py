@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.fetch import onnx_clip
-from pipeline.learn.checkpoints import efficientnet_lite
-from pipeline.learn.weights import Card, Tensors
+from pipeline.models.checkpoints import efficientnet_lite
+from pipeline.models.weights import Card, Tensors
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from pipeline import params
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
-from pipeline.ingest.tables import Images
 from pipeline.ledger import file
 from pipeline.ledger.decisions import IMAGE_VERDICTS, LABEL_VERDICTS, PAIR_VERDICTS, RELABEL, Decision
 from pipeline.review.steward import now, steward_name
+from pipeline.stages.ingest.tables import Images
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -14,11 +14,11 @@ from PIL import Image
 
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
-from pipeline.dedup.tables import Duplicates, Groups
-from pipeline.embed.tables import Embeddings
-from pipeline.ingest.tables import Images
-from pipeline.label_noise.tables import LabelScores
-from pipeline.rebalance.tables import Exclusions, Selection
+from pipeline.stages.dedup.tables import Duplicates, Groups
+from pipeline.stages.embed.tables import Embeddings
+from pipeline.stages.ingest.tables import Images, open_pixels
+from pipeline.stages.label_noise.tables import LabelScores
+from pipeline.stages.rebalance.tables import Exclusions, Selection
 
 ARM = "curated"
 LAYOUT = "1"  # of the fields below: another number builds the App's dataset anew
@@ -60,7 +60,7 @@ def read_findings(store: Store, batches: list[str]) -> Findings:
     digest = hashlib.sha256(LAYOUT.encode())
     for relative in sorted(store.reads):
         digest.update((store.root / relative).read_bytes())
-    pixels = store.pixels(images.set_index("image_id").loc[rows["image_id"]].reset_index())
+    pixels = open_pixels(store, images.set_index("image_id").loc[rows["image_id"]].reset_index())
     return Findings(rows, positions, pixels, digest.hexdigest())
 
 

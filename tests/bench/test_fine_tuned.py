@@ -12,9 +12,9 @@ from bench.label_noise.collection import read_collection
 from bench.label_noise.cross_fitting import main, read_fitted, read_params, read_plan
 from bench.label_noise.planting import plant
 from bench.label_noise.run import OURS, Cell
-from tests.label_noise.made import project
-from tests.label_noise.planted import params
 from tests.project import NETWORK, ROOT
+from tests.stages.label_noise.made import project
+from tests.stages.label_noise.planted import params
 
 CELL = Cell("uniform", 0.2, "lesion", 5)
 NAME = "uniform|0.2|5"

@@ -15,11 +15,11 @@ from bench.gain.__main__ import main
 from bench.gain.fitting import FACTS, SETS, Job, Planned, fit, fitted, save
 from bench.gain.plan import ARMS, PUBLISHED, PUBLISHED_ARMS
 from pipeline.params import stage_params
-from pipeline.rebalance.params import RebalanceParams
-from pipeline.train.params import TrainParams
-from tests.label_noise.made import project
-from tests.label_noise.planted import params
+from pipeline.stages.rebalance.params import RebalanceParams
+from pipeline.stages.train.params import TrainParams
 from tests.project import NETWORK, ROOT
+from tests.stages.label_noise.made import project
+from tests.stages.label_noise.planted import params
 
 JUDGING = params(batches=["demo"], probe=params().probe.model_dump() | {"folds": 3})
 NOISE = "uniform, 20%"

@@ -9,7 +9,7 @@ from PIL import Image
 from bench.duplicates.kinds import ALL, PLAIN, SELFCLEAN_ARTE, SET_ASIDE, TUNING, plant, takes_other
 from bench.duplicates.kinds.geometry import turned
 from pipeline.core.shards import decode
-from pipeline.ingest.normalise import normalise
+from pipeline.stages.ingest.normalise import normalise
 from tests.drawn import jpeg, lesion
 
 ORIGINAL, OTHER = jpeg(lesion(1)), jpeg(lesion(2))

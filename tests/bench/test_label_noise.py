@@ -24,7 +24,7 @@ from bench.label_noise.rivals import (
 )
 from bench.label_noise.run import OURS, Cell, run_cells
 from bench.label_noise.strays import Shown, score_among
-from tests.label_noise.planted import params, world
+from tests.stages.label_noise.planted import params, world
 
 CLEAN = world(3, lesions=400, test_share=0.0).labelled
 COLLECTION = Collection("drawn", CLEAN, ["drawn"])

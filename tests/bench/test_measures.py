@@ -19,7 +19,7 @@ from bench.duplicates.measures import (
 from bench.duplicates.planting import Truth
 from bench.duplicates.profile import read_profile
 from bench.duplicates.scores import operating_point, score
-from pipeline.dedup.verify import MEASURED
+from pipeline.stages.dedup.verify import MEASURED
 from tests.project import ROOT
 
 

@@ -14,7 +14,7 @@ from bench.search.drawn import ASKING, KINDS, draw, planted, spread
 from bench.search.measuring import measure
 from bench.search.report import exponents, tables
 from bench.search.worker import flat_hashes, hashes
-from pipeline.dedup.candidates import distances
+from pipeline.stages.dedup.candidates import distances
 
 
 def test_a_copula_keeps_marginals_and_correlations(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.core.table import TableError
-from pipeline.embed.tables import Embeddings
+from pipeline.stages.embed.tables import Embeddings
 
 
 def embeddings(*ids: str) -> tuple[pd.DataFrame, np.ndarray]:

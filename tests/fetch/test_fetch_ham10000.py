@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.fetch import ham10000
-from pipeline.ingest.sources.readers import READERS
-from tests.ingest.layouts import draw_ham10000
+from pipeline.stages.ingest.sources.readers import READERS
+from tests.stages.ingest.layouts import draw_ham10000
 
 BATCH = "data/raw/ham10000"
 

@@ -16,7 +16,7 @@ import yaml
 
 from pipeline.core.errors import UserError
 from pipeline.fetch import weights, wheels
-from pipeline.learn.weights import Card, read_card, read_tensors
+from pipeline.models.weights import Card, read_card, read_tensors
 from pipeline.params import read_tree
 from tests.networks import CLIP, save_timm, small_clip
 from tests.project import ROOT

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from pipeline.embed.encoders import Spec, load
 from pipeline.fetch import wheels
 from pipeline.fetch.onnx_clip import MODEL
 from pipeline.fetch.weights import FOLDER, WHEELS
-from pipeline.learn.weights import load_weights, read_card
+from pipeline.models.weights import load_weights, read_card
+from pipeline.stages.embed.encoders import Spec, load
 from tests.drawn import lesion
 from tests.fetch.quantised import dequantised
 from tests.project import ROOT

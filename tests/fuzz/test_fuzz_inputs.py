@@ -16,15 +16,15 @@ import pandas as pd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.audit.split_files import match, read_split
-from pipeline.audit.split_folders import split_by_folder
+from pipeline.commands.audit_split.split_files import match, read_split
+from pipeline.commands.audit_split.split_folders import split_by_folder
 from pipeline.core.errors import UserError
-from pipeline.ingest.rows import RejectedError
-from pipeline.ingest.sources import folder as class_folders
-from pipeline.ingest.sources import isic
-from pipeline.ingest.sources.files import RawReader
-from pipeline.ingest.sources.raw_tables import is_placeholder, read_table
-from tests.ingest.foreign import zip_of
+from pipeline.stages.ingest.rows import RejectedError
+from pipeline.stages.ingest.sources import folder as class_folders
+from pipeline.stages.ingest.sources import isic
+from pipeline.stages.ingest.sources.files import RawReader
+from pipeline.stages.ingest.sources.raw_tables import is_placeholder, read_table
+from tests.stages.ingest.foreign import zip_of
 
 fuzzed = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "60")),

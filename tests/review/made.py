@@ -9,15 +9,15 @@ import pandas as pd
 import yaml
 
 from pipeline.core.store import Store
-from pipeline.dedup.tables import Duplicates, Groups
-from pipeline.embed.tables import Embeddings
-from pipeline.ingest.tables import Images
-from pipeline.label_noise.tables import LabelScores
 from pipeline.params import read_tree, stage_params
-from pipeline.rebalance.stage import run as rebalance
+from pipeline.stages.dedup.tables import Duplicates, Groups
+from pipeline.stages.embed.tables import Embeddings
+from pipeline.stages.ingest.tables import Images
+from pipeline.stages.label_noise.tables import LabelScores
+from pipeline.stages.rebalance.stage import run as rebalance
 from tests.drawn import ingest, jpeg, lesion, png
 from tests.ledger.made import EMPTY, ledger
-from tests.rebalance.made import duplicates, groups, scores
+from tests.stages.rebalance.made import duplicates, groups, scores
 
 COUNT = 12
 PAIRS = [("demo:00", "demo:01", "copy"), ("demo:02", "demo:05", "same_lesion")]

@@ -10,8 +10,8 @@ from PIL import Image
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
-from pipeline.embed.tables import Embeddings
 from pipeline.review.samples import export, plane, read_findings
+from pipeline.stages.embed.tables import Embeddings
 from tests.ledger.made import EMPTY
 from tests.review.made import COUNT, project
 

@@ -13,7 +13,7 @@ from bench.duplicates.finders import hashes, ours, peers
 from bench.duplicates.prepared import Prepared
 
 HASHES = ("bench.duplicates.finders.hashes", "bench.duplicates.finders.ranked")
-ORIENTED = (*HASHES, "bench.duplicates.finders.ours", "pipeline.fingerprint")
+ORIENTED = (*HASHES, "bench.duplicates.finders.ours", "pipeline.stages.fingerprint")
 PEERS = ("bench.duplicates.finders.peers", "bench.duplicates.finders.ranked")
 
 

@@ -13,9 +13,9 @@ from bench.duplicates.finders.ranked import ranked
 from bench.duplicates.prepared import Prepared
 from bench.duplicates.profile import Profile
 from pipeline.core.orientations import COUNT, IDENTITY
-from pipeline.dedup.find import Found, find_duplicates
-from pipeline.dedup.groups import keeper_ranks, representatives
-from pipeline.dedup.verify import MEASURED, extract_features, verify
+from pipeline.stages.dedup.find import Found, find_duplicates
+from pipeline.stages.dedup.groups import keeper_ranks, representatives
+from pipeline.stages.dedup.verify import MEASURED, extract_features, verify
 
 # What a pair must show to be ranked at all, below everything that the profile's thresholds prove.
 RELAXED = {
@@ -25,7 +25,7 @@ RELAXED = {
     "whole_min_correlation": 0.15,
 }
 TIERS = ("weak", "same_lesion", "copy", "pixels", "bytes")  # the strongest last
-CODE = ("pipeline.core", "pipeline.fingerprint", "pipeline.dedup", "bench.duplicates.finders.ours")
+CODE = ("pipeline.core", "pipeline.stages.fingerprint", "pipeline.stages.dedup", "bench.duplicates.finders.ours")
 
 Array = np.ndarray[Any, Any]
 

@@ -1,0 +1,117 @@
+"""`results`: everything that a run measured, in one place: on the terminal, as JSON, and as a page to look at."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.commands.facts import accounts, find_problems, read_facts, read_runs, summarise
+from pipeline.commands.page import page
+from pipeline.commands.sections import sections, to_text
+from pipeline.commands.use import is_current, profiles
+from pipeline.core.store import Store
+from pipeline.demo import score as planted
+from pipeline.params import STAGES, instances, read_tree
+from pipeline.stages.embed.tables import Embeddings
+
+METRICS = "reports/evaluate/metrics.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="also write the JSON here: docs/results/<profile>.json"
+    )
+
+
+def run(root: Path, options: argparse.Namespace) -> int:
+    """Print the results, write reports/results.json and reports/index.html; return 1 if a law does not hold.
+
+    Raises:
+        UserError: a stage has not run.
+
+    """
+    results = collect(root)
+    shown = sections(results)
+    print(to_text(shown))
+    text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
+    (root / "reports/results.json").write_text(text, "utf-8")
+    (root / "reports/index.html").write_text(page(shown, pictures(root)), "utf-8")
+    if options.write:
+        options.write.parent.mkdir(parents=True, exist_ok=True)
+        options.write.write_text(text, "utf-8")
+    print("\nreports/index.html shows the pictures")
+    for problem in results["problems"]:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1 if results["problems"] else 0
+
+
+def collect(root: Path) -> dict[str, Any]:
+    """Gather what was measured of the batches, arms and members that params.yaml lists.
+
+    Raises:
+        UserError: a stage has not run.
+
+    """
+    tree, store = read_tree(root / "params.yaml"), Store(root)
+    facts = read_facts(store, tree)
+    truths = {batch: planted.read_truth(root, batch, facts) for batch in tree["batches"]}
+    return {
+        "profile": next((name for name in profiles(root) if is_current(root, name)), "custom"),
+        "settings": settings(tree) | {"encoder": str(store.read(Embeddings, tree["batches"])["encoder"].iloc[0])},
+        **summarise(facts),
+        "warnings": warnings(store, tree),
+        "accounts": accounts(facts),
+        "problems": find_problems(facts),
+        "planted": {batch: planted.score(truth, facts) for batch, truth in truths.items() if truth is not None},
+        "metrics": rounded(json.loads(store.input(METRICS).read_text("utf-8"))),
+        "stages": read_runs(root, stage_instances(tree)),
+    }
+
+
+def warnings(store: Store, tree: Mapping[str, Any]) -> list[str]:
+    """Gather what the stages found odd in what they were given."""
+    reports = [(f"batch {batch}", f"reports/ingest/{batch}.json") for batch in tree["batches"]]
+    reports += [(f"arm {arm}", f"reports/rebalance/{arm}.json") for arm in tree["arms"]]
+    found = [(where, json.loads(store.input(path).read_text("utf-8"))) for where, path in reports]
+    return [f"{where}: {warning}" for where, report in found for warning in report.get("warnings", [])]
+
+
+def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Quote the params that figures are compared by."""
+    return {
+        "batches": tree["batches"],
+        "classes": tree["classes"],
+        "members": {name: tree["train"]["members"][name]["backbone"] for name in tree["members"]},
+        "seeds": tree["seeds"],
+        "split": tree["split"],
+    }
+
+
+def stage_instances(tree: Mapping[str, Any]) -> list[str]:
+    """List the stage instances that params.yaml asks for, in the order of the DAG, as the log of runs names them."""
+    return [f"{stage}@{name}" if name else stage for stage in STAGES for name in instances(tree, stage)]
+
+
+def pictures(root: Path) -> dict[str, list[str]]:
+    """List by stage the pictures that it wrote, as addresses relative to reports/."""
+    found: dict[str, list[str]] = {}
+    for stage in STAGES:
+        folder = root / "reports" / stage / "pictures"
+        files = sorted(path for path in folder.rglob("*") if path.suffix in {".jpg", ".png", ".svg"})
+        if files:
+            found[stage] = [str(path.relative_to(root / "reports")) for path in files]
+    return found
+
+
+def rounded(value: Any) -> Any:  # noqa: ANN401 - JSON holds anything
+    """Round every number to four digits after the point, so that a document does not claim more."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, Mapping):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list) else value

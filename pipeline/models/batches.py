@@ -1,0 +1,165 @@
+"""Pixels for training: every picture is decoded once, and augmented in whole batches of tensors.
+
+Decoding costs more than a training step of a small network, so pictures are kept as small 8-bit squares. The whole
+picture is squeezed into the square: a centre crop would cut the lesion's border, which is what tells melanoma.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from pipeline.core.shards import Pixels
+from pipeline.models.members import Preprocessing
+
+MARGIN = 1.15  # stored side by input side: room for random crops without loss of detail
+MAX_BYTES_IN_MEMORY = 2 << 30  # beyond it pictures live in a file that the system pages in
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Bounds of what is drawn at random for each picture; mirror images and quarter turns are always among it.
+
+    min_area: of the crop, as a share of the picture.
+    max_aspect: of the crop, longer by shorter side.
+    max_turn_degrees: either way, beyond the quarter turn.
+    brightness, contrast, saturation: factors are drawn from 1 ± this.
+    """
+
+    min_area: float
+    max_aspect: float
+    max_turn_degrees: float
+    brightness: float
+    contrast: float
+    saturation: float
+
+
+AUGMENTATIONS: dict[str, Augmentation | None] = {
+    "none": None,
+    "light": Augmentation(0.7, 1.1, 0.0, 0.1, 0.1, 0.1),
+    "strong": Augmentation(0.4, 4 / 3, 45.0, 0.3, 0.3, 0.3),
+}
+
+
+def stored_side(side_pixels: int, augmentation: Augmentation | None) -> int:
+    """Side at which pictures are kept."""
+    return side_pixels if augmentation is None else round(side_pixels * MARGIN)
+
+
+def load_pictures(pixels: Pixels, side: int, preprocessing: Preprocessing, *, scratch: Path, label: str) -> Array:
+    """Decode and resize: uint8 array of shape (n, side, side, 3), RGB; in a file of `scratch` if it is large."""
+    shape = (len(pixels), side, side, 3)
+    pictures: Array
+    if math.prod(shape) > MAX_BYTES_IN_MEMORY:
+        pictures = np.lib.format.open_memmap(scratch / f"{label}.npy", mode="w+", dtype=np.uint8, shape=shape)
+    else:
+        pictures = np.empty(shape, np.uint8)
+
+    def load(position: int) -> None:
+        image = Image.fromarray(pixels[position])
+        pictures[position] = np.asarray(image.resize((side, side), preprocessing.resampling))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in tqdm(pool.map(load, range(len(pixels))), desc=label, total=len(pixels), unit="image", disable=None):
+            pass
+    return pictures
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures as a network takes them.
+
+    Args:
+        stored: from `load_pictures`.
+        side: of the network's input.
+        preprocessing: the network's.
+        augmentation: what may be drawn at random.
+        device: where batches are wanted.
+        chosen: positions in `stored`; None: all of them.
+
+    """
+
+    stored: Array
+    side: int
+    preprocessing: Preprocessing
+    augmentation: Augmentation | None
+    device: torch.device
+    chosen: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.stored if self.chosen is None else self.chosen)
+
+    def take(self, rows: Array) -> Pictures:
+        """Choose some of them, without copying pixels."""
+        return replace(self, chosen=rows if self.chosen is None else self.chosen[rows])
+
+    def __call__(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Take a batch of shape (rows, 3, side, side), channels last; augmented if a generator is given."""
+        positions = rows.numpy() if self.chosen is None else self.chosen[rows.numpy()]
+        batch = torch.from_numpy(self.stored[positions]).to(self.device).permute(0, 3, 1, 2).float() / 255
+        if generator is not None and self.augmentation is not None:
+            batch = augment(batch, self.augmentation, side=self.side, generator=generator)
+        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in self._moments())
+        return ((batch - mean) / std).contiguous(memory_format=torch.channels_last)
+
+    def _moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        return self.preprocessing.mean, self.preprocessing.std
+
+
+def augment(batch: Tensor, bounds: Augmentation, *, side: int, generator: torch.Generator) -> Tensor:
+    """Draw a crop, a turn, a mirror image and a change of colour for every picture, and apply all of them at once.
+
+    Args:
+        batch: (n, 3, height, width), 0 to 1.
+        bounds: of what is drawn.
+        side: of the result.
+        generator: on the CPU, so that every device gets the same numbers.
+
+    """
+    maps = crops(len(batch), bounds, generator).to(batch.device)
+    grid = functional.affine_grid(maps, [len(batch), 3, side, side], align_corners=False)
+    pictures = functional.grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
+    factors = [
+        _uniform(len(batch), 1 - width, 1 + width, generator).to(batch.device).view(-1, 1, 1, 1)
+        for width in (bounds.brightness, bounds.contrast, bounds.saturation)
+    ]
+    luma = torch.tensor([0.299, 0.587, 0.114], device=batch.device).view(1, 3, 1, 1)
+    pictures = pictures * factors[0]
+    pictures = torch.lerp((pictures * luma).sum(1, keepdim=True).mean((2, 3), keepdim=True), pictures, factors[1])
+    pictures = torch.lerp((pictures * luma).sum(1, keepdim=True), pictures, factors[2])
+    return pictures.clamp(0, 1)
+
+
+def crops(count: int, bounds: Augmentation, generator: torch.Generator) -> Tensor:
+    """Draw affine maps of shape (count, 2, 3) from the result to the picture, both as squares from -1 to 1."""
+    area = _uniform(count, bounds.min_area, 1, generator)
+    aspect = torch.exp(_uniform(count, -math.log(bounds.max_aspect), math.log(bounds.max_aspect), generator))
+    width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+    x, y = (_uniform(count, -1, 1, generator) * (1 - extent) for extent in (width, height))
+    quarters = torch.randint(4, (count,), generator=generator)
+    spare = _uniform(count, -bounds.max_turn_degrees, bounds.max_turn_degrees, generator)
+    angle = torch.deg2rad(90 * quarters + spare)
+    mirror = 1 - 2 * torch.randint(2, (count,), generator=generator).float()
+    cos, sin = angle.cos(), angle.sin()
+    rows = [
+        torch.stack([width * cos * mirror, -width * sin, x], 1),
+        torch.stack([height * sin * mirror, height * cos, y], 1),
+    ]
+    return torch.stack(rows, 1)
+
+
+def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(count, generator=generator)

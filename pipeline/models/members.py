@@ -1,0 +1,122 @@
+"""Networks by timm name, with weights from a file and the preprocessing that those weights were made for.
+
+A new backbone is an entry in params.yaml, never code.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+import torch
+from PIL.Image import Resampling
+from torch import nn
+
+from pipeline.core.errors import UserError
+from pipeline.models.weights import Card, head_names, load_weights, read_card, save_weights, timm_preprocessing
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a network wants its pixels: resampled by `resampling`, scaled to 0..1, less `mean`, over `std` (RGB)."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resampling: Resampling
+
+
+@dataclass(frozen=True)
+class Network:
+    """A module, the timm name of its backbone, and the preprocessing it wants."""
+
+    module: nn.Module
+    backbone: str
+    preprocessing: Preprocessing
+
+
+def prepare(device: Device, *, threads: int | None = None) -> torch.device:
+    """Choose the device and make this process's results repeatable on one machine.
+
+    Args:
+        device: `auto` is CUDA where there is one.
+        threads: that share one operation, since the order of a sum follows their number; None: the machine's cores.
+
+    Raises:
+        UserError: `cuda` is asked for and there is none.
+
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device is cuda, but this machine offers no CUDA device: set auto or cpu in params.yaml")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with this
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, shows only bugs
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    return torch.device(chosen)
+
+
+def build(backbone: str, *, classes: int, side_pixels: int, weights: Path | None, seed: int) -> Network:
+    """Build a network with a fresh classifier.
+
+    Args:
+        backbone: a timm model name, with or without the tag of a training run.
+        classes: width of the classifier.
+        side_pixels: of the square input.
+        weights: file of everything but the classifier; None starts from random weights.
+        seed: of the random weights.
+
+    Raises:
+        UserError: timm has no such model, it takes another input side, or the file is not made for it.
+
+    """
+    if not timm.is_model(backbone):
+        close = difflib.get_close_matches(architecture(backbone), timm.list_models(), n=3, cutoff=0.5)
+        raise UserError(
+            f"timm has no model {backbone} (named in params.yaml): the nearest are {', '.join(close) or 'none'}"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module: nn.Module = timm.create_model(backbone, pretrained=False, num_classes=classes)
+    # Equal probabilities to begin with: the large gradients of a random classifier spoil the backbone first.
+    for layer in map(module.get_submodule, head_names(module)):
+        for tensor in layer.parameters():
+            nn.init.zeros_(tensor)
+    card = timm_preprocessing(module)
+    if module.default_cfg.get("fixed_input_size") and card["input_size"][-1] != side_pixels:
+        side = card["input_size"][-1]
+        raise UserError(
+            f"{backbone} takes pictures of {side} pixels only, not {side_pixels}: correct side_pixels in params.yaml"
+        )
+    if weights is not None:
+        load_weights(module, weights, model=f"timm/{architecture(backbone)}", without=head_names(module))
+        card = read_card(weights).preprocessing
+    return Network(module, backbone, describe(card))
+
+
+def describe(card: Mapping[str, Any]) -> Preprocessing:
+    """Read a weights file's description of its preprocessing."""
+    return Preprocessing(tuple(card["mean"]), tuple(card["std"]), Resampling[card["interpolation"].upper()])
+
+
+def save(network: Network, path: Path) -> None:
+    """Write a trained network as a weights file, which can be another member's starting point."""
+    tensors = {name: tensor.cpu().numpy() for name, tensor in network.module.state_dict().items()}
+    used = {
+        "mean": list(network.preprocessing.mean),
+        "std": list(network.preprocessing.std),
+        "interpolation": network.preprocessing.resampling.name.lower(),
+    }
+    card = Card(f"timm/{architecture(network.backbone)}", timm_preprocessing(network.module) | used)
+    save_weights(path, tensors, card)
+
+
+def architecture(backbone: str) -> str:
+    """Return a timm model name without the tag of a training run."""
+    return backbone.split(".", maxsplit=1)[0]

@@ -1,0 +1,1 @@
+"""The DAG: one package a stage."""

@@ -1,0 +1,128 @@
+"""The report: nested figures for `dvc metrics`, and a table with every single model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.stages.evaluate.bootstrap import Estimate, draw_groups, estimate, mean, two_sided_p
+from pipeline.stages.evaluate.ensemble import Model
+from pipeline.stages.evaluate.gain import gains
+from pipeline.stages.evaluate.metrics import headline, per_class
+from pipeline.stages.evaluate.params import EvaluateParams
+from pipeline.stages.evaluate.truth import Truth
+
+Array = np.ndarray[Any, Any]
+Scores = dict[str, dict[str, Estimate]]  # by set (test, …) and metric
+
+
+def score_all(
+    models: Mapping[Model, Array], pooled: Mapping[str, Array], sets: Mapping[str, Truth], params: EvaluateParams
+) -> tuple[dict[Model, Scores], dict[str, Scores]]:
+    """Score every model, and every arm's ensemble, on every set; all on the same resamples of a set."""
+    draws = {}
+    for name, truth in sets.items():
+        rng = np.random.default_rng(params.seed)  # the same for each set: its figures do not depend on the others
+        draws[name] = draw_groups(truth.groups, params.bootstrap, rng)
+
+    def score(probabilities: Array) -> Scores:
+        found = {}
+        for name, truth in sets.items():
+            figures = partial(headline, probabilities[truth.rows], truth.actual, bins=params.bins)
+            found[name] = estimate(figures, truth.group_of, draws[name])
+        return found
+
+    return {model: score(p) for model, p in models.items()}, {arm: score(p) for arm, p in pooled.items()}
+
+
+def over_seeds(scores: Mapping[Model, Scores]) -> dict[str, dict[str, Scores]]:
+    """Average each member's figures over seeds: by member, arm, set and metric."""
+    found: dict[str, dict[str, Scores]] = {}
+    for member, arm in dict.fromkeys((model.member, model.arm) for model in scores):
+        runs = [s for model, s in scores.items() if (model.member, model.arm) == (member, arm)]
+        found.setdefault(member, {})[arm] = {
+            name: {metric: mean([run[name][metric] for run in runs]) for metric in runs[0][name]} for name in runs[0]
+        }
+    return found
+
+
+def nest(
+    members: Mapping[str, Mapping[str, Scores]],
+    pooled: Mapping[str, Scores],
+    classes: Mapping[str, pd.DataFrame],
+    confidence: float,
+) -> dict[str, Any]:
+    """Nest all figures by what was scored: ensemble, members, gain.
+
+    Args:
+        members: from `over_seeds`.
+        pooled: the ensembles' scores, by arm.
+        classes: `per_class` of each arm's ensemble on test.
+        confidence: of the intervals.
+
+    """
+
+    def show(figures: Mapping[str, Estimate]) -> dict[str, Any]:
+        return {metric: _interval(figure, confidence) for metric, figure in figures.items()}
+
+    def gain(by_arm: Mapping[str, Scores]) -> dict[str, Any]:
+        on_test = {arm: scores["test"] for arm, scores in by_arm.items()}
+        return {
+            pair: {m: {**_interval(d, confidence), "p": number(two_sided_p(d))} for m, d in figures.items()}
+            for pair, figures in gains(on_test).items()
+        }
+
+    ensemble = {arm: {name: show(figures) for name, figures in scores.items()} for arm, scores in pooled.items()}
+    for arm, frame in classes.items():
+        rows = frame.set_index("diagnosis").to_dict("index")
+        ensemble[arm]["per_class"] = {str(k): {c: number(v) for c, v in row.items()} for k, row in rows.items()}
+    by_pair: dict[str, Any] = {}
+    for name, found in {"ensemble": gain(pooled), **{m: gain(by_arm) for m, by_arm in members.items()}}.items():
+        for pair, figures in found.items():
+            by_pair.setdefault(pair, {})[name] = figures
+    shown = {
+        m: {arm: {"test": show(scores["test"])} for arm, scores in by_arm.items()} for m, by_arm in members.items()
+    }
+    return {"ensemble": ensemble, "members": shown, "gain": by_pair}
+
+
+def describe_sets(sets: Mapping[str, Truth]) -> dict[str, Any]:
+    """Say what was scored: figures are comparable where the digests are equal."""
+    return {
+        name: {"images": len(truth.rows), "groups": truth.groups, "sha256": truth.sha256}
+        for name, truth in sets.items()
+    }
+
+
+def tabulate(scores: Mapping[Model, Scores], pooled: Mapping[str, Scores], confidence: float) -> pd.DataFrame:
+    """One row a model, set and metric; the ensemble has no seed."""
+    named = [(("ensemble", arm, ""), found) for arm, found in pooled.items()]
+    named += [((model.member, model.arm, str(model.seed)), found) for model, found in scores.items()]
+    rows = [
+        (*names, name, metric, figure.value, *figure.interval(confidence))
+        for names, found in named
+        for name, figures in found.items()
+        for metric, figure in figures.items()
+    ]
+    return pd.DataFrame(rows, columns=["model", "arm", "seed", "set", "metric", "value", "low", "high"])
+
+
+def class_tables(pooled: Mapping[str, Array], truth: Truth, diagnoses: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Score each class for each arm's ensemble."""
+    return {arm: per_class(p[truth.rows], truth.actual, list(diagnoses)) for arm, p in pooled.items()}
+
+
+def number(value: float) -> float | int | None:
+    """Round for the report; a figure that does not exist is null."""
+    if isinstance(value, int):
+        return value
+    return round(float(value), 5) if np.isfinite(value) else None
+
+
+def _interval(figure: Estimate, confidence: float) -> dict[str, Any]:
+    low, high = figure.interval(confidence)
+    return {"value": number(figure.value), "low": number(low), "high": number(high)}

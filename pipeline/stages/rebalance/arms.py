@@ -1,0 +1,182 @@
+"""Build an arm: who is in, who is out and why.
+
+All arms share the validation and test sets of the curated dataset: copies removed, stewards' decisions applied, and
+never touched by the automatic policy, or the metric would flatter itself. The switches of an arm act on train alone.
+
+What a verdict does: `keep` and `relabel` overrule the automatic policy (the image stays, with full weight); `drop`
+takes the image out; `not_sure` leaves it to the policy, and in train it counts as a down-weighted image at most. A
+verdict on an image never brings a copy back, not even a `drop` of the image it copies: only a pair verdict does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.ledger.decisions import DROP, KEEP, NOT_SURE, RELABEL, Decision
+from pipeline.stages.rebalance.params import Arm, LabelPolicy, Weights
+from pipeline.stages.rebalance.tables import REASONS
+from pipeline.stages.rebalance.weights import image_weights
+
+OUT_OF_SCOPE, DUPLICATE, OFF_TOPIC, LABEL_POLICY, STEWARD, RANDOM_CONTROL = REASONS
+
+
+def join_facts(
+    images: pd.DataFrame,
+    groups: pd.DataFrame,
+    reviewed: pd.DataFrame,
+    scores: pd.DataFrame,
+    verdicts: Mapping[str, Decision],
+) -> pd.DataFrame:
+    """Join what is known of every image, one row an image, sorted.
+
+    Args:
+        images: the table Images.
+        groups: Groups as `dedup` wrote them.
+        reviewed: Groups after the pair verdicts; their split and group hold in every arm.
+        scores: the table LabelScores; an image without a row has no score.
+        verdicts: the decision in force on an image, by image_id.
+
+    """
+    facts = images[["image_id", "diagnosis"]].rename(columns={"diagnosis": "given"})
+    facts = facts.merge(reviewed, on="image_id", validate="one_to_one")
+    found = groups[["image_id", "duplicate_of"]].rename(columns={"duplicate_of": "found_duplicate_of"})
+    facts = facts.merge(found, on="image_id", validate="one_to_one")
+    numbers = scores[["image_id", "error_probability", "off_topic"]]
+    facts = facts.merge(numbers, on="image_id", how="left", validate="one_to_one").sort_values("image_id")
+    facts["verdict"] = [verdicts[i].verdict if i in verdicts else "" for i in facts["image_id"]]
+    facts["steward"] = [verdicts[i].steward if i in verdicts else "" for i in facts["image_id"]]
+    facts["audited"] = [
+        verdicts[i].to if i in verdicts and verdicts[i].verdict == RELABEL else given
+        for i, given in zip(facts["image_id"], facts["given"], strict=True)
+    ]
+    return facts.reset_index(drop=True)
+
+
+def judge(facts: pd.DataFrame, arm: Arm, *, policy: LabelPolicy, diagnoses: list[str]) -> pd.DataFrame:
+    """Add to every image its diagnosis in this arm, the reason why it is out ("" if in) with detail, and its factor.
+
+    Args:
+        facts: from `join_facts`.
+        arm: its switches; a control's random removal is not done here.
+        policy: thresholds.
+        diagnoses: those in scope.
+
+    """
+    train = facts["split"] == "train"
+    heard = ~train | arm.decisions
+    verdict = facts["verdict"].where(heard, "")
+    diagnosis = facts["audited"].where(heard, facts["given"])
+    copy_of = facts["duplicate_of"].where(heard, facts["found_duplicate_of"]).where(~train | arm.drop_duplicates, None)
+    policed = train & arm.label_policy & ~verdict.isin([KEEP, RELABEL])
+    error, far = facts["error_probability"], facts["off_topic"]
+    rules = [
+        (OUT_OF_SCOPE, ~diagnosis.isin(diagnoses), diagnosis),
+        (DUPLICATE, copy_of.notna(), "copy of " + copy_of.astype("string").fillna("")),
+        (STEWARD, verdict == DROP, "dropped by " + facts["steward"]),
+        (OFF_TOPIC, policed & (far >= policy.exclude_min_off_topic), far.map("off_topic {:.3f}".format)),
+        (LABEL_POLICY, policed & (error >= policy.exclude_min_error_probability), error.map("p(error) {:.3f}".format)),
+    ]
+    lowered = (policed & (error >= policy.downweight_min_error_probability)) | (train & (verdict == NOT_SURE))
+    conditions = [np.asarray(condition, dtype=bool) for _, condition, _ in rules]
+    return facts.assign(
+        diagnosis=diagnosis,
+        reason=np.select(conditions, [np.full(len(facts), reason, dtype=object) for reason, _, _ in rules], ""),
+        detail=np.select(conditions, [detail.to_numpy(dtype=object) for _, _, detail in rules], ""),
+        factor=np.where(lowered, policy.downweight_to, 1.0),
+    )
+
+
+def remove_at_random(
+    judged: pd.DataFrame, followed: pd.DataFrame, *, arm: str, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Take out of train as many images of each given diagnosis as the followed arm does, drawn at random.
+
+    Args:
+        judged: the control's own images, from `judge`.
+        followed: the same images as the followed arm judges them.
+        arm: name of the followed arm.
+        rng: draws.
+
+    """
+    pool = (judged["split"] == "train") & (judged["reason"] == "")
+    missing = pool & (followed["reason"] != "")
+    result = judged.copy()
+    for diagnosis, count in judged.loc[missing, "given"].value_counts().sort_index().items():
+        rows = judged.index[pool & (judged["given"] == diagnosis)]
+        drawn = rng.choice(rows, size=count, replace=False)
+        result.loc[drawn, "reason"] = RANDOM_CONTROL
+        result.loc[drawn, "detail"] = f"as {arm} takes out {count} of {diagnosis}"
+    return result
+
+
+def build_arm(
+    facts: pd.DataFrame,
+    name: str,
+    *,
+    arms: Mapping[str, Arm],
+    policy: LabelPolicy,
+    diagnoses: list[str],
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Judge every image for one arm, a control's random removal included."""
+    judged = judge(facts, arms[name], policy=policy, diagnoses=diagnoses)
+    other = arms[name].random_removal_as
+    if other is None:
+        return judged
+    followed = judge(facts, arms[other], policy=policy, diagnoses=diagnoses)
+    return remove_at_random(judged, followed, arm=other, rng=rng)
+
+
+def select(judged: pd.DataFrame, weights: Weights) -> pd.DataFrame:
+    """Return the rows of Selection."""
+    chosen = judged[judged["reason"] == ""].copy()
+    train = chosen["split"] == "train"
+    chosen["weight"] = 1.0
+    chosen.loc[train, "weight"] = image_weights(chosen.loc[train, "diagnosis"], chosen.loc[train, "factor"], weights)
+    return chosen[["image_id", "split", "group_id", "given", "diagnosis", "weight"]]
+
+
+def exclude(judged: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of Exclusions."""
+    return judged.loc[judged["reason"] != "", ["image_id", "reason", "detail"]]
+
+
+def find_doubts(selection: pd.DataFrame, diagnoses: list[str]) -> list[str]:
+    """Say in sentences what cannot be learnt from a selection, or not be measured on it.
+
+    Args:
+        selection: from `select`.
+        diagnoses: those in scope.
+
+    """
+    if len(diagnoses) == 1:
+        return [f"all images are of one diagnosis, {diagnoses[0]}: there is nothing to learn, and no label to judge"]
+    doubts = []
+    for split, consequence in (("train", "no network learns them"), ("test", "no figure says how they are told")):
+        there = set(selection.loc[selection["split"] == split, "diagnosis"])
+        lacking = [diagnosis for diagnosis in diagnoses if diagnosis not in there]
+        if lacking:
+            doubts.append(f"{split} has no image of {', '.join(lacking)}: {consequence}")
+    return doubts
+
+
+def summarise(judged: pd.DataFrame, selection: pd.DataFrame) -> dict[str, Any]:
+    """Count images by split and diagnosis, exclusions by reason, and give the weight of a full train image by class."""
+    train = selection[selection["split"] == "train"]
+    full = train[train["image_id"].isin(judged.loc[judged["factor"] == 1.0, "image_id"])]
+    counts = selection.groupby(["split", "diagnosis"]).size()
+    weights = full.groupby("diagnosis")["weight"].first()
+    return {
+        "images": {"all": len(judged), "selected": len(selection), "excluded": len(judged) - len(selection)},
+        "splits": {
+            split: {diagnosis: int(count) for diagnosis, count in part.droplevel("split").items()}
+            for split, part in counts.groupby(level="split")
+        },
+        "excluded": {reason: int((judged["reason"] == reason).sum()) for reason in REASONS},
+        "downweighted": len(train) - len(full),
+        "weights": {diagnosis: round(float(weight), 6) for diagnosis, weight in weights.items()},
+    }

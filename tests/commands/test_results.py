@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+from html import escape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.commands import results
+from pipeline.commands.facts import accounts, find_problems, summarise
+from pipeline.commands.layout import table
+from pipeline.commands.page import page
+from pipeline.commands.sections import Section, sections, to_text
+from pipeline.core.errors import UserError
+from pipeline.demo.score import score
+from tests.commands.made import facts, truth
+
+ROOT = Path(__file__).parent.parent.parent
+FIGURE = {"value": 0.75, "low": 0.5, "high": 0.875}
+FIGURES = dict.fromkeys(("balanced_accuracy", "accuracy", "macro_auroc", "calibration_error", "log_loss"), FIGURE)
+CLASS = {"precision": 0.5, "recall": 1.0, "f1": 0.6667, "support": 3}
+METRICS: dict[str, Any] = {
+    "headline_arm": "curated",
+    "sets": {"test": {"images": 40, "groups": 30, "sha256": "ab" * 32}},
+    "ensemble": {"curated": {"test": FIGURES, "per_class": {"nevus": CLASS}}},
+    "members": {"lite0": {"curated": {"test": FIGURES}}},
+    "gain": {"curated_over_raw": {"ensemble": {"balanced_accuracy": {**FIGURE, "p": 0.031}}}},
+}
+
+
+@pytest.fixture
+def shown() -> list[Section]:
+    return sections(
+        {
+            **summarise(facts()),
+            "warnings": ["batch demo: folders named 'images' (3 images) are taken for diagnoses"],
+            "accounts": accounts(facts()),
+            "problems": find_problems(facts()),
+            "planted": {"demo": score(truth(), facts())},
+            "metrics": METRICS,
+            "stages": {"dedup": {"seconds": 2.5, "peak_mib": 300}},
+        }
+    )
+
+
+def test_the_text_says_what_was_found_and_how_well_models_do(shown: list[Section]) -> None:
+    text = to_text(shown)
+    assert "curated: 9 raw rows = 5 selected ⊎ 3 excluded ⊎ 1 rejected" in text
+    assert re.search(r"copy_crop +2 +1 +1 +1", text)
+    assert re.search(r"lite0 +curated +0.750 \(0.500 to 0.875\)", text)
+    assert re.search(r"curated over raw +ensemble +0.750 \(0.500 to 0.875\) +0.031", text)
+    assert re.search(r"dedup +2.5 +300", text)
+
+
+def test_what_is_odd_stands_first_on_the_terminal_and_on_the_page(shown: list[Section]) -> None:
+    warning = "folders named 'images' (3 images) are taken for diagnoses"
+    assert to_text(shown).splitlines()[0] == "WARNINGS"
+    assert warning in to_text(shown)
+    assert escape(warning) in page(shown, {}).partition("<h2>Data</h2>")[0]
+
+
+def test_the_page_needs_nothing_from_outside_and_links_every_picture(shown: list[Section]) -> None:
+    class Links(HTMLParser):
+        found: list[str] = []  # noqa: RUF012 - of the one parser made here
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.found += [value for name, value in attrs if name in {"href", "src"} and value]
+            assert tag not in {"script", "link", "iframe"}
+
+    html = page(shown, {"dedup": ["dedup/pictures/a&b.jpg"]})
+    parser = Links()
+    parser.feed(html)
+    assert set(parser.found) == {"#dedup", "dedup/pictures/a&b.jpg"}
+    assert "://" not in html
+    assert "<td>copy_crop</td>" in html
+
+
+def test_text_in_the_page_is_escaped() -> None:
+    html = page([Section("<b>", ["a"], [["<script>"]])], {})
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_pictures_are_listed_by_stage_relative_to_the_page(tmp_path: Path) -> None:
+    for name in ("dedup/pictures/b.jpg", "dedup/pictures/a.png", "dedup/pictures/.gitignore", "evaluate/roc.csv"):
+        (tmp_path / "reports" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "reports" / name).touch()
+    assert results.pictures(tmp_path) == {"dedup": ["dedup/pictures/a.png", "dedup/pictures/b.jpg"]}
+
+
+def test_numbers_are_rounded_wherever_they_stand() -> None:
+    assert results.rounded({"a": [0.123456, 3], "b": {"c": None, "d": "x"}}) == {
+        "a": [0.1235, 3],
+        "b": {"c": None, "d": "x"},
+    }
+
+
+def test_numbers_stand_right_and_words_left() -> None:
+    assert table(["name", "n"], [("a", 12345), ("long", None)]).splitlines() == [
+        "name       n",
+        "------------",
+        "a     12,345",
+        "long",
+    ]
+
+
+def test_before_the_first_run_the_remedy_is_named(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "profiles/demo.yaml", tmp_path / "params.yaml")
+    with pytest.raises(UserError, match=r"does not exist .*: run `dvc repro`"):
+        results.run(tmp_path, argparse.Namespace(write=None))
+
+
+@pytest.mark.pipeline
+def test_a_finished_project_is_shown_and_written(project: Any, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project.root, copy, symlinks=True)
+    assert results.run(copy, argparse.Namespace(write=copy / "docs/results/tiny.json")) == 0
+    written = json.loads((copy / "docs/results/tiny.json").read_text("utf-8"))
+    assert written["problems"] == []
+    assert written["planted"]["demo"]["broken"]["by_kind"]["truncated"]["found"] == 1
+    assert written["planted"]["demo"]["copies"]["by_kind"]["copy_bytes"]["found"] > 0
+    assert set(written["stages"]) >= {"ingest@demo", "dedup", "evaluate"}
+    assert (copy / "reports/index.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+    assert json.loads((copy / "reports/results.json").read_text("utf-8")) == written

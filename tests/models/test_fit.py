@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pipeline.core.errors import UserError
+from pipeline.models import fit as loop
+from pipeline.models.fit import Examples, Recipe, balanced_scores, best_epoch, fit, learning_rate_factor, predict
+
+RECIPE = Recipe(
+    epochs=5,
+    patience_epochs=5,
+    batch_size=8,
+    learning_rate=0.05,
+    weight_decay=0.01,
+    label_smoothing=0.0,
+    warmup_epochs=1,
+)
+
+
+@pytest.fixture(autouse=True)
+def _deterministic() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # networks of a few neurons gain nothing from more
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
+
+
+def network(seed: int = 0) -> nn.Module:
+    """A network with everything that has a state of its own: batch statistics, dropout, decayed and other weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 3))
+
+
+def examples(seed: int, *, count: int = 50, noise: float = 0.3, weight: float = 1.0) -> Examples:
+    """Three clusters; inputs are jittered where a generator comes with the rows, as augmentation does."""
+    rng = np.random.default_rng(seed)
+    actual = torch.from_numpy(rng.integers(0, 3, count))
+    centres = torch.tensor([[1.0, 0, 0, 1], [0, 1, 0, -1], [0, 0, 1, 0]])
+    points = centres[actual] + noise * torch.from_numpy(rng.normal(size=(count, 4)).astype(np.float32))
+
+    def inputs(rows: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        jitter = 0.0 if generator is None else 0.05 * torch.randn(len(rows), 4, generator=generator)
+        return points[rows] + jitter
+
+    return Examples(inputs, actual, torch.full((count,), weight))
+
+
+def trained(path: Path, *, seed: int = 0, recipe: Recipe = RECIPE) -> dict[str, torch.Tensor]:
+    net = network()
+    fit(net, examples(1), examples(2), recipe, seed=seed, checkpoint=path / "checkpoint.pt")
+    return dict(net.state_dict())
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_separable_classes_are_learnt(tmp_path: Path) -> None:
+    net, unseen = network(), examples(3, noise=0.1)
+    history = fit(net, examples(1, noise=0.1), examples(2, noise=0.1), RECIPE, seed=0, checkpoint=tmp_path / "c.pt")
+    assert (predict(net, unseen.inputs, 50, batch_size=8).argmax(1) == unseen.actual.numpy()).all()
+    assert history[-1].train_loss < history[0].train_loss
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_others(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+    first, again, other = (trained(folder, seed=seed) for folder, seed in zip(folders, (1, 1, 2), strict=True))
+    assert same(first, again)
+    assert not same(first, other)
+
+
+@pytest.mark.parametrize("killed_after", range(6))
+def test_a_killed_run_ends_with_the_same_weights(
+    killed_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = trained(tmp_path / "whole")
+    learn, epochs = loop._learn, iter(range(killed_after))
+
+    def learn_until_killed(run: loop._Run, train: Examples, *, epoch: int, seed: int) -> float:
+        loss = learn(run, train, epoch=epoch, seed=seed)
+        if next(epochs, None) is None:  # dies after the epoch, before its checkpoint
+            raise KeyboardInterrupt
+        return loss
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_learn", learn_until_killed)
+        if killed_after < RECIPE.epochs:
+            with pytest.raises(KeyboardInterrupt):
+                trained(tmp_path / "killed")
+        else:
+            trained(tmp_path / "killed")
+    assert same(whole, trained(tmp_path / "killed"))
+
+
+def test_a_resumed_run_does_not_repeat_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(tmp_path)
+    monkeypatch.setattr(loop, "_learn", None)  # calling it would fail
+    trained(tmp_path)
+
+
+def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:
+    train, hopeless = examples(1), examples(2, noise=50.0)
+    recipe = replace(RECIPE, epochs=40, patience_epochs=2, learning_rate=0.2)
+    history = fit(network(), train, hopeless, recipe, seed=0, checkpoint=tmp_path / "c.pt")
+    best = best_epoch(history)
+    assert len(history) == best.epoch + 2 < 40
+
+
+def test_the_best_epochs_weights_are_kept(tmp_path: Path) -> None:
+    net, validation = network(), examples(2, noise=1.0)
+    recipe = replace(RECIPE, epochs=12, patience_epochs=12, learning_rate=0.2)
+    history = fit(net, examples(1, noise=1.0, count=16), validation, recipe, seed=0, checkpoint=tmp_path / "c.pt")
+    best = best_epoch(history)
+    assert best is not history[-1]
+    found = balanced_scores(predict(net, validation.inputs, 50, batch_size=8), validation.actual.numpy())
+    assert found == pytest.approx((best.validation_balanced_accuracy, best.validation_log_loss))
+
+
+def test_an_image_of_weight_zero_teaches_nothing(tmp_path: Path) -> None:
+    train = examples(1, noise=0.1)
+    wrong = torch.arange(50) < 20
+    weight = torch.where(wrong, 0.0, 50 / 30)
+    poisoned = replace(train, actual=torch.where(wrong, (train.actual + 1) % 3, train.actual), weight=weight)
+    net, unseen = network(), examples(3, noise=0.1)
+    fit(net, poisoned, examples(2, noise=0.1), RECIPE, seed=0, checkpoint=tmp_path / "c.pt")
+    assert (predict(net, unseen.inputs, 50, batch_size=8).argmax(1) == unseen.actual.numpy()).all()
+
+
+def test_a_class_without_train_images_harms_nothing(tmp_path: Path) -> None:
+    train = examples(1)
+    two = replace(train, actual=train.actual.clamp(max=1))
+    history = fit(network(), two, examples(2), RECIPE, seed=0, checkpoint=tmp_path / "c.pt")
+    assert 0 < history[-1].validation_balanced_accuracy <= 2 / 3
+
+
+@pytest.mark.parametrize("count", [2, 9, 17])
+def test_no_batch_is_left_with_a_single_image(count: int, tmp_path: Path) -> None:
+    fit(network(), examples(1, count=count), examples(2), RECIPE, seed=0, checkpoint=tmp_path / "c.pt")
+
+
+def test_divergence_ends_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="training diverged in epoch 1: lower learning_rate"):
+        fit(network(), examples(1, weight=float("inf")), examples(2), RECIPE, seed=0, checkpoint=tmp_path / "c.pt")
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    factors = [learning_rate_factor(step, warmup_steps=4, steps=20) for step in range(21)]
+    assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert factors[4:] == sorted(factors[4:], reverse=True)
+    assert factors[20] == pytest.approx(0)
+
+
+def test_scores_count_classes_alike() -> None:
+    probabilities = np.array([[0.5, 0.5, 0], [0.8, 0.2, 0], [0.8, 0.2, 0], [0.75, 0.25, 0]])
+    accuracy, loss = balanced_scores(probabilities, np.array([0, 0, 0, 1]))
+    assert accuracy == pytest.approx(0.5)
+    assert loss == pytest.approx((-np.log([0.5, 0.8, 0.8]).mean() - np.log(0.25)) / 2)
+
+
+def test_probabilities_do_not_depend_on_the_batch() -> None:
+    net, rows = network(), examples(1)
+    whole, parts = (predict(net, rows.inputs, 50, batch_size=size) for size in (50, 3))
+    assert whole == pytest.approx(parts, abs=1e-6)
+    assert whole.sum(1) == pytest.approx(np.ones(50))

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core.errors import UserError
+from pipeline.core.store import Store
+from pipeline.stages.evaluate import stage, summary, truth
+from pipeline.stages.evaluate.ensemble import Model, align, ensembles
+from pipeline.stages.evaluate.params import EvaluateParams
+from pipeline.stages.rebalance.tables import Selection
+from pipeline.stages.train.tables import Predictions
+from tests import drawn
+
+DIAGNOSES = ["melanoma", "nevus", "wart"]
+ARMS, MEMBERS, SEEDS = ["raw", "curated"], ["large", "small"], [0, 1]
+IMAGES = 90
+PICTURE = drawn.jpeg(drawn.lesion(0, width=16, height=16))
+
+
+def params(**changes: Any) -> EvaluateParams:
+    values = {"batches": ["demo"], "classes": "all", "members": MEMBERS, "arms": ARMS, "seeds": SEEDS}
+    scoring = {"bootstrap": 60, "confidence": 0.9, "bins": 10, "seed": 0}
+    return EvaluateParams.model_validate({**values, **scoring, **changes})
+
+
+def predict(selection: pd.DataFrame, *, skill: float, seed: int) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
+    frame = selection[selection["split"] != "train"]
+    rng = np.random.default_rng(seed)
+    right = frame["diagnosis"].to_numpy()[:, None] == np.array(DIAGNOSES)
+    logits = rng.normal(size=(len(frame), 3)) + skill * right
+    return frame[["image_id", "split"]], np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+
+def made(root: Path) -> Store:
+    """A project after `train`: 2 images a group, one given label of the test set corrected, curated better than raw."""
+    names = [DIAGNOSES[i % 3] for i in range(IMAGES)]
+    store = drawn.ingest(root, {f"{i:03d}": PICTURE for i in range(IMAGES)}, diagnosis=[*names])
+    splits = ["train"] * 30 + ["validation"] * 20 + ["test"] * 40
+    ids = [f"demo:{i:03d}" for i in range(IMAGES)]
+    frame = pd.DataFrame({"image_id": ids, "split": splits, "group_id": [ids[i - i % 2] for i in range(IMAGES)]})
+    frame = frame.assign(given=names, diagnosis=names, weight=1.0)
+    frame.loc[80, "diagnosis"] = "nevus"
+    for arm in ARMS:
+        store.write(Selection, frame, instance=arm)
+        (root / f"data/rebalance/{arm}/ledger.json").write_text(json.dumps({"digest": "same"}))
+        for member in MEMBERS:
+            for seed in SEEDS:
+                found, vectors = predict(frame, skill=3.0 if arm == "curated" else 1.0, seed=seed)
+                name = Model(member, arm, seed).instance
+                store.write(Predictions, found, instance=name, vectors={"probabilities": vectors})
+    return store
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluate")
+    stage.run(made(folder), params())
+    return folder
+
+
+def metrics(root: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((root / "reports/evaluate/metrics.json").read_text())
+    return found
+
+
+def test_the_better_arm_gains_and_its_interval_says_so(root: Path) -> None:
+    gain = metrics(root)["gain"]["curated_over_raw"]
+    for model in ("ensemble", *MEMBERS):
+        figure = gain[model]["balanced_accuracy"]
+        assert 0 < figure["low"] < figure["value"] < figure["high"]
+        assert figure["p"] < 0.1
+
+
+def test_gain_is_the_difference_of_the_figures_reported(root: Path) -> None:
+    found = metrics(root)
+    arms = [found["ensemble"][arm]["test"]["accuracy"]["value"] for arm in ("curated", "raw")]
+    assert found["gain"]["curated_over_raw"]["ensemble"]["accuracy"]["value"] == pytest.approx(arms[0] - arms[1])
+
+
+def test_test_is_scored_on_audited_and_on_given_labels(root: Path) -> None:
+    found = metrics(root)
+    sets = found["sets"]
+    assert sets["test"]["images"] == sets["test_as_given"]["images"] == 40
+    assert sets["test"]["groups"] == 20
+    assert sets["test"]["sha256"] != sets["test_as_given"]["sha256"]
+    assert found["ensemble"]["curated"]["test"]["log_loss"] != found["ensemble"]["curated"]["test_as_given"]["log_loss"]
+    assert found["headline_arm"] == "curated"
+
+
+def test_a_member_is_reported_as_the_mean_over_its_seeds(root: Path) -> None:
+    models = pd.read_csv(root / "reports/evaluate/models.csv")
+    runs = models.query("model == 'large' and arm == 'raw' and set == 'test' and metric == 'accuracy'")
+    assert runs["seed"].tolist() == [0, 1]
+    figure = metrics(root)["members"]["large"]["raw"]["test"]["accuracy"]
+    assert figure["value"] == pytest.approx(runs["value"].mean(), abs=1e-5)
+    assert figure["low"] < figure["value"] < figure["high"]
+
+
+def test_plot_data_shows_the_headline_ensemble(root: Path) -> None:
+    confusion = pd.read_csv(root / "reports/evaluate/confusion.csv")
+    accuracy = (confusion["actual"] == confusion["predicted"]).mean()
+    found = metrics(root)["ensemble"]["curated"]
+    assert accuracy == pytest.approx(found["test"]["accuracy"]["value"])
+    assert sum(row["support"] for row in found["per_class"].values()) == len(confusion) == 40
+    assert pd.read_csv(root / "reports/evaluate/calibration.csv")["count"].sum() == 40
+    assert set(pd.read_csv(root / "reports/evaluate/roc.csv")["diagnosis"]) == set(DIAGNOSES)
+
+
+def test_the_same_inputs_give_the_same_bytes_pictures_included(root: Path, tmp_path: Path) -> None:
+    stage.run(made(tmp_path), params())
+    first, second = ({p.relative_to(r): p.read_bytes() for p in r.rglob("reports/**/*.*")} for r in (root, tmp_path))
+    assert {path.name for path in first if path.suffix == ".png"} == {
+        "arms.png",
+        "calibration.png",
+        "confusion.png",
+        "roc.png",
+    }
+    assert first == second
+
+
+def test_an_ensemble_of_one_is_its_member() -> None:
+    images = pd.DataFrame({"image_id": list("abcdef"), "split": ["validation", "test"] * 3, "group_id": list("aabbcc")})
+    sets = truth.truths(images.assign(given="wart", diagnosis=DIAGNOSES * 2), DIAGNOSES)
+    models = {Model("small", "curated", 1): np.random.default_rng(0).dirichlet(np.ones(3), 6)}
+    scores, pooled = summary.score_all(models, ensembles(models, ["curated"]), sets, params())
+    members = summary.over_seeds(scores)["small"]
+    found = summary.nest({"small": members}, pooled, {}, 0.9)
+    assert found["ensemble"]["curated"]["test"] == found["members"]["small"]["curated"]["test"]
+    assert found["gain"] == {}
+
+
+def test_an_ensemble_averages_probabilities_over_members_and_seeds() -> None:
+    models = {Model("a", "raw", 0): np.array([[0.2, 0.8]]), Model("b", "raw", 1): np.array([[0.6, 0.4]])}
+    assert ensembles(models, ["raw"])["raw"] == pytest.approx(np.array([[0.4, 0.6]]))
+
+
+def test_arms_built_from_different_decisions_are_refused(tmp_path: Path) -> None:
+    store = made(tmp_path)
+    (tmp_path / "data/rebalance/raw/ledger.json").write_text(json.dumps({"digest": "older"}))
+    with pytest.raises(UserError, match="arms raw and curated were built from different decisions"):
+        stage.run(store, params())
+
+
+def test_arms_with_other_test_images_are_refused(tmp_path: Path) -> None:
+    store = made(tmp_path)
+    store.write(Selection, store.read(Selection, "raw").iloc[:-1], instance="raw")
+    with pytest.raises(UserError, match="arms raw and curated differ in validation or test"):
+        stage.run(store, params())
+
+
+def test_predictions_of_other_images_are_refused() -> None:
+    images = pd.DataFrame({"image_id": ["a", "b"]})
+    predicted = pd.DataFrame({"image_id": ["a", "c"]})
+    with pytest.raises(UserError, match="predictions of m-raw-0 are of other images"):
+        align(Model("m", "raw", 0), predicted, np.full((2, 2), 0.5), images, 2)
+
+
+def test_predictions_follow_the_order_of_the_images() -> None:
+    images, predicted = (pd.DataFrame({"image_id": list(ids)}) for ids in ("abc", "cab"))
+    vectors = np.array([[0.3, 0.7], [0.1, 0.9], [0.2, 0.8]])
+    assert align(Model("m", "raw", 0), predicted, vectors, images, 2)[:, 0].tolist() == [0.1, 0.2, 0.3]
+
+
+def test_without_curated_the_last_arm_is_the_headline() -> None:
+    assert truth.headline_arm(["raw", "dedup"]) == "dedup"
+
+
+def test_given_labels_out_of_scope_count_in_the_audited_set_only() -> None:
+    images = pd.DataFrame(
+        {"image_id": ["a", "b"], "split": "test", "group_id": "a", "given": ["nevus", "scar"], "diagnosis": "nevus"}
+    )
+    found = truth.truths(images, ["nevus"])
+    assert (len(found["test"].rows), len(found["test_as_given"].rows)) == (2, 1)
+    assert found["test"].groups == 1
+
+
+def test_the_digest_does_not_depend_on_the_order_of_rows() -> None:
+    ids, labels = pd.Series(["a", "b"]), pd.Series(["nevus", "wart"])
+    assert truth.digest(ids, labels) == truth.digest(ids[::-1], labels[::-1])
+    assert truth.digest(ids, labels) != truth.digest(ids, labels[::-1].reset_index(drop=True))

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import metrics as oracle
+
+from pipeline.stages.evaluate import metrics
+
+Array = np.ndarray[Any, Any]
+CLASSES = 4
+
+
+def planted(seed: int, *, images: int = 300, absent: int | None = None) -> tuple[Array, Array, Array]:
+    """Probabilities with ties, classes and uneven weights of two weightings."""
+    rng = np.random.default_rng(seed)
+    actual = rng.choice([k for k in range(CLASSES) if k != absent], images, p=None)
+    logits = rng.normal(size=(images, CLASSES)) + 1.5 * (actual[:, None] == np.arange(CLASSES))
+    probabilities = np.round(np.exp(logits) / np.exp(logits).sum(1, keepdims=True), 2) + 0.001
+    return probabilities / probabilities.sum(1, keepdims=True), actual, rng.integers(0, 4, (2, images)).astype(float)
+
+
+def macro_auroc(probabilities: Array, actual: Array, weight: Array) -> float:
+    seen = np.unique(actual)
+    return float(np.mean([oracle.roc_auc_score(actual == k, probabilities[:, k], sample_weight=weight) for k in seen]))
+
+
+ORACLES: dict[str, Callable[[Array, Array, Array], float]] = {
+    "accuracy": lambda p, a, w: float(oracle.accuracy_score(a, p.argmax(1), sample_weight=w)),
+    "balanced_accuracy": lambda p, a, w: float(oracle.recall_score(a, p.argmax(1), average="macro", sample_weight=w)),
+    "macro_auroc": macro_auroc,
+    "log_loss": lambda p, a, w: float(oracle.log_loss(a, p, sample_weight=w, labels=range(CLASSES))),
+}
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_a_weighted_figure_equals_that_of_scikit_learn(name: str) -> None:
+    probabilities, actual, weights = planted(0)
+    found = metrics.headline(probabilities, actual, weights, bins=10)[name]
+    assert found == pytest.approx([ORACLES[name](probabilities, actual, w) for w in weights], rel=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true:UserWarning:sklearn")
+def test_a_class_without_images_is_left_out_of_the_means() -> None:
+    probabilities, actual, weights = planted(1, absent=2)
+    found = metrics.headline(probabilities, actual, weights[:1], bins=10)
+    assert found["macro_auroc"] == pytest.approx([macro_auroc(probabilities, actual, weights[0])])
+    expected = oracle.balanced_accuracy_score(actual, probabilities.argmax(1), sample_weight=weights[0])
+    assert found["balanced_accuracy"] == pytest.approx([expected])
+
+
+def test_weighting_an_image_twice_is_having_it_twice() -> None:
+    probabilities, actual, weights = planted(2)
+    rows = np.repeat(np.arange(len(actual)), weights[0].astype(int))
+    weighted = metrics.headline(probabilities, actual, weights[:1], bins=7)
+    repeated = metrics.headline(probabilities[rows], actual[rows], np.ones((1, len(rows))), bins=7)
+    for name, value in weighted.items():
+        assert value == pytest.approx(repeated[name]), name
+
+
+def test_one_class_alone_has_no_auroc() -> None:
+    probabilities, _, weights = planted(3)
+    found = metrics.headline(probabilities, np.zeros(len(probabilities), int), weights, bins=5)
+    assert np.isnan(found["macro_auroc"]).all()
+    assert np.isfinite(found["balanced_accuracy"]).all()
+
+
+def test_calibration_error_is_the_planted_gap() -> None:
+    probabilities = np.tile([0.85, 0.15], (100, 1))
+    actual = np.repeat([0, 1], [60, 40])
+    assert metrics.calibration_error(probabilities, actual, np.ones((1, 100)), bins=10) == pytest.approx([0.25])
+
+
+def test_confidence_on_an_edge_falls_into_the_lower_bin() -> None:
+    assert metrics.bin_of(np.array([0.0, 0.1, 0.5, 0.51, 1.0]), 10).tolist() == [0, 0, 4, 5, 9]
+
+
+def test_log_loss_of_an_impossible_class_is_finite() -> None:
+    found = metrics.headline(np.array([[0.0, 1.0]]), np.array([0]), np.ones((1, 1)), bins=2)["log_loss"]
+    assert found == pytest.approx([-np.log(metrics.SMALLEST)])
+
+
+def test_each_class_is_scored_as_scikit_learn_does() -> None:
+    probabilities, actual, _ = planted(4)
+    found = metrics.per_class(probabilities, actual, ["a", "b", "c", "d"])
+    expected = oracle.precision_recall_fscore_support(actual, probabilities.argmax(1))
+    columns = found[["precision", "recall", "f1", "support"]].to_numpy().T
+    assert columns == pytest.approx(np.array(expected))
+    aurocs = [oracle.roc_auc_score(actual == k, probabilities[:, k]) for k in range(CLASSES)]
+    assert found["auroc"].to_numpy() == pytest.approx(aurocs)
+
+
+def test_a_class_never_predicted_has_no_precision_and_one_without_images_no_recall() -> None:
+    found = metrics.per_class(np.array([[0.6, 0.4, 0.0], [0.7, 0.3, 0.0]]), np.array([0, 1]), ["a", "b", "c"])
+    assert found["precision"].isna().tolist() == [False, True, True]
+    assert found["recall"].isna().tolist() == [False, False, True]
+    assert found["f1"].tolist()[:2] == pytest.approx([2 / 3, 0])

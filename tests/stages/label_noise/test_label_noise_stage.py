@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline.core.errors import UserError
+from pipeline.core.store import Store
+from pipeline.core.table import Table
+from pipeline.stages.cross_fit.tables import OutOfFold
+from pipeline.stages.dedup.tables import Groups
+from pipeline.stages.embed.tables import Embeddings, Levels
+from pipeline.stages.label_noise import stage
+from pipeline.stages.label_noise.tables import AuditSample, LabelScores, SuspectQueue
+from pipeline.stages.opinions.tables import Opinions
+from tests.stages.label_noise.made import COUNT, describe, project
+from tests.stages.label_noise.planted import CLASSES, params
+
+TREE: dict[str, Any] = {"batches": ["demo"], "probe": params().probe.model_dump() | {"folds": 3}}
+
+
+def outputs(root: Path) -> dict[str, bytes]:
+    folders = ("data/label_noise", "reports/label_noise")
+    files = [path for folder in folders for path in sorted((root / folder).rglob("*.*"))]
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = project(tmp_path_factory.mktemp("project"))
+    stage.run(store, params(**TREE))
+    return store
+
+
+def test_every_image_has_scores_within_bounds(store: Store) -> None:
+    scores, probabilities = store.read(LabelScores), store.vectors(LabelScores, "probabilities")
+    assert scores["image_id"].tolist() == [f"demo:{i:03d}" for i in range(COUNT)]
+    for name in ("self_confidence", "normalized_margin", "error_probability", "off_topic", "ambiguous"):
+        assert scores[name].between(0, 1).all(), name
+    assert probabilities.shape == (COUNT, len(CLASSES))
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_contradicted_copy_and_the_wrong_label_are_suspects_with_reasons(store: Store) -> None:
+    right, copy, wrong = store.read(LabelScores).head(3).to_dict("records")
+    assert right["suspect"]
+    assert copy["suspect"]
+    assert wrong["suspect"]
+    assert copy["error_probability"] >= 0.95
+    given = right["given"]
+    assert copy["reason"].startswith(f"its copy demo:000 is labelled {given}; looks like {given} (")
+    assert wrong["reason"].startswith(f"looks like {wrong['suggested']} (")
+    assert f"rather than {wrong['given']} (" in wrong["reason"]
+
+
+def test_examples_are_train_images_of_the_diagnosis_and_beyond_doubt(store: Store) -> None:
+    scores = store.read(LabelScores)
+    split = dict(store.read(Groups)[["image_id", "split"]].to_numpy().tolist())
+    given = dict(scores[["image_id", "given"]].to_numpy().tolist())
+    doubted = set(scores.loc[scores["suspect"], "image_id"])
+    for row in scores.to_dict("records"):
+        for kind in ("given", "suggested"):
+            examples = row[f"nearest_{kind}"]
+            assert len(examples) == 2
+            assert {given[example] for example in examples} == {row[kind]}
+            assert {split[example] for example in examples} == {"train"}
+            assert not doubted & set(examples)
+
+
+def test_the_summary_agrees_with_the_table(store: Store) -> None:
+    scores = store.read(LabelScores)
+    summary = json.loads((store.root / "reports/label_noise/summary.json").read_text("utf-8"))
+    by_split = summary["suspects_by_split_and_diagnosis"]
+    assert summary["suspects"] == scores["suspect"].sum() == sum(sum(counts.values()) for counts in by_split.values())
+    assert summary["label_conflicts"] == 2
+    assert summary["estimated_errors"] == pytest.approx(scores["error_probability"].sum(), abs=0.01)
+    assert 0 <= summary["share_labelled_in_haste"] < 1
+    assert summary["components_seen_at_a_glance"] in params().noise.glances
+    for row in summary["noise_matrix_given_by_true"].values():
+        assert sum(row.values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_contact_sheets_are_written(store: Store) -> None:
+    sheets = sorted((store.root / "reports/label_noise/pictures").iterdir())
+    assert [path.name for path in sheets] == ["error_probability.png", "off_topic.png"]
+    for path in sheets:
+        with Image.open(io.BytesIO(path.read_bytes())) as sheet:
+            assert np.asarray(sheet.convert("L")).std() > 10
+
+
+def test_two_runs_give_the_same_bytes(store: Store, tmp_path: Path) -> None:
+    again = project(tmp_path)
+    stage.run(again, params(**TREE))
+    assert outputs(tmp_path) == outputs(store.root)
+
+
+def test_classes_restrict_what_is_scored(tmp_path: Path) -> None:
+    store = project(tmp_path)
+    stage.run(store, params(**TREE, classes=["nevus", "melanoma"]))
+    scores = store.read(LabelScores)
+    assert set(scores["given"]) == {"melanoma", "nevus"}
+    assert store.vectors(LabelScores, "probabilities").shape == (len(scores), 2)
+
+
+@pytest.mark.parametrize("networks", [1, 2])
+@pytest.mark.parametrize("table", [Levels, Opinions])
+@pytest.mark.parametrize("encoders", ["pooled", "concatenated"])
+def test_levels_and_opinions_change_probabilities_and_only_levels_what_is_far(
+    store: Store, tmp_path: Path, encoders: str, table: type[Table], networks: int
+) -> None:
+    again = project(tmp_path)
+    scores = store.read(LabelScores)
+    seen = store.vectors(Embeddings, "vector", "demo")
+    noise = np.random.default_rng(0).normal(0, 0.05, seen.shape)
+    describe(again, table, scores["image_id"].tolist(), *[seen + noise, (seen - noise)[:, 1:]][:networks])
+    stage.run(again, params(**TREE | {"probe": TREE["probe"] | {"encoders": encoders}}))
+    found = again.read(LabelScores)
+    assert not np.allclose(found["error_probability"], scores["error_probability"], rtol=0.01, atol=0)
+    assert np.array_equal(found["off_topic"], scores["off_topic"]) == (table is Opinions)
+
+
+@pytest.mark.parametrize("table", [Levels, Opinions])
+def test_levels_or_opinions_on_some_images_only_are_refused(tmp_path: Path, table: type[Table]) -> None:
+    store = project(tmp_path)
+    describe(store, table, ["demo:000"], np.ones((1, 4)))
+    with pytest.raises(UserError, match="run `dvc repro embed opinions`"):
+        stage.run(store, params(**TREE))
+
+
+def test_the_queue_holds_the_suspects_that_are_no_removed_copies(store: Store) -> None:
+    scores, queue = store.read(LabelScores), store.read(SuspectQueue)
+    suspects = set(scores.loc[scores["suspect"], "image_id"]) - {"demo:001"}
+    assert set(queue["image_id"]) == suspects
+    assert sorted(queue["place"]) == list(range(1, len(queue) + 1))
+
+
+def test_the_audit_draws_from_all_splits_and_no_removed_copy(store: Store) -> None:
+    sample = store.read(AuditSample)
+    assert len(sample) == 40
+    assert "demo:001" not in set(sample["image_id"])
+    assert sample.drop_duplicates("stratum")["stratum_images"].sum() == COUNT - 1
+
+
+def test_vectors_of_two_encoders_are_refused(tmp_path: Path) -> None:
+    store = project(tmp_path)
+    embeddings, vectors = store.read(Embeddings, "demo"), store.vectors(Embeddings, "vector", "demo")
+    embeddings.loc[5, "encoder"] = "another"
+    store.write(Embeddings, embeddings, instance="demo", vectors={"vector": vectors})
+    with pytest.raises(UserError, match="holds vectors of"):
+        stage.run(store, params(**TREE))
+
+
+def test_members_are_heard_and_those_that_speak_of_other_images_or_diagnoses_are_refused(tmp_path: Path) -> None:
+    store = project(tmp_path)
+    names = store.read(Groups)["image_id"]
+    said = np.full((COUNT, len(CLASSES)), 1 / len(CLASSES))
+    stage.run(store, params(**TREE))
+    before = store.read(LabelScores)["self_confidence"]
+    store.write(OutOfFold, pd.DataFrame({"image_id": names, "member": "m"}), vectors={"probabilities": said})
+    stage.run(store, params(**TREE))
+    # cleanlab's scores rest on the mean of the probes' opinion and the member's.
+    after = store.read(LabelScores)["self_confidence"]
+    assert after.to_numpy() == pytest.approx((before.to_numpy() + 1 / len(CLASSES)) / 2, abs=1e-5)
+    fewer = pd.DataFrame({"image_id": names.iloc[1:], "member": "m"})
+    for frame, matrix in ((fewer, said[1:]), (fewer.assign(image_id=names.iloc[:-1].to_numpy()), said[1:, 1:])):
+        store.write(OutOfFold, frame, vectors={"probabilities": matrix})
+        with pytest.raises(UserError, match="the member m speaks of other images or diagnoses"):
+            stage.run(store, params(**TREE))

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.core import vector_search
+from pipeline.stages.label_noise.neighbours import NONE, nearest, nearest_of_class, opinion_of_nearest, radius_in_train
+from tests.stages.label_noise.planted import world
+
+LABELLED = world(4, lesions=500).labelled
+
+
+def test_neighbours_are_those_of_a_full_search_without_the_own_group() -> None:
+    vectors, group = LABELLED.vectors, LABELLED.group
+    found, cosines = nearest(vectors, vectors, query_group=group, reference_group=group, count=4)
+    similar = vectors @ vectors.T
+    similar[group[:, None] == group] = -np.inf
+    assert np.allclose(cosines, -np.sort(-similar, axis=1)[:, :4], atol=1e-6)
+    assert np.allclose(np.take_along_axis(similar, found, axis=1), cosines, atol=1e-6)
+
+
+def test_there_may_be_fewer_than_asked_for() -> None:
+    vectors = np.eye(3, dtype=np.float32)
+    found, cosines = nearest(vectors, vectors[:2], query_group=np.arange(3), reference_group=np.arange(2), count=3)
+    assert found.tolist() == [[1, NONE, NONE], [0, NONE, NONE], [0, 1, NONE]]
+    assert np.isneginf(cosines[:, 2]).all()
+
+
+def test_examples_are_of_the_class_asked_for_and_of_other_groups() -> None:
+    references = np.flatnonzero(LABELLED.voter)
+    wanted = np.roll(LABELLED.given, 1)
+    found = nearest_of_class(
+        LABELLED.vectors,
+        wanted,
+        group=LABELLED.group,
+        references=references,
+        reference_class=LABELLED.given[references],
+        count=3,
+    )
+    for row, examples in enumerate(found):
+        assert len(examples) == 3
+        assert set(LABELLED.given[examples]) == {wanted[row]}
+        assert LABELLED.group[row] not in LABELLED.group[examples]
+        assert LABELLED.voter[examples].all()
+
+
+def test_a_class_without_references_has_no_examples() -> None:
+    found = nearest_of_class(
+        LABELLED.vectors[:3],
+        np.array([0, 1, 1]),
+        group=np.arange(3),
+        references=np.array([1, 2]),
+        reference_class=np.array([1, 1]),
+        count=3,
+    )
+    assert found == [[], [2], [1]]
+
+
+def test_a_diagnosis_is_as_likely_as_its_nearest_image_is_near() -> None:
+    opinion = opinion_of_nearest(LABELLED, LABELLED.vectors, len(LABELLED.given))
+    distances = 1 - LABELLED.vectors @ LABELLED.vectors.T
+    distances[:, ~LABELLED.voter] = np.inf
+    distances[LABELLED.group[:, None] == LABELLED.group] = np.inf
+    of_class = np.stack([distances[:, LABELLED.given == class_].min(axis=1) for class_ in range(5)], axis=1)
+    assert np.allclose(opinion, of_class**-2 / (of_class**-2).sum(axis=1, keepdims=True), atol=1e-4)
+    few = opinion_of_nearest(LABELLED, LABELLED.vectors, 3)
+    capped = np.minimum(of_class, np.sort(distances, axis=1)[:, 2:3])
+    assert np.allclose(few, capped**-2 / (capped**-2).sum(axis=1, keepdims=True), atol=1e-4)
+
+
+def test_no_label_of_the_own_group_and_none_outside_train_has_a_say() -> None:
+    before = opinion_of_nearest(LABELLED, LABELLED.vectors, 10)
+    for held in (LABELLED.group == LABELLED.group[LABELLED.voter][0], ~LABELLED.voter):
+        lied = np.where(held, (LABELLED.given + 1) % 5, LABELLED.given)
+        after = opinion_of_nearest(replace(LABELLED, given=lied), LABELLED.vectors, 10)
+        assert np.array_equal(before[held], after[held])
+        assert np.array_equal(before, after) == (not LABELLED.voter[held].any()), "those of others in train have"
+
+
+def test_where_there_is_nobody_to_ask_the_nearest_say_nothing() -> None:
+    alone = replace(LABELLED, group=np.zeros_like(LABELLED.group))
+    assert np.allclose(opinion_of_nearest(alone, alone.vectors, 4), 0.2)
+
+
+@pytest.fixture
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Index from 300 vectors on, in cells of 16, of which 8 are probed."""
+    for name, value in (("EXACT", 300), ("CELL", 16), ("PROBES", 8)):
+        monkeypatch.setattr(vector_search, name, value)
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_among_many_nearly_all_neighbours_are_found_and_none_of_the_own_group() -> None:
+    vectors, group = LABELLED.vectors, LABELLED.group
+    found, cosines = nearest(vectors, vectors, query_group=group, reference_group=group, count=4)
+    assert (group[found] != group[:, None]).all()
+    similar = vectors @ vectors.T
+    assert np.abs(np.take_along_axis(similar, found, axis=1) - cosines).max() < 0.002
+    similar[group[:, None] == group] = -np.inf
+    exact = np.argsort(-similar, axis=1)[:, :4]
+    assert np.mean([len(set(a) & set(b)) / 4 for a, b in zip(exact.tolist(), found.tolist(), strict=True)]) > 0.9
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_a_large_group_hides_no_neighbour_and_there_may_be_none() -> None:
+    vectors = LABELLED.vectors[:400]
+    group = np.where(np.arange(400) < 395, 0, np.arange(400))
+    found, _ = nearest(vectors, vectors, query_group=group, reference_group=group, count=3)
+    similar = vectors[:395] @ vectors[395:].T
+    assert np.array_equal(found[:395], 395 + np.argsort(-similar, axis=1, kind="stable")[:, :3])
+    alone, cosines = nearest(
+        vectors, vectors, query_group=np.zeros(400, int), reference_group=np.zeros(400, int), count=2
+    )
+    assert (alone == NONE).all()
+    assert np.isneginf(cosines).all()
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_a_sample_of_train_tells_how_far_a_share_of_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampled = radius_in_train(LABELLED, LABELLED.vectors, 0.1)
+    monkeypatch.setattr(vector_search, "EXACT", 10_000)
+    exact = radius_in_train(LABELLED, LABELLED.vectors, 0.1)
+    assert np.corrcoef(sampled, exact)[0, 1] > 0.95
+    assert np.median(np.abs(sampled - exact)) < 0.05 * np.median(exact)
