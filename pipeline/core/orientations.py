@@ -1,4 +1,4 @@
-"""The eight orientations of a picture, numbered once for hashes and geometry: its quarter turns, then its mirror's."""
+"""The eight orientations of an image, numbered once for hashes and geometry: its quarter turns, then its mirror's."""
 
 from __future__ import annotations
 

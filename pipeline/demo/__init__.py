@@ -1,1 +1,1 @@
-"""Draws what `fetch demo` brings: lesion-like pictures whose truth is known because we made it."""
+"""Draws what `fetch demo` brings: lesion-like images whose truth is known because we made it."""

@@ -1,4 +1,4 @@
-"""`fetch demo`: draw a scrape of lesion-like pictures with planted defects, so that the main job runs anywhere.
+"""`fetch demo`: draw a scrape of lesion-like images with planted defects, so that the main job runs anywhere.
 
 The truth about the defects lies outside the batch, in `data/truth/demo.csv`: no stage can read it.
 """
@@ -16,7 +16,7 @@ import pandas as pd
 
 from pipeline.core.engine import map_shards
 from pipeline.demo import copies, offtopic, scrape
-from pipeline.demo.photograph import Picture, photograph
+from pipeline.demo.photograph import RGB, photograph
 from pipeline.demo.scrape import Item
 from pipeline.demo.skin import scene
 
@@ -60,7 +60,7 @@ def draw(items: Sequence[Item], *, seed: int) -> Iterator[tuple[str, bytes]]:
     """Draw all files of a plan; yield each one's path and content."""
     lesions: dict[int, list[Item]] = {}
     for item in sorted(items, key=lambda item: item.number):
-        # What shows one lesion is drawn together; a stray picture is a group of its own.
+        # What shows one lesion is drawn together; a stray image is a group of its own.
         lesions.setdefault(item.lesion if item.lesion >= 0 else -1 - item.number, []).append(item)
     groups = [lesions[key] for key in sorted(lesions)]
     tasks = [groups[i : i + LESIONS_PER_TASK] for i in range(0, len(groups), LESIONS_PER_TASK)]
@@ -117,5 +117,5 @@ def _stray(rng: np.random.Generator, item: Item) -> bytes:
     return _encoded(rng, kind(rng), item.path)
 
 
-def _encoded(rng: np.random.Generator, picture: Picture, path: str) -> bytes:
-    return copies.png(picture) if path.endswith(".png") else copies.jpeg(picture, int(rng.integers(70, 96)))
+def _encoded(rng: np.random.Generator, image: RGB, path: str) -> bytes:
+    return copies.png(image) if path.endswith(".png") else copies.jpeg(image, int(rng.integers(70, 96)))

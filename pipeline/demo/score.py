@@ -95,7 +95,7 @@ def score_labels(truth: pd.DataFrame, scores: pd.DataFrame) -> dict[str, Any]:
     """Measure how well wrong labels are found: recall and precision of the suspects, and of the ranking.
 
     An image is wrong if it lies in another folder than what it shows, be it planted as such or as a copy across
-    folders. Pictures off topic have no right label and count separately.
+    folders. Images off topic have no right label and count separately.
     """
     known = truth.merge(scores, on="image_id")
     lesions = known[known["true_label"] != ""]
@@ -115,7 +115,7 @@ def score_labels(truth: pd.DataFrame, scores: pd.DataFrame) -> dict[str, Any]:
 
 
 def score_off_topic(truth: pd.DataFrame, facts: Facts) -> dict[str, Any]:
-    """Measure how far up the pictures of other things rank, and how many of them the product leaves out."""
+    """Measure how far up the images of other things rank, and how many of them the product leaves out."""
     known = truth.merge(facts.scores, on="image_id")
     stray = (known["defect"] == "off_topic").to_numpy()
     count = int(stray.sum())

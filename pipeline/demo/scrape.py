@@ -1,4 +1,4 @@
-"""Plans the demo's scrape: which lesions, photographs, copies, wrong labels and stray pictures lie in which folder.
+"""Plans the demo's scrape: which lesions, photographs, copies, wrong labels and stray images lie in which folder.
 
 The plan is the truth: what is drawn follows from it, and `data/truth/demo.csv` is written from it.
 """
@@ -48,8 +48,8 @@ class Item:
     """One file of the scrape.
 
     number: identifies it within the plan, and seeds its random numbers.
-    lesion: number of the lesion it shows; -1 for a stray picture.
-    true_label: what it shows; empty for a stray picture.
+    lesion: number of the lesion it shows; -1 for a stray image.
+    true_label: what it shows; empty for a stray image.
     given_label: the folder it lies in.
     defect: empty, `wrong_label`, a kind of copy, `off_topic`, or a kind of broken file.
     original: number of the photograph that a copy copies; -1 otherwise.
@@ -107,7 +107,7 @@ def _copies(rng: np.random.Generator, photographs: Sequence[Item], count: int) -
 
 
 def _strays(rng: np.random.Generator, count: int, *, first: int) -> list[Item]:
-    """Put pictures of other things and broken files into the folders."""
+    """Put images of other things and broken files into the folders."""
     defects = ["off_topic"] * count + list(BROKEN)
     folders = rng.choice(list(SHARES), len(defects), p=list(SHARES.values()))
     return [Item(first + i, -1, "", str(f), d) for i, (f, d) in enumerate(zip(folders, defects, strict=True))]

@@ -1,7 +1,7 @@
 """Turns the bytes received into the bytes stored: upright, 8 bits a channel, sRGB, opaque, one frame, no metadata.
 
 Deep pixels are scaled by the bits that are used, transparency by its maximum, and of several frames the first that
-shows anything is taken, so that no picture collapses to one colour; one that is of one colour all the same is
+shows anything is taken, so that no image collapses to one colour; one that is of one colour all the same is
 rejected.
 
 Bytes that are all that already are kept, but for metadata (`formats.STRIPPERS`). Whatever must be decoded and encoded
@@ -168,7 +168,7 @@ def _seek_content(image: Image.Image) -> bool:
 
 
 def _is_blank(image: Image.Image) -> bool:
-    """Tell whether all pixels have one colour, so that the picture shows nothing."""
+    """Tell whether all pixels have one colour, so that the image shows nothing."""
     extrema = image.getextrema()
     return all(low == high for low, high in ([extrema] if isinstance(extrema[0], int | float) else extrema))
 

@@ -65,7 +65,7 @@ def test_a_side_file_is_never_taken_for_the_photograph(name: str, kind: str, fol
     listing, found = read(tmp_path)
     assert found == {f"ISIC_{i}": photograph(i) for i in range(6)}
     assert (listing.rejects, listing.ignored_files) == ((), 2)
-    assert "1 files beside photographs are left aside" in listing.notes[0]
+    assert "1 files beside images are left aside" in listing.notes[0]
 
 
 def test_a_mask_whose_photograph_is_missing_is_not_taken_for_it(tmp_path: Path) -> None:

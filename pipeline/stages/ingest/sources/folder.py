@@ -2,7 +2,7 @@
 
 An archive counts as a folder of its own name without its extension, so a download need not be unpacked. Every file is
 a raw row, whatever its extension; what operating systems leave behind, and masks, thumbnails and texts beside a
-photograph of their name, are counted and ignored.
+image of their name, are counted and ignored.
 """
 
 from __future__ import annotations

@@ -64,6 +64,6 @@ def read(folder: Path, *, licence: str, attribution: str) -> Listing:
         )
 
     others = len(present) - len(ARCHIVES) - 1
-    photographs = sort_by_id(folder, members, {row["image_id"] for _, row in table.rows})
-    listing = metadata.match(table, photographs, key="image_id", build=build, ignored_files=litter + others)
+    images = sort_by_id(folder, members, {row["image_id"] for _, row in table.rows})
+    listing = metadata.match(table, images, key="image_id", build=build, ignored_files=litter + others)
     return listing.plus(notes=metadata.missing_columns(table, FIELDS))

@@ -49,7 +49,7 @@ def read(folder: Path, *, licence: str, attribution: str) -> Listing:
     there = {file.name for file in raw.files}
     remedy = "download the batch with `isic image download`"
     name = metadata.find_table(there, METADATA, folder=folder, remedy=remedy, suffix=".csv")
-    images = [file for file in raw.files if file.name != name and not TEXTS.fullmatch(file.name)]
+    files = [file for file in raw.files if file.name != name and not TEXTS.fullmatch(file.name)]
     columns = {column for field in FIELDS.values() for column in field}
     table = read_table(folder / name, required=("isic_id",), known=columns)
 
@@ -71,7 +71,7 @@ def read(folder: Path, *, licence: str, attribution: str) -> Listing:
             skin_tone=metadata.first_of(row, FIELDS["skin_tone"]),
         )
 
-    photographs = sort_by_id(folder, images, {row["isic_id"] for _, row in table.rows})
-    ignored = raw.litter + len(raw.files) - len(images)
-    listing = metadata.match(table, photographs, key="isic_id", build=build, ignored_files=ignored)
+    images = sort_by_id(folder, files, {row["isic_id"] for _, row in table.rows})
+    ignored = raw.litter + len(raw.files) - len(files)
+    listing = metadata.match(table, images, key="isic_id", build=build, ignored_files=ignored)
     return listing.plus(rejects=raw.rejects, notes=(*raw.notes, *metadata.missing_columns(table, FIELDS)))

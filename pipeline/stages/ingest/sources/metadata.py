@@ -55,16 +55,16 @@ def match(
 
     Args:
         table: the metadata.
-        files: the batch's photographs by id, and what else was found.
+        files: the batch's images by id, and what else was found.
         key: the column that holds the id.
         build: makes an entry of a row and its image; raises RejectedError for a value that cannot be.
         ignored_files: passed on to the listing, beside the side files.
 
     """
-    unclaimed = dict(files.photographs)
+    unclaimed = dict(files.images)
     taken = set(unclaimed)
     rejects = [
-        Reject(free_id(file.stem, taken), "repeated_id", f"{file.name} repeats {files.photographs[file.stem].name}")
+        Reject(free_id(file.stem, taken), "repeated_id", f"{file.name} repeats {files.images[file.stem].name}")
         for file in files.repeats
     ]
     rejects += [

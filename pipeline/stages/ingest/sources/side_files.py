@@ -1,8 +1,8 @@
-"""Tells photographs from what lies beside them under the same name: masks, thumbnails, texts, in whatever folder order.
+"""Tells images from what lies beside them under the same name: masks, thumbnails, texts, in whatever folder order.
 
 By name first (a folder or the end of a name says `mask`, `annotations`, `thumbs` …, or the extension is that of a
-text), and by content where names leave several pictures of one id, or one that is stored otherwise than the rest: a
-mask has no colour and hardly a grey between black and white, a thumbnail less than half the side of another picture
+text), and by content where names leave several images of one id, or one that is stored otherwise than the rest: a
+mask has no colour and hardly a grey between black and white, a thumbnail less than half the side of another image
 of its name.
 """
 
@@ -35,13 +35,13 @@ WORD = re.compile(r"[^\W_]+")
 GREY_LEVELS = 12  # of 255: by how much the channels of a grey JPEG may differ
 TWO_VALUED_SHARE = 0.98  # of a mask's pixels lie within GREY_LEVELS of its darkest or its lightest
 THUMBNAIL_SIDE_SHARE = 0.5
-MAX_BYTES = 1 << 28  # of a picture that is looked at
+MAX_BYTES = 1 << 28  # of an image that is looked at
 MAX_PIXELS = 10**8
 LOOKED_AT_PIXELS = 256
 
 
 class _Look(NamedTuple):
-    """What a picture is: a mask or not, and its longer side in pixels."""
+    """What an image is: a mask or not, and its longer side in pixels."""
 
     mask: bool
     side: int
@@ -51,14 +51,14 @@ class _Look(NamedTuple):
 class Sorted:
     """The files of a batch that metadata names.
 
-    photographs: by id, the file name without extension.
-    repeats: further photographs of an id.
-    side: files that lie beside a photograph, or would.
-    lonely: those of them by id whose photograph is not there.
+    images: by id, the file name without extension.
+    repeats: further images of an id.
+    side: files that lie beside an image, or would.
+    lonely: those of them by id whose image is not there.
     notes: what was left aside, in sentences.
     """
 
-    photographs: Mapping[str, RawFile]
+    images: Mapping[str, RawFile]
     repeats: Sequence[RawFile]
     side: Sequence[RawFile]
     lonely: Mapping[str, RawFile]
@@ -66,12 +66,12 @@ class Sorted:
 
 
 def sort_by_id(folder: Path, files: Sequence[RawFile], ids: Collection[str]) -> Sorted:
-    """Find the photograph of each id among a batch's files; the first that is listed counts.
+    """Find the image of each id among a batch's files; the first that is listed counts.
 
     Args:
         folder: the batch's.
         files: in it.
-        ids: that metadata names: one that ends like a side file's (`case_overlay`) is a photograph's all the same.
+        ids: that metadata names: one that ends like a side file's (`case_overlay`) is an image's all the same.
 
     """
     common = _common_suffix(files)
@@ -79,32 +79,32 @@ def sort_by_id(folder: Path, files: Sequence[RawFile], ids: Collection[str]) -> 
     groups: dict[str, list[RawFile]] = {}
     for file in files:
         groups.setdefault(file.stem if file.stem in ids else _plain_stem(file), []).append(file)
-    photographs: dict[str, RawFile] = {}
+    images: dict[str, RawFile] = {}
     repeats: list[RawFile] = []
     side: list[RawFile] = []
     lonely: dict[str, RawFile] = {}
     with RawReader(folder, max_bytes=MAX_BYTES) as reader:
         for stem, group in groups.items():
             plain = [file for file in group if not _is_side_name(file, named_so, stem)]
-            found = _photographs(plain, reader, common)
+            found = _main_images(plain, reader, common)
             side += [file for file in group if file not in found]
             if found:
-                photographs[found[0].stem] = found[0]
+                images[found[0].stem] = found[0]
                 repeats += found[1:]
             else:
                 lonely[stem] = group[0]
-    return Sorted(photographs, repeats, side, lonely, _notes(side))
+    return Sorted(images, repeats, side, lonely, _notes(side))
 
 
 def left_aside(folder: Path, files: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile], tuple[str, ...]]:
-    """Part the photographs of class-named folders from the side files of their names.
+    """Part the images of class-named folders from the side files of their names.
 
-    Here nothing names the photographs, so a file is left aside only if a picture of its name lies in the same class:
+    Here nothing names the images, so a file is left aside only if an image of its name lies in the same class:
     the same folder, but for words that name the kind of file (`nevus/masks/1.png`, `masks/nevus/1.png`,
     `nevus/1_mask.png`).
 
     Returns:
-        photographs, side files, notes.
+        images, side files, notes.
 
     """
     groups: dict[tuple[str, ...], list[RawFile]] = {}
@@ -121,12 +121,12 @@ def left_aside(folder: Path, files: Sequence[RawFile]) -> tuple[list[RawFile], l
 
 
 def is_text_name(name: str) -> bool:
-    """Tell by its extension whether a file is a text or table rather than a picture."""
+    """Tell by its extension whether a file is a text or table rather than an image."""
     return bool(TEXT_SUFFIX.search(name.lower()))
 
 
-def _photographs(plain: Sequence[RawFile], reader: RawReader, common: str) -> list[RawFile]:
-    """Choose among the pictures of one id; nothing is opened where there is one, stored like the others."""
+def _main_images(plain: Sequence[RawFile], reader: RawReader, common: str) -> list[RawFile]:
+    """Choose among the images of one id; nothing is opened where there is one, stored like the others."""
     if len(plain) == 1 and (plain[0].suffix.lower() == common or plain[0].suffix.lower() not in LOSSLESS):
         return list(plain)
     looks = {file: _look(file, reader) for file in plain}
@@ -144,7 +144,7 @@ def _is_mask(file: RawFile, reader: RawReader) -> bool:
 
 
 def _look(file: RawFile, reader: RawReader) -> _Look | None:
-    """Look at a picture; None where it cannot be read."""
+    """Look at an image; None where it cannot be read."""
     try:
         with Image.open(io.BytesIO(reader.read(file.locator))) as image:
             side = max(image.size)
@@ -204,7 +204,7 @@ def _common_suffix(files: Iterable[RawFile]) -> str:
 
 
 def _words_of_all(files: Iterable[RawFile]) -> frozenset[str]:
-    """Return the side words in the folders of every picture: where all say `thumbs`, thumbnails are all there is."""
+    """Return the side words in the folders of every image: where all say `thumbs`, thumbnails are all there is."""
     found = [_side_words(file) for file in files if not _is_text(file)]
     return frozenset.intersection(*found) if found else frozenset()
 
@@ -212,4 +212,4 @@ def _words_of_all(files: Iterable[RawFile]) -> frozenset[str]:
 def _notes(side: Collection[RawFile]) -> tuple[str, ...]:
     if not side:
         return ()
-    return (f"{len(side)} files beside photographs are left aside as masks, thumbnails or texts of their names",)
+    return (f"{len(side)} files beside images are left aside as masks, thumbnails or texts of their names",)
