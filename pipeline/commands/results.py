@@ -15,10 +15,11 @@ from pipeline.commands.sections import sections, to_text
 from pipeline.commands.use import is_current, profiles
 from pipeline.core.store import Store
 from pipeline.demo import score as planted
+from pipeline.ledger.file import count_waiting
 from pipeline.params import STAGES, instances, read_tree
 from pipeline.stages.embed.tables import Embeddings
 
-METRICS = "reports/evaluate/metrics.json"
+METRICS = "evaluate/metrics.json"  # below reports/
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,17 +69,20 @@ def collect(root: Path) -> dict[str, Any]:
         "accounts": accounts(facts),
         "problems": find_problems(facts),
         "planted": {batch: planted.score(truth, facts) for batch, truth in truths.items() if truth is not None},
-        "metrics": rounded(json.loads(store.input(METRICS).read_text("utf-8"))),
+        "metrics": rounded(store.read_report(METRICS)),
         "stages": read_runs(root, stage_instances(tree)),
     }
 
 
 def warnings(store: Store, tree: Mapping[str, Any]) -> list[str]:
-    """Gather what the stages found odd in what they were given."""
-    reports = [(f"batch {batch}", f"reports/ingest/{batch}.json") for batch in tree["batches"]]
-    reports += [(f"arm {arm}", f"reports/rebalance/{arm}.json") for arm in tree["arms"]]
-    found = [(where, json.loads(store.input(path).read_text("utf-8"))) for where, path in reports]
-    return [f"{where}: {warning}" for where, report in found for warning in report.get("warnings", [])]
+    """Gather what the stages found odd in what they were given, and what figures do not hold yet."""
+    reports = {f"batch {batch}": store.read_report(f"ingest/{batch}.json") for batch in tree["batches"]}
+    reports |= {f"arm {arm}": store.read_report(f"rebalance/{arm}.json") for arm in tree["arms"]}
+    found = [f"{where}: {warning}" for where, report in reports.items() for warning in report.get("warnings", [])]
+    waiting, recorded = count_waiting(store.root, reports[f"arm {tree['arms'][0]}"]["decisions"])
+    if waiting:
+        found.append(f"{waiting} of {recorded} decisions await application: run `dvc repro`")
+    return found
 
 
 def settings(tree: Mapping[str, Any]) -> dict[str, Any]:

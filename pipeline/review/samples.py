@@ -18,9 +18,8 @@ from pipeline.stages.dedup.tables import Duplicates, Groups
 from pipeline.stages.embed.tables import Embeddings
 from pipeline.stages.ingest.tables import Images, open_pixels
 from pipeline.stages.label_noise.tables import LabelScores
-from pipeline.stages.rebalance.tables import Exclusions, Selection
+from pipeline.stages.rebalance.tables import HEADLINE_ARM, Exclusions, Selection
 
-ARM = "curated"
 LAYOUT = "1"  # of the fields below: another number builds the App's dataset anew
 SCORES = ("suggested", "error_probability", "suspect", "reason", "off_topic", "ambiguous")
 PROVENANCE = ("lesion_id", "age", "sex", "site", "skin_tone", "label_evidence", "licence", "attribution", "page")
@@ -51,8 +50,8 @@ def read_findings(store: Store, batches: list[str]) -> Findings:
         store.read(Groups),
         store.read(Duplicates),
         store.read(LabelScores),
-        selection=store.read(Selection, ARM),
-        exclusions=store.read(Exclusions, ARM),
+        selection=store.read(Selection, HEADLINE_ARM),
+        exclusions=store.read(Exclusions, HEADLINE_ARM),
     )
     vectors = store.vectors(Embeddings, "vector", batches)
     order = store.read(Embeddings, batches)["image_id"]

@@ -11,7 +11,8 @@ from torch import nn
 
 from pipeline.core.errors import UserError
 from pipeline.models import fit as loop
-from pipeline.models.fit import Examples, Recipe, balanced_scores, best_epoch, fit, learning_rate_factor, predict
+from pipeline.models.fit import Examples, balanced_scores, best_epoch, fit, learning_rate_factor, predict
+from pipeline.models.params import Recipe
 
 RECIPE = Recipe(
     epochs=5,

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from pipeline.stages.evaluate.bootstrap import Estimate, draw_groups, estimate, mean, two_sided_p
-from pipeline.stages.evaluate.ensemble import Model
-from pipeline.stages.evaluate.gain import gains
 from pipeline.stages.evaluate.metrics import headline, per_class
 from pipeline.stages.evaluate.params import EvaluateParams
-from pipeline.stages.evaluate.truth import Truth
+from pipeline.stages.evaluate.scored import Model, Truth
+from pipeline.stages.rebalance.tables import BASE_ARM
 
 Array = np.ndarray[Any, Any]
+Figures = Mapping[str, Estimate]  # by metric
 Scores = dict[str, dict[str, Estimate]]  # by set (test, …) and metric
 
 
@@ -48,6 +48,27 @@ def over_seeds(scores: Mapping[Model, Scores]) -> dict[str, dict[str, Scores]]:
             name: {metric: mean([run[name][metric] for run in runs]) for metric in runs[0][name]} for name in runs[0]
         }
     return found
+
+
+def gains(by_arm: Mapping[str, Figures]) -> dict[str, dict[str, Estimate]]:
+    """Subtract the raw arm from every other one, on the same images and the same resamples of their groups.
+
+    The interval tells how far the figure depends on which patients and lesions happened to be in the test set; what
+    depends on the training's own randomness shows in the spread over seeds.
+
+    Returns:
+        by `<arm>_over_raw` and metric; nothing where there is no raw arm. Of calibration_error and log_loss less is
+        better.
+
+    """
+    base = by_arm.get(BASE_ARM)
+    if base is None:
+        return {}
+    return {
+        f"{arm}_over_{BASE_ARM}": {metric: scores[metric] - base[metric] for metric in scores}
+        for arm, scores in by_arm.items()
+        if arm != BASE_ARM
+    }
 
 
 def nest(

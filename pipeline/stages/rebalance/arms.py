@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.ledger.decisions import DROP, KEEP, NOT_SURE, RELABEL, Decision
+from pipeline.ledger.decisions import DROP, KEEP, NOT_SURE, RELABEL
 from pipeline.stages.rebalance.params import Arm, LabelPolicy, Weights
 from pipeline.stages.rebalance.tables import REASONS
-from pipeline.stages.rebalance.weights import image_weights
 
 OUT_OF_SCOPE, DUPLICATE, OFF_TOPIC, LABEL_POLICY, STEWARD, RANDOM_CONTROL = REASONS
 
@@ -29,30 +28,27 @@ def join_facts(
     groups: pd.DataFrame,
     reviewed: pd.DataFrame,
     scores: pd.DataFrame,
-    verdicts: Mapping[str, Decision],
+    decisions: pd.DataFrame,
 ) -> pd.DataFrame:
     """Join what is known of every image, one row an image, sorted.
 
     Args:
         images: the table Images.
         groups: Groups as `dedup` wrote them.
-        reviewed: Groups after the pair verdicts; their split and group hold in every arm.
+        reviewed: the table ReviewedGroups; its split and group hold in every arm.
         scores: the table LabelScores; an image without a row has no score.
-        verdicts: the decision in force on an image, by image_id.
+        decisions: the table Decisions; an image without a row has no verdict.
 
     """
     facts = images[["image_id", "diagnosis"]].rename(columns={"diagnosis": "given"})
     facts = facts.merge(reviewed, on="image_id", validate="one_to_one")
-    found = groups[["image_id", "duplicate_of"]].rename(columns={"duplicate_of": "found_duplicate_of"})
-    facts = facts.merge(found, on="image_id", validate="one_to_one")
+    automatic = groups[["image_id", "duplicate_of"]].rename(columns={"duplicate_of": "automatic_duplicate_of"})
+    facts = facts.merge(automatic, on="image_id", validate="one_to_one")
     numbers = scores[["image_id", "error_probability", "off_topic"]]
-    facts = facts.merge(numbers, on="image_id", how="left", validate="one_to_one").sort_values("image_id")
-    facts["verdict"] = [verdicts[i].verdict if i in verdicts else "" for i in facts["image_id"]]
-    facts["steward"] = [verdicts[i].steward if i in verdicts else "" for i in facts["image_id"]]
-    facts["audited"] = [
-        verdicts[i].to if i in verdicts and verdicts[i].verdict == RELABEL else given
-        for i, given in zip(facts["image_id"], facts["given"], strict=True)
-    ]
+    facts = facts.merge(numbers, on="image_id", how="left", validate="one_to_one")
+    facts = facts.merge(decisions, on="image_id", how="left", validate="one_to_one").sort_values("image_id")
+    facts["verdict"], facts["steward"] = facts["verdict"].fillna(""), facts["steward"].fillna("")
+    facts["audited"] = facts["to"].fillna(facts["given"])
     return facts.reset_index(drop=True)
 
 
@@ -70,7 +66,9 @@ def judge(facts: pd.DataFrame, arm: Arm, *, policy: LabelPolicy, diagnoses: list
     heard = ~train | arm.decisions
     verdict = facts["verdict"].where(heard, "")
     diagnosis = facts["audited"].where(heard, facts["given"])
-    copy_of = facts["duplicate_of"].where(heard, facts["found_duplicate_of"]).where(~train | arm.drop_duplicates, None)
+    copy_of = (
+        facts["duplicate_of"].where(heard, facts["automatic_duplicate_of"]).where(~train | arm.drop_duplicates, None)
+    )
     policed = train & arm.label_policy & ~verdict.isin([KEEP, RELABEL])
     error, far = facts["error_probability"], facts["off_topic"]
     rules = [
@@ -138,6 +136,39 @@ def select(judged: pd.DataFrame, weights: Weights) -> pd.DataFrame:
     chosen["weight"] = 1.0
     chosen.loc[train, "weight"] = image_weights(chosen.loc[train, "diagnosis"], chosen.loc[train, "factor"], weights)
     return chosen[["image_id", "split", "group_id", "given", "diagnosis", "weight"]]
+
+
+def class_weights(sizes: pd.Series[float], weights: Weights) -> pd.Series[float]:
+    """Weigh each class; the largest weight is at most `max_ratio` times the smallest.
+
+    `inverse`: 1 / n. `effective_number`: (1 - beta) / (1 - beta^n), Cui et al., CVPR 2019, equation 4.
+
+    Args:
+        sizes: images of each class in train, a down-weighted image counting as its factor; all positive.
+        weights: the scheme.
+
+    """
+    if weights.scheme == "inverse":
+        raw = 1.0 / sizes
+    elif weights.scheme == "effective_number":
+        raw = (1.0 - weights.beta) / -np.expm1(sizes * np.log(weights.beta))
+    else:
+        raw = pd.Series(1.0, index=sizes.index)
+    return raw.clip(upper=raw.min() * weights.max_ratio)
+
+
+def image_weights(diagnoses: pd.Series[str], factors: pd.Series[float], weights: Weights) -> pd.Series[float]:
+    """Weigh each train image: its class's weight times its own factor, scaled to mean 1.
+
+    Args:
+        diagnoses: of each train image.
+        factors: of each train image, 1 unless it is down-weighted; positive.
+        weights: the scheme.
+
+    """
+    by_class = class_weights(factors.groupby(diagnoses).sum(), weights)
+    raw = diagnoses.map(by_class).astype(float) * factors
+    return raw / raw.mean()
 
 
 def exclude(judged: pd.DataFrame) -> pd.DataFrame:

@@ -1,18 +1,34 @@
-"""What predictions are scored against: the same images and labels for every arm."""
+"""What is scored: the same images and labels for every arm, and every model's predictions of them, in their order."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import UserError
+from pipeline.stages.rebalance.tables import HEADLINE_ARM
 
 Array = np.ndarray[Any, Any]
+
+HELD_OUT = ["image_id", "split", "group_id", "given", "diagnosis"]  # what no arm may have of its own there
+
+
+class Model(NamedTuple):
+    """One training run."""
+
+    member: str
+    arm: str
+    seed: int
+
+    @property
+    def instance(self) -> str:
+        """Name of the run's instance of the stage `train`."""
+        return f"{self.member}-{self.arm}-{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -31,28 +47,15 @@ class Truth:
 
 
 def headline_arm(arms: Sequence[str]) -> str:
-    """Name the arm that stands for the product."""
-    return "curated" if "curated" in arms else arms[-1]
-
-
-def check_ledgers(digests: Mapping[str, str]) -> None:
-    """Refuse arms that were built from different decisions.
-
-    Raises:
-        UserError: says which arm is stale.
-
-    """
-    if len(set(digests.values())) > 1:
-        newest = digests[headline_arm(list(digests))]
-        stale = sorted(arm for arm, digest in digests.items() if digest != newest)
-        raise UserError(
-            f"arms {', '.join(stale)} and {headline_arm(list(digests))} were built from different decisions "
-            "(data/rebalance/*/ledger.json): run `dvc repro`"
-        )
+    """Name the arm that stands for the product; where it is not listed, the last."""
+    return HEADLINE_ARM if HEADLINE_ARM in arms else arms[-1]
 
 
 def scored_images(selections: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return the validation and test rows, which all arms share, as the headline arm labels them.
+    """Return the validation and test rows, which all arms share, labels included.
+
+    A whole `dvc repro` builds all arms from one reading of the decisions, so they can only differ where an arm was
+    built alone (`dvc repro -s rebalance@raw`) or a file was changed by hand.
 
     Raises:
         UserError: the arms do not share them, or one split is empty.
@@ -62,7 +65,7 @@ def scored_images(selections: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     chosen = headline_arm(list(selections))
     frame = parts[chosen]
     for arm, part in parts.items():
-        if not part[["image_id", "split"]].equals(frame[["image_id", "split"]]):
+        if not part[HELD_OUT].equals(frame[HELD_OUT]):
             raise UserError(f"arms {arm} and {chosen} differ in validation or test: run `dvc repro`")
     for split in ("validation", "test"):
         if not (frame["split"] == split).any():
@@ -94,3 +97,22 @@ def digest(image_ids: pd.Series[str], diagnoses: pd.Series[str]) -> str:
     """Hash a labelled set: figures with one digest were measured on the same images and labels."""
     lines = sorted(f"{image_id},{diagnosis}\n" for image_id, diagnosis in zip(image_ids, diagnoses, strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def align(model: Model, predicted: pd.DataFrame, probabilities: Array, images: pd.DataFrame, classes: int) -> Array:
+    """Bring a model's probabilities into the order of `images`.
+
+    Raises:
+        UserError: the model was trained for other images or classes.
+
+    """
+    place = pd.Index(predicted["image_id"]).get_indexer(pd.Index(images["image_id"]))
+    if (place < 0).any() or len(predicted) != len(images) or probabilities.shape[1] != classes:
+        raise UserError(f"the predictions of {model.instance} are of other images or classes: run `dvc repro`")
+    aligned: Array = probabilities[place].astype(np.float64)
+    return aligned
+
+
+def ensembles(models: Mapping[Model, Array], arms: Sequence[str]) -> dict[str, Array]:
+    """Average the probabilities over an arm's members and seeds."""
+    return {arm: np.mean([p for model, p in models.items() if model.arm == arm], axis=0) for arm in arms}
