@@ -78,11 +78,11 @@ def warnings(store: Store, tree: Mapping[str, Any]) -> list[str]:
     """Gather what the stages found odd in what they were given, and what figures do not hold yet."""
     reports = {f"batch {batch}": store.read_report(f"ingest/{batch}.json") for batch in tree["batches"]}
     reports |= {f"arm {arm}": store.read_report(f"rebalance/{arm}.json") for arm in tree["arms"]}
-    found = [f"{where}: {warning}" for where, report in reports.items() for warning in report.get("warnings", [])]
+    sentences = [f"{where}: {warning}" for where, report in reports.items() for warning in report.get("warnings", [])]
     waiting, recorded = count_waiting(store.root, reports[f"arm {tree['arms'][0]}"]["decisions"])
     if waiting:
-        found.append(f"{waiting} of {recorded} decisions await application: run `dvc repro`")
-    return found
+        sentences.append(f"{waiting} of {recorded} decisions await application: run `dvc repro`")
+    return sentences
 
 
 def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,13 +103,13 @@ def stage_instances(tree: Mapping[str, Any]) -> list[str]:
 
 def pictures(root: Path) -> dict[str, list[str]]:
     """List by stage the pictures that it wrote, as addresses relative to reports/."""
-    found: dict[str, list[str]] = {}
+    by_stage: dict[str, list[str]] = {}
     for stage in STAGES:
         folder = root / "reports" / stage / "pictures"
         files = sorted(path for path in folder.rglob("*") if path.suffix in {".jpg", ".png", ".svg"})
         if files:
-            found[stage] = [str(path.relative_to(root / "reports")) for path in files]
-    return found
+            by_stage[stage] = [str(path.relative_to(root / "reports")) for path in files]
+    return by_stage
 
 
 def rounded(value: Any) -> Any:  # noqa: ANN401 - JSON holds anything

@@ -121,10 +121,10 @@ def _reader(root: Path, path: Path) -> int | None:
     listed = _read_rwlock(root / ".dvc/tmp/rwlock")
     target = path.resolve()
     for entries in (listed.get("read", {}), listed.get("write", {})):
-        for name, found in entries.items():
+        for name, holders in entries.items():
             place = Path(name).resolve()
             if place == target or place in target.parents:
-                for holder in found if isinstance(found, list) else [found]:
+                for holder in holders if isinstance(holders, list) else [holders]:
                     if _alive(holder["pid"]):
                         return int(holder["pid"])
     return None

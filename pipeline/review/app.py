@@ -19,8 +19,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.ledger.file import count_waiting
 from pipeline.review.database import mongod
-from pipeline.review.samples import read_findings
-from pipeline.review.steward import steward_name
+from pipeline.review.decide import steward_name
+from pipeline.review.samples import read_samples
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
 
 CACHE = "data/.cache/review"
@@ -48,15 +48,15 @@ def run(root: Path, options: Namespace) -> int:
             f"--address {options.address} is not loopback: FiftyOne would serve this machine's files to others"
         )
     steward = steward_name(root, options.steward)
-    findings = read_findings(Store(root), params.read_tree(root / "params.yaml")["batches"])
+    samples = read_samples(Store(root), params.read_tree(root / "params.yaml")["batches"])
     print(describe_waiting(root))
     start_database(root)
     from pipeline.review import session  # noqa: PLC0415 - imports fiftyone: takes seconds, and needs its settings
 
-    dataset = session.prepare(root, findings, root / CACHE / "pictures")
+    dataset = session.prepare(root, samples, root / CACHE / "pictures")
     if not options.save:
         session.hold(dataset, address=options.address, port=options.port, browser=not options.no_browser)
-    problems = session.save(root, findings, dataset, steward=steward)
+    problems = session.save(root, samples, dataset, steward=steward)
     print(describe_waiting(root))
     return 1 if problems else 0
 

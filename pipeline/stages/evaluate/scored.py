@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
-
-Array = np.ndarray[Any, Any]
 
 HELD_OUT = ["image_id", "split", "group_id", "given", "diagnosis"]  # what no arm may have of its own there
 
@@ -33,11 +32,17 @@ class Model(NamedTuple):
 
 @dataclass(frozen=True)
 class Truth:
-    """Images of one split with their classes; `rows` are their places among all images scored."""
+    """Images of one split.
 
-    rows: Array
-    actual: Array
-    group_of: Array
+    rows: their places among all images scored, (images,).
+    actual: class of each, (images,).
+    group_of: number of each one's group, (images,).
+    sha256: digest of image_ids and labels.
+    """
+
+    rows: NDArray[np.integer]
+    actual: NDArray[np.integer]
+    group_of: NDArray[np.integer]
     sha256: str
 
     @property
@@ -78,7 +83,7 @@ def truths(images: pd.DataFrame, diagnoses: Sequence[str]) -> dict[str, Truth]:
 
     Images given a diagnosis that is out of scope count in the audited sets only.
     """
-    found = {}
+    scored = {}
     sets = {
         "validation": ("validation", "diagnosis"),
         "test": ("test", "diagnosis"),
@@ -89,8 +94,8 @@ def truths(images: pd.DataFrame, diagnoses: Sequence[str]) -> dict[str, Truth]:
         rows = np.flatnonzero((images["split"] == split) & (classes >= 0))
         part = images.iloc[rows]
         groups = np.unique(part["group_id"], return_inverse=True)[1]
-        found[name] = Truth(rows, classes[rows], groups, digest(part["image_id"], part[column]))
-    return found
+        scored[name] = Truth(rows, classes[rows], groups, digest(part["image_id"], part[column]))
+    return scored
 
 
 def digest(image_ids: pd.Series[str], diagnoses: pd.Series[str]) -> str:
@@ -99,7 +104,9 @@ def digest(image_ids: pd.Series[str], diagnoses: pd.Series[str]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def align(model: Model, predicted: pd.DataFrame, probabilities: Array, images: pd.DataFrame, classes: int) -> Array:
+def align(
+    model: Model, predicted: pd.DataFrame, probabilities: NDArray[np.floating], images: pd.DataFrame, classes: int
+) -> NDArray[np.float64]:
     """Bring a model's probabilities into the order of `images`.
 
     Raises:
@@ -109,10 +116,10 @@ def align(model: Model, predicted: pd.DataFrame, probabilities: Array, images: p
     place = pd.Index(predicted["image_id"]).get_indexer(pd.Index(images["image_id"]))
     if (place < 0).any() or len(predicted) != len(images) or probabilities.shape[1] != classes:
         raise UserError(f"the predictions of {model.instance} are of other images or classes: run `dvc repro`")
-    aligned: Array = probabilities[place].astype(np.float64)
+    aligned: NDArray[np.float64] = probabilities[place].astype(np.float64)
     return aligned
 
 
-def ensembles(models: Mapping[Model, Array], arms: Sequence[str]) -> dict[str, Array]:
+def ensembles(models: Mapping[Model, NDArray[np.float64]], arms: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Average the probabilities over an arm's members and seeds."""
     return {arm: np.mean([p for model, p in models.items() if model.arm == arm], axis=0) for arm in arms}

@@ -52,7 +52,7 @@ def join_facts(
     return facts.reset_index(drop=True)
 
 
-def judge(facts: pd.DataFrame, arm: Arm, *, policy: LabelPolicy, diagnoses: list[str]) -> pd.DataFrame:
+def apply_arm(facts: pd.DataFrame, arm: Arm, *, policy: LabelPolicy, diagnoses: list[str]) -> pd.DataFrame:
     """Add to every image its diagnosis in this arm, the reason why it is out ("" if in) with detail, and its factor.
 
     Args:
@@ -89,22 +89,22 @@ def judge(facts: pd.DataFrame, arm: Arm, *, policy: LabelPolicy, diagnoses: list
 
 
 def remove_at_random(
-    judged: pd.DataFrame, followed: pd.DataFrame, *, arm: str, rng: np.random.Generator
+    built: pd.DataFrame, followed: pd.DataFrame, *, arm: str, rng: np.random.Generator
 ) -> pd.DataFrame:
     """Take out of train as many images of each given diagnosis as the followed arm does, drawn at random.
 
     Args:
-        judged: the control's own images, from `judge`.
-        followed: the same images as the followed arm judges them.
+        built: the control's own images, from `apply_arm`.
+        followed: the same images in the followed arm.
         arm: name of the followed arm.
         rng: draws.
 
     """
-    pool = (judged["split"] == "train") & (judged["reason"] == "")
+    pool = (built["split"] == "train") & (built["reason"] == "")
     missing = pool & (followed["reason"] != "")
-    result = judged.copy()
-    for diagnosis, count in judged.loc[missing, "given"].value_counts().sort_index().items():
-        rows = judged.index[pool & (judged["given"] == diagnosis)]
+    result = built.copy()
+    for diagnosis, count in built.loc[missing, "given"].value_counts().sort_index().items():
+        rows = built.index[pool & (built["given"] == diagnosis)]
         drawn = rng.choice(rows, size=count, replace=False)
         result.loc[drawn, "reason"] = RANDOM_CONTROL
         result.loc[drawn, "detail"] = f"as {arm} takes out {count} of {diagnosis}"
@@ -120,18 +120,18 @@ def build_arm(
     diagnoses: list[str],
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Judge every image for one arm, a control's random removal included."""
-    judged = judge(facts, arms[name], policy=policy, diagnoses=diagnoses)
+    """Apply one arm to every image, a control's random removal included."""
+    built = apply_arm(facts, arms[name], policy=policy, diagnoses=diagnoses)
     other = arms[name].random_removal_as
     if other is None:
-        return judged
-    followed = judge(facts, arms[other], policy=policy, diagnoses=diagnoses)
-    return remove_at_random(judged, followed, arm=other, rng=rng)
+        return built
+    followed = apply_arm(facts, arms[other], policy=policy, diagnoses=diagnoses)
+    return remove_at_random(built, followed, arm=other, rng=rng)
 
 
-def select(judged: pd.DataFrame, weights: Weights) -> pd.DataFrame:
+def select(built: pd.DataFrame, weights: Weights) -> pd.DataFrame:
     """Return the rows of Selection."""
-    chosen = judged[judged["reason"] == ""].copy()
+    chosen = built[built["reason"] == ""].copy()
     train = chosen["split"] == "train"
     chosen["weight"] = 1.0
     chosen.loc[train, "weight"] = image_weights(chosen.loc[train, "diagnosis"], chosen.loc[train, "factor"], weights)
@@ -171,9 +171,9 @@ def image_weights(diagnoses: pd.Series[str], factors: pd.Series[float], weights:
     return raw / raw.mean()
 
 
-def exclude(judged: pd.DataFrame) -> pd.DataFrame:
+def exclude(built: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of Exclusions."""
-    return judged.loc[judged["reason"] != "", ["image_id", "reason", "detail"]]
+    return built.loc[built["reason"] != "", ["image_id", "reason", "detail"]]
 
 
 def find_doubts(selection: pd.DataFrame, diagnoses: list[str]) -> list[str]:
@@ -195,19 +195,19 @@ def find_doubts(selection: pd.DataFrame, diagnoses: list[str]) -> list[str]:
     return doubts
 
 
-def summarise(judged: pd.DataFrame, selection: pd.DataFrame) -> dict[str, Any]:
+def summarise(built: pd.DataFrame, selection: pd.DataFrame) -> dict[str, Any]:
     """Count images by split and diagnosis, exclusions by reason, and give the weight of a full train image by class."""
     train = selection[selection["split"] == "train"]
-    full = train[train["image_id"].isin(judged.loc[judged["factor"] == 1.0, "image_id"])]
+    full = train[train["image_id"].isin(built.loc[built["factor"] == 1.0, "image_id"])]
     counts = selection.groupby(["split", "diagnosis"]).size()
     weights = full.groupby("diagnosis")["weight"].first()
     return {
-        "images": {"all": len(judged), "selected": len(selection), "excluded": len(judged) - len(selection)},
+        "images": {"all": len(built), "selected": len(selection), "excluded": len(built) - len(selection)},
         "splits": {
             split: {diagnosis: int(count) for diagnosis, count in part.droplevel("split").items()}
             for split, part in counts.groupby(level="split")
         },
-        "excluded": {reason: int((judged["reason"] == reason).sum()) for reason in REASONS},
+        "excluded": {reason: int((built["reason"] == reason).sum()) for reason in REASONS},
         "downweighted": len(train) - len(full),
         "weights": {diagnosis: round(float(weight), 6) for diagnosis, weight in weights.items()},
     }

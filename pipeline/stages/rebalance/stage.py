@@ -1,4 +1,4 @@
-"""Build one arm's training set, with the stewards' decisions as `replay` found them."""
+"""Build one arm's training set, with the stewards' decisions as `replay` wrote them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(store: Store, params: RebalanceParams, instance: str) -> None:
     """Write Selection, Exclusions and a report that names the ledger which they hold, for the arm `instance`."""
     images, replayed = store.read(Images, params.batches), store.read_report("replay/summary.json")
     diagnoses = diagnoses_in_scope(images["diagnosis"], params.classes)
-    judged = build_arm(
+    built = build_arm(
         join_facts(
             images, store.read(Groups), store.read(ReviewedGroups), store.read(LabelScores), store.read(Decisions)
         ),
@@ -33,12 +33,12 @@ def run(store: Store, params: RebalanceParams, instance: str) -> None:
         diagnoses=diagnoses,
         rng=np.random.default_rng(params.seed),
     )
-    selection = select(judged, params.weights)
+    selection = select(built, params.weights)
     doubts = find_doubts(selection, diagnoses)
     for doubt in doubts:
         print(f"warning: arm {instance}: {doubt}", file=sys.stderr)
 
     store.write(Selection, selection, instance=instance)
-    store.write(Exclusions, exclude(judged), instance=instance)
+    store.write(Exclusions, exclude(built), instance=instance)
     facts = {"decisions": {name: replayed[name] for name in LEDGER}, "warnings": doubts}
-    store.report(f"rebalance/{instance}.json", summarise(judged, selection) | facts)
+    store.report(f"rebalance/{instance}.json", summarise(built, selection) | facts)
