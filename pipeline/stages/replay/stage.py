@@ -22,8 +22,8 @@ from pipeline.stages.replay.tables import Decisions, ReviewedGroups
 def run(store: Store, params: ReplayParams) -> None:
     """Write Decisions, ReviewedGroups and a summary that names the ledger which they hold."""
     images, groups, duplicates = store.read(Images, params.batches), store.read(Groups), store.read(Duplicates)
-    store.input(PATH)
     for ledger in file.read_until_unchanged(store.root):
+        store.input(PATH)
         verdicts = replay(ledger.decisions, images)
         reviewed = apply_pair_verdicts(groups, images, duplicates, verdicts.pairs)
         store.write(Decisions, in_force(verdicts))
