@@ -1,4 +1,6 @@
-"""Resample groups, not images: images of one lesion or patient say nearly the same thing.
+"""Cluster bootstrap with percentile intervals: groups are drawn with replacement, with all their images.
+
+Images of one lesion or patient say nearly the same thing, so to resample images would promise too much.
 
 A resample is a row of weights (how often each image was drawn), so every metric takes weights and scores all resamples
 in one array operation. All models are scored on the same resamples, which makes differences between them paired.

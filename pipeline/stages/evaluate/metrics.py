@@ -1,4 +1,7 @@
-"""Figures of merit, weighted, for many weightings at once; and below, the points of the curves that are plotted.
+"""Accuracy, balanced accuracy, macro AUROC, expected calibration error, log loss; and the points of the plotted curves.
+
+Figures are weighted, for many weightings at once: accuracy is sum(w * hit) / sum(w), balanced accuracy the mean recall
+over classes, AUROC P(score of a positive > score of a negative) with ties counting half.
 
 Weights have the shape (weightings, images), none negative, and each function returns one value a weighting; weights of
 one give the plain figure. A figure that does not exist (no image of a class) is NaN, and means leave it out.
