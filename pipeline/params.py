@@ -27,6 +27,7 @@ STAGES = (
     "opinions",
     "cross_fit",
     "label_noise",
+    "replay",
     "rebalance",
     "train",
     "evaluate",

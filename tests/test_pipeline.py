@@ -9,9 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -19,10 +21,16 @@ import pytest
 import yaml
 
 from pipeline import params
+from pipeline.core.store import Store
+from pipeline.ledger.decisions import PATH
+from pipeline.ledger.file import append, read
+from pipeline.stages.ingest.tables import Images
+from tests.ledger.made import decision
 from tests.project import Project, environment
 
 pytestmark = pytest.mark.pipeline
 
+CURATED = {"train@one-curated-0", "train@two-curated-0"}
 TREE = params.read_tree(Path(__file__).parent.parent / "params.yaml")
 
 
@@ -82,27 +90,53 @@ def test_a_members_params_retrain_that_member_only(copy: Project) -> None:
     assert set(copy.ran(copy.dvc("repro"))) == {"train@two-raw-0", "train@two-curated-0", "evaluate"}
 
 
-def test_a_decision_reruns_from_rebalance_and_reaches_the_training_set(copy: Project) -> None:
-    selection = pd.read_parquet(copy.root / "data/rebalance/curated/selection.parquet")
-    image = selection.loc[selection["split"] == "train", "image_id"].iloc[0]
+def test_a_decision_reruns_from_replay_and_reaches_the_training_set(copy: Project) -> None:
+    image = _train_images(copy)[0]
     copy.pipeline("decide", image, "drop", "--reason", "not a lesion", "--steward", "A")
-    assert stages(copy.ran(copy.dvc("repro"))) == {"rebalance", "train", "evaluate"}
-    exclusions = pd.read_parquet(copy.root / "data/rebalance/curated/exclusions.parquet").set_index("image_id")
-    assert exclusions.loc[image, "reason"] == "steward"
+    assert set(copy.ran(copy.dvc("repro"))) == {"replay", "rebalance@raw", "rebalance@curated", *CURATED, "evaluate"}
+    assert _reason(copy, image) == "steward"
     assert copy.ran(copy.dvc("repro")) == []
 
 
-def test_a_decision_made_while_rebalance_runs_is_applied_by_the_next_repro(copy: Project) -> None:
-    selection = pd.read_parquet(copy.root / "data/rebalance/curated/selection.parquet")
-    image = selection.loc[selection["split"] == "train", "image_id"].iloc[0]
-    run = _start(copy, "repro", "-f", "-s", "rebalance@curated")
-    _wait_for_writer(copy, "rebalance@curated", run)
-    copy.pipeline("decide", image, "drop", "--reason", "not a lesion", "--steward", "A")  # waits for the stage to end
+def test_a_decision_made_while_replay_runs_is_applied_by_the_next_repro(copy: Project) -> None:
+    image = _train_images(copy)[0]
+    run = _start(copy, "repro", "-f", "-s", "replay")
+    _wait_for_writer(copy, "replay", run)
+    _drop(copy, image)  # waits for DVC to have hashed the ledger
     output, _ = run.communicate()
     assert run.returncode == 0, output
-    assert "rebalance@curated" in copy.ran(copy.dvc("repro"))
-    exclusions = pd.read_parquet(copy.root / "data/rebalance/curated/exclusions.parquet").set_index("image_id")
-    assert exclusions.loc[image, "reason"] == "steward"
+    _expect_at_the_next_repro(copy, image)
+
+
+def test_a_decision_made_before_dvc_hashes_the_ledger_is_applied_by_the_next_repro(copy: Project) -> None:
+    image = _train_images(copy)[0]
+    run = _start_paused(copy, "save", "replay", "repro", "-f", "-s", "replay")  # the stage has ended
+    steward = threading.Thread(target=_drop, args=(copy, image))
+    steward.start()
+    time.sleep(0.5)
+    assert read(copy.root / PATH).decisions == [], "it waits"
+    _go(copy)
+    output, _ = run.communicate()
+    steward.join()
+    assert run.returncode == 0, output
+    _expect_at_the_next_repro(copy, image)
+
+
+def test_a_decision_made_between_two_arms_fails_nothing_and_is_applied_by_the_next_repro(copy: Project) -> None:
+    first, second = _train_images(copy)[:2]
+    _drop(copy, first)
+    run = _start_paused(copy, "reproduce", "rebalance@", "repro", times=2)
+    assert sorted(arm["recorded"] for arm in _ledgers(copy)) == [0, 1], "one arm is built"
+    _drop(copy, second)  # at once: nobody reads the ledger
+    assert len(read(copy.root / PATH).decisions) == 2
+    _go(copy)
+    output, _ = run.communicate()
+    assert run.returncode == 0, output
+    assert set(copy.ran(output)) >= {*CURATED, "evaluate"}
+    assert (_reason(copy, first), _reason(copy, second)) == ("steward", None)
+    assert [arm["recorded"] for arm in _ledgers(copy)] == [1, 1]
+    assert "balanced_accuracy" in copy.dvc("metrics", "show", "--md")
+    _expect_at_the_next_repro(copy, second)
 
 
 def test_a_new_batch_costs_what_is_new_and_leaves_without_a_trace(copy: Project) -> None:
@@ -194,10 +228,79 @@ def _kill_and_repeat(project: Project, copy: Project, name: str, kill: Kill) -> 
     assert tables(copy.root) == tables(project.root)
 
 
-def _start(project: Project, *arguments: str) -> subprocess.Popen[str]:
+def _train_images(project: Project) -> list[str]:
+    selection = pd.read_parquet(project.root / "data/rebalance/curated/selection.parquet")
+    return [str(image) for image in selection.loc[selection["split"] == "train", "image_id"]]
+
+
+def _reason(project: Project, image: str) -> str | None:
+    """Say why an image is out of the curated arm; None if it is in."""
+    exclusions = pd.read_parquet(project.root / "data/rebalance/curated/exclusions.parquet").set_index("image_id")
+    return str(exclusions.loc[image, "reason"]) if image in exclusions.index else None
+
+
+def _ledgers(project: Project) -> list[dict[str, Any]]:
+    """Read which decisions the two arms hold."""
+    return [Store(project.root).read_report(f"rebalance/{arm}.json")["decisions"] for arm in ("raw", "curated")]
+
+
+def _drop(project: Project, image: str) -> None:
+    """Decide in this process, which needs no second to start."""
+    sha256 = Store(project.root).read(Images, "demo").set_index("image_id").loc[image, "sha256"]
+    append(project.root, [decision(image, "drop", sha256=sha256)], patience_s=600.0)
+
+
+def _expect_at_the_next_repro(project: Project, image: str) -> None:
+    """The next run applies a decision on a train image, trains the curated arm alone, and leaves nothing to do."""
+    assert _reason(project, image) is None, "not applied yet"
+    ran = project.ran(project.dvc("repro"))
+    assert "replay" in ran
+    assert {name for name in ran if name.startswith("train@")} == CURATED
+    assert _reason(project, image) == "steward"
+    assert project.ran(project.dvc("repro")) == []
+
+
+# DVC, but that it stops at the n-th call of a method of stages whose names begin so, and goes on when told to.
+PAUSED_DVC = """
+import sys, time
+from pathlib import Path
+from dvc.cli import main
+from dvc.stage import Stage
+
+method, stage, times, *arguments = sys.argv[1:]
+original, calls = getattr(Stage, method), []
+
+def paused(self, *args, **kwargs):
+    if self.name.startswith(stage):
+        calls.append(self.name)
+    if calls and calls[-1] == self.name and len(calls) == int(times):
+        Path("data/.cache/paused").touch()
+        while not Path("data/.cache/go").exists():
+            time.sleep(0.02)
+    return original(self, *args, **kwargs)
+
+setattr(Stage, method, paused)
+sys.exit(main(arguments))
+"""
+
+
+def _start_paused(project: Project, method: str, stage: str, *arguments: str, times: int = 1) -> subprocess.Popen[str]:
+    """Start DVC and return when it has come to that call; `_go` lets it go on."""
+    run = _start(project, method, stage, str(times), *arguments, program=("-c", PAUSED_DVC))
+    while run.poll() is None and not (project.root / "data/.cache/paused").exists():
+        time.sleep(0.02)
+    assert run.poll() is None, run.communicate()[0]
+    return run
+
+
+def _go(project: Project) -> None:
+    (project.root / "data/.cache/go").touch()
+
+
+def _start(project: Project, *arguments: str, program: tuple[str, ...] = ("-m", "dvc")) -> subprocess.Popen[str]:
     """Start DVC in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "dvc", *arguments],
+        [sys.executable, *program, *arguments],
         cwd=project.root,
         env=environment(),
         stdout=subprocess.PIPE,

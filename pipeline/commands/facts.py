@@ -20,7 +20,12 @@ from pipeline.stages.rebalance.tables import Exclusions, Selection
 
 @dataclass(frozen=True)
 class Facts:
-    """The tables of one finished run; `raw_rows` by batch, `selections` and `exclusions` by arm."""
+    """The tables of one finished run.
+
+    raw_rows: by batch.
+    selections, exclusions: by arm.
+    ledgers: digest of the decisions that each arm holds, by arm.
+    """
 
     raw_rows: Mapping[str, int]
     images: pd.DataFrame
@@ -30,6 +35,7 @@ class Facts:
     scores: pd.DataFrame
     selections: Mapping[str, pd.DataFrame]
     exclusions: Mapping[str, pd.DataFrame]
+    ledgers: Mapping[str, str]
 
 
 def read_facts(store: Store, tree: Mapping[str, Any]) -> Facts:
@@ -40,9 +46,8 @@ def read_facts(store: Store, tree: Mapping[str, Any]) -> Facts:
 
     """
     batches, arms = tree["batches"], tree["arms"]
-    reports = {batch: store.input(f"reports/ingest/{batch}.json") for batch in batches}
     return Facts(
-        raw_rows={batch: int(json.loads(path.read_text("utf-8"))["raw_rows"]) for batch, path in reports.items()},
+        raw_rows={batch: int(store.read_report(f"ingest/{batch}.json")["raw_rows"]) for batch in batches},
         images=store.read(Images, batches),
         rejects=store.read(Rejects, batches),
         duplicates=store.read(Duplicates),
@@ -50,6 +55,7 @@ def read_facts(store: Store, tree: Mapping[str, Any]) -> Facts:
         scores=store.read(LabelScores),
         selections={arm: store.read(Selection, arm) for arm in arms},
         exclusions={arm: store.read(Exclusions, arm) for arm in arms},
+        ledgers={arm: str(store.read_report(f"rebalance/{arm}.json")["decisions"].get("digest")) for arm in arms},
     )
 
 
@@ -95,7 +101,7 @@ def accounts(facts: Facts) -> dict[str, str]:
 
 
 def find_problems(facts: Facts) -> list[str]:
-    """Say which laws do not hold: every row accounted for exactly once, no group in two splits, equal test sets."""
+    """Say which laws do not hold: every row accounted for once, no group in two splits, one test set, one ledger."""
     raw, ingested = sum(facts.raw_rows.values()), set(facts.images["image_id"])
     problems = []
     if raw != len(facts.images) + len(facts.rejects):
@@ -115,6 +121,8 @@ def find_problems(facts: Facts) -> list[str]:
         held[arm] = frozenset(selection.loc[selection["split"] != "train", "image_id"])
     if len(set(held.values())) > 1:
         problems.append("the arms differ in their validation and test images")
+    if len(set(facts.ledgers.values())) > 1:
+        problems.append("the arms hold different decisions: run `dvc repro`")
     return problems
 
 

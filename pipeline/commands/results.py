@@ -15,10 +15,11 @@ from pipeline.commands.sections import sections, to_text
 from pipeline.commands.use import is_current, profiles
 from pipeline.core.store import Store
 from pipeline.demo import score as planted
+from pipeline.ledger.file import count_waiting
 from pipeline.params import STAGES, instances, read_tree
 from pipeline.stages.embed.tables import Embeddings
 
-METRICS = "reports/evaluate/metrics.json"
+METRICS = "evaluate/metrics.json"  # below reports/
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,17 +69,20 @@ def collect(root: Path) -> dict[str, Any]:
         "accounts": accounts(facts),
         "problems": find_problems(facts),
         "planted": {batch: planted.score(truth, facts) for batch, truth in truths.items() if truth is not None},
-        "metrics": rounded(json.loads(store.input(METRICS).read_text("utf-8"))),
+        "metrics": rounded(store.read_report(METRICS)),
         "stages": read_runs(root, stage_instances(tree)),
     }
 
 
 def warnings(store: Store, tree: Mapping[str, Any]) -> list[str]:
-    """Gather what the stages found odd in what they were given."""
-    reports = [(f"batch {batch}", f"reports/ingest/{batch}.json") for batch in tree["batches"]]
-    reports += [(f"arm {arm}", f"reports/rebalance/{arm}.json") for arm in tree["arms"]]
-    found = [(where, json.loads(store.input(path).read_text("utf-8"))) for where, path in reports]
-    return [f"{where}: {warning}" for where, report in found for warning in report.get("warnings", [])]
+    """Gather what the stages found odd in what they were given, and what figures do not hold yet."""
+    reports = {f"batch {batch}": store.read_report(f"ingest/{batch}.json") for batch in tree["batches"]}
+    reports |= {f"arm {arm}": store.read_report(f"rebalance/{arm}.json") for arm in tree["arms"]}
+    sentences = [f"{where}: {warning}" for where, report in reports.items() for warning in report.get("warnings", [])]
+    waiting, recorded = count_waiting(store.root, reports[f"arm {tree['arms'][0]}"]["decisions"])
+    if waiting:
+        sentences.append(f"{waiting} of {recorded} decisions await application: run `dvc repro`")
+    return sentences
 
 
 def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,13 +103,13 @@ def stage_instances(tree: Mapping[str, Any]) -> list[str]:
 
 def pictures(root: Path) -> dict[str, list[str]]:
     """List by stage the pictures that it wrote, as addresses relative to reports/."""
-    found: dict[str, list[str]] = {}
+    by_stage: dict[str, list[str]] = {}
     for stage in STAGES:
         folder = root / "reports" / stage / "pictures"
         files = sorted(path for path in folder.rglob("*") if path.suffix in {".jpg", ".png", ".svg"})
         if files:
-            found[stage] = [str(path.relative_to(root / "reports")) for path in files]
-    return found
+            by_stage[stage] = [str(path.relative_to(root / "reports")) for path in files]
+    return by_stage
 
 
 def rounded(value: Any) -> Any:  # noqa: ANN401 - JSON holds anything

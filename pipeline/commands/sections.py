@@ -84,8 +84,8 @@ def _data(results: Mapping[str, Any]) -> Iterator[Section]:
 
 
 def _planted(planted: Mapping[str, Any]) -> Iterator[Section]:
-    for batch, found in planted.items():
-        copies, labels, strays, broken = (found[name] for name in ("copies", "labels", "off_topic", "broken"))
+    for batch, score in planted.items():
+        copies, labels, strays, broken = (score[name] for name in ("copies", "labels", "off_topic", "broken"))
         rows = [
             (kind, counts["planted"], counts["found"], counts["kept_together"], counts.get("removed"))
             for kind, counts in copies["by_kind"].items()
@@ -143,8 +143,8 @@ def _interval(figure: Mapping[str, float | None]) -> str:
     return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 
 
-def _ranking(found: Mapping[str, Any]) -> str:
-    return f"ranking: AUROC {found['auroc']}, average precision {found['average_precision']}"
+def _ranking(score: Mapping[str, Any]) -> str:
+    return f"ranking: AUROC {score['auroc']}, average precision {score['average_precision']}"
 
 
 def _stages(stages: Mapping[str, Mapping[str, float]]) -> Iterator[Section]:

@@ -86,12 +86,36 @@ class Store:
             pq.write_table(arrow, temporary, compression="zstd", store_schema=True)
 
     def report(self, relative: str, content: Mapping[str, Any] | pd.DataFrame) -> None:
-        """Write `reports/<relative>`: a mapping as JSON with sorted keys, a frame as CSV."""
-        with self.output(f"reports/{relative}") as temporary:
-            if isinstance(content, pd.DataFrame):
+        """Write `reports/<relative>`: a mapping as JSON, a frame as CSV."""
+        if isinstance(content, pd.DataFrame):
+            with self.output(f"reports/{relative}") as temporary:
                 content.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-            else:
-                temporary.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+        else:
+            self.write_json(f"reports/{relative}", content)
+
+    def read_report(self, relative: str) -> dict[str, Any]:
+        """Read back the JSON of `reports/<relative>`.
+
+        Raises:
+            UserError: it does not exist.
+
+        """
+        return self.read_json(f"reports/{relative}")
+
+    def write_json(self, relative: str, content: Mapping[str, Any]) -> None:
+        """Write a mapping with sorted keys."""
+        with self.output(relative) as temporary:
+            temporary.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+
+    def read_json(self, relative: str) -> dict[str, Any]:
+        """Read what `write_json` wrote.
+
+        Raises:
+            UserError: it does not exist.
+
+        """
+        found: dict[str, Any] = json.loads(self.input(relative).read_text("utf-8"))
+        return found
 
     def input(self, relative: str) -> Path:
         """Return the path of an input that is not a table (archive, weights file), and record that it is read.

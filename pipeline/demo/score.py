@@ -12,8 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from pipeline.commands.facts import Facts
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import components
-
-PRODUCT = "curated"  # the arm that should hold no planted defect
+from pipeline.stages.rebalance.tables import HEADLINE_ARM
 
 
 def read_truth(root: Path, batch: str, facts: Facts) -> pd.DataFrame | None:
@@ -60,7 +59,7 @@ def score_copies(truth: pd.DataFrame, facts: Facts) -> dict[str, Any]:
     names = facts.images["image_id"].tolist()
     chain = dict(zip(names, components(names, copies.itertuples(index=False, name=None)), strict=True))
     group = dict(zip(facts.groups["image_id"], facts.groups["group_id"], strict=True))
-    selected = set(facts.selections[PRODUCT]["image_id"]) if PRODUCT in facts.selections else None
+    selected = set(facts.selections[HEADLINE_ARM]["image_id"]) if HEADLINE_ARM in facts.selections else None
     planted = truth[truth["original"] != ""]
     kinds = {}
     for kind, part in planted.groupby("defect", sort=True):
@@ -121,8 +120,8 @@ def score_off_topic(truth: pd.DataFrame, facts: Facts) -> dict[str, Any]:
     count = int(stray.sum())
     top = np.argsort(-known["off_topic"].to_numpy(), kind="stable")[:count]
     found = {"planted": count, "found_in_top": int(stray[top].sum()), "top": count}
-    if PRODUCT in facts.exclusions:
-        excluded = set(facts.exclusions[PRODUCT]["image_id"])
+    if HEADLINE_ARM in facts.exclusions:
+        excluded = set(facts.exclusions[HEADLINE_ARM]["image_id"])
         found["excluded"] = int(known.loc[stray, "image_id"].isin(excluded).sum())
     return found | _ranking(stray, known["off_topic"].to_numpy())
 

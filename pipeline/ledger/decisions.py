@@ -30,7 +30,7 @@ HEADER = "seq,image_id,sha256,other_image_id,queue,verdict,from,to,steward,decid
 class Decision:
     """One verdict of one person; the fields are the columns between `seq` and `previous_hash`, "" where empty.
 
-    sha256: of the bytes received of `image_id`, so that the verdict does not outlive the picture it was passed on.
+    sha256: of the bytes received of `image_id`, so that the verdict does not outlive the image it was passed on.
     other_image_id: the other image of a pair verdict.
     given, to: the columns `from` and `to`; `to` of a relabel is the new diagnosis.
     decided_at: ISO 8601 with a time zone.
@@ -126,9 +126,9 @@ def _fields(line: bytes, number: int) -> list[str]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise _broken(number, f"it is not CSV in UTF-8 ({error})") from None
     expected = HEADER.count(",") + 1
-    found = len(rows[0]) if rows else 0
-    if found != expected:
-        raise _broken(number, f"it has {found} fields, not {expected}")
+    fields = len(rows[0]) if rows else 0
+    if fields != expected:
+        raise _broken(number, f"it has {fields} fields, not {expected}")
     return rows[0]
 
 

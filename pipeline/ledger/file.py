@@ -1,8 +1,9 @@
 """The decisions file on disk: read whole, appended whole, and never while DVC is about to hash it.
 
-DVC hashes the dependencies of a stage after its command has ended. A decision appended while `rebalance` runs would
-be recorded as applied, and never be. So an appender waits while `.dvc/tmp/rwlock` lists the file. Between that look and
-the append DVC may start: so both happen under a lock that `rebalance` takes and releases before it reads.
+DVC hashes the dependencies of a stage after its command has ended. A decision appended while `replay` runs would be
+recorded as applied, and never be. So an appender waits while `.dvc/tmp/rwlock` lists the file. Between that look and
+the append DVC may start: so both happen under a lock that `replay` takes and releases before it reads. Who writes the
+file without asking (`git pull`, a stage run without DVC) may still change it in between: `replay` then reads it again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ def read(path: Path) -> Ledger:
 
     """
     content = _content(path)
-    return Ledger(parse(content), hashlib.sha256(content).hexdigest())
+    return Ledger(parse(content), _digest(content))
 
 
 def append(root: Path, decisions: Sequence[Decision], *, patience_s: float = 120.0) -> None:
@@ -72,21 +73,38 @@ def append(root: Path, decisions: Sequence[Decision], *, patience_s: float = 120
         time.sleep(POLL_S)
 
 
+def read_until_unchanged(root: Path) -> Iterator[Ledger]:
+    """Yield the ledger, and once more each time that it changed while the caller dealt with it.
+
+    Raises:
+        UserError: the file is missing, or a line is broken.
+
+    """
+    path, changed = root / PATH, True
+    while changed:
+        wait_for_appenders(root)
+        ledger = read(path)
+        yield ledger
+        changed = _digest(_content(path)) != ledger.digest
+
+
 def wait_for_appenders(root: Path) -> None:
     """Let an append in progress end; appenders that come later see that DVC lists the file, and wait for it."""
     with _lock(root):
         pass
 
 
-def require_unchanged(path: Path, digest: str) -> None:
-    """Check that the file is still the one that was read.
+def count_waiting(root: Path, applied: Mapping[str, Any] | None) -> tuple[int, int]:
+    """Count the decisions that a dataset does not hold yet, and all.
 
-    Raises:
-        UserError: it changed.
+    Args:
+        root: the project's folder.
+        applied: `digest` and `recorded` of the ledger that it holds; None: it holds none.
 
     """
-    if hashlib.sha256(_content(path)).hexdigest() != digest:
-        raise UserError(f"{PATH} changed while it was applied: run `dvc repro` again")
+    ledger = read(root / PATH)
+    recorded, known = len(ledger.decisions), applied or {}
+    return 0 if known.get("digest") == ledger.digest else recorded - int(known.get("recorded", 0)), recorded
 
 
 @contextmanager
@@ -103,10 +121,10 @@ def _reader(root: Path, path: Path) -> int | None:
     listed = _read_rwlock(root / ".dvc/tmp/rwlock")
     target = path.resolve()
     for entries in (listed.get("read", {}), listed.get("write", {})):
-        for name, found in entries.items():
+        for name, holders in entries.items():
             place = Path(name).resolve()
             if place == target or place in target.parents:
-                for holder in found if isinstance(found, list) else [found]:
+                for holder in holders if isinstance(holders, list) else [holders]:
                     if _alive(holder["pid"]):
                         return int(holder["pid"])
     return None
@@ -131,6 +149,10 @@ def _read_rwlock(path: Path) -> dict[str, Any]:
         else:
             return listed
     raise UserError(f"{path} is not valid JSON: if no dvc is running, delete it")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _content(path: Path) -> bytes:

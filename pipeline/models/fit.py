@@ -23,22 +23,10 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from pipeline.core.errors import UserError
+from pipeline.models.params import Recipe
 
 Inputs = Callable[[Tensor, torch.Generator | None], Tensor]
 State = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained; the names are those of params.yaml."""
-
-    epochs: int
-    patience_epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    label_smoothing: float
-    warmup_epochs: int
 
 
 @dataclass(frozen=True)

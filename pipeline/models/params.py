@@ -9,21 +9,12 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from pipeline.core.params import Section
 
 
-class Member(Section):
-    """One network of the ensemble.
+class Recipe(Section):
+    """How a network is trained.
 
-    backbone: a timm model name.
-    weights: a file in data/raw/weights/, or None for random initialisation.
-    trainable: `all` layers, or the `head` on frozen features.
-    side_pixels: input side.
     patience_epochs: epochs without a better validation score after which training stops.
-    augmentation: a key of `learn.batches.AUGMENTATIONS`.
     """
 
-    backbone: str
-    weights: str | None
-    trainable: Literal["all", "head"]
-    side_pixels: PositiveInt
     epochs: PositiveInt
     patience_epochs: PositiveInt
     batch_size: PositiveInt
@@ -31,6 +22,22 @@ class Member(Section):
     weight_decay: NonNegativeFloat
     label_smoothing: float = Field(ge=0, lt=1)
     warmup_epochs: NonNegativeInt
+
+
+class Member(Recipe):
+    """One network of the ensemble, and its recipe.
+
+    backbone: a timm model name.
+    weights: a file in data/raw/weights/, or None for random initialisation.
+    trainable: `all` layers, or the `head` on frozen features.
+    side_pixels: input side.
+    augmentation: a key of `models.batches.AUGMENTATIONS`.
+    """
+
+    backbone: str
+    weights: str | None
+    trainable: Literal["all", "head"]
+    side_pixels: PositiveInt
     augmentation: Literal["none", "light", "strong"]
 
     @model_validator(mode="after")

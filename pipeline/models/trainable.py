@@ -19,8 +19,8 @@ from tqdm import tqdm
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.models.batches import Pictures
-from pipeline.models.fit import Epoch, Examples, Inputs, Recipe, fit, predict
-from pipeline.models.params import Member
+from pipeline.models.fit import Epoch, Examples, Inputs, fit, predict
+from pipeline.models.params import Member, Recipe
 
 Array = np.ndarray[Any, Any]
 FEATURE_BATCH = 64
@@ -97,8 +97,7 @@ def train(network: nn.Module, parts: Parts, member: Member, *, seed: int, checkp
         UserError: its head is to be trained and is not linear, or training diverges.
 
     """
-    recipe = Recipe(**{name: getattr(member, name) for name in Recipe.__dataclass_fields__})
-    return TRAINERS[member.trainable](network, parts, recipe, seed=seed, checkpoint=checkpoint)
+    return TRAINERS[member.trainable](network, parts, member, seed=seed, checkpoint=checkpoint)
 
 
 def weights_file(store: Store, member: Member) -> Path | None:

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import atexit
 import ipaddress
-import json
 import os
 from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from pipeline import params
 from pipeline.core import lock
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
-from pipeline.ledger import file
-from pipeline.ledger.decisions import PATH
+from pipeline.ledger.file import count_waiting
 from pipeline.review.database import mongod
-from pipeline.review.samples import ARM, read_findings
-from pipeline.review.steward import steward_name
+from pipeline.review.decide import steward_name
+from pipeline.review.samples import read_samples
+from pipeline.stages.rebalance.tables import HEADLINE_ARM
 
 CACHE = "data/.cache/review"
 
@@ -50,28 +48,27 @@ def run(root: Path, options: Namespace) -> int:
             f"--address {options.address} is not loopback: FiftyOne would serve this machine's files to others"
         )
     steward = steward_name(root, options.steward)
-    findings = read_findings(Store(root), params.read_tree(root / "params.yaml")["batches"])
+    samples = read_samples(Store(root), params.read_tree(root / "params.yaml")["batches"])
     print(describe_waiting(root))
     start_database(root)
     from pipeline.review import session  # noqa: PLC0415 - imports fiftyone: takes seconds, and needs its settings
 
-    dataset = session.prepare(root, findings, root / CACHE / "pictures")
+    dataset = session.prepare(root, samples, root / CACHE / "pictures")
     if not options.save:
         session.hold(dataset, address=options.address, port=options.port, browser=not options.no_browser)
-    problems = session.save(root, findings, dataset, steward=steward)
+    problems = session.save(root, samples, dataset, steward=steward)
     print(describe_waiting(root))
     return 1 if problems else 0
 
 
 def describe_waiting(root: Path) -> str:
     """Say how many decisions the curated dataset does not hold yet."""
-    ledger = file.read(root / PATH)
-    path = root / f"data/rebalance/{ARM}/ledger.json"
-    applied: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {"digest": "", "recorded": 0}
-    if applied["digest"] == ledger.digest:
-        return f"all {len(ledger.decisions)} decisions are in the curated dataset"
-    waiting = len(ledger.decisions) - applied["recorded"]
-    return f"{waiting} of {len(ledger.decisions)} decisions await application: run `dvc repro`"
+    built = (root / f"reports/rebalance/{HEADLINE_ARM}.json").exists()
+    report = Store(root).read_report(f"rebalance/{HEADLINE_ARM}.json") if built else {}
+    waiting, recorded = count_waiting(root, report.get("decisions"))
+    if waiting:
+        return f"{waiting} of {recorded} decisions await application: run `dvc repro`"
+    return f"all {recorded} decisions are in the curated dataset"
 
 
 def start_database(root: Path) -> None:

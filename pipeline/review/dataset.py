@@ -19,7 +19,7 @@ from fiftyone.core.service import ServerService, Service, ServiceListenTimeout
 
 from pipeline.core.errors import UserError
 from pipeline.ledger.replay import Verdicts
-from pipeline.review.samples import PROVENANCE, Findings, export
+from pipeline.review.samples import PROVENANCE, Samples, export
 from pipeline.review.tags import Tag
 
 NAME, BUILDING = "curated", "curated-building"
@@ -49,22 +49,22 @@ HOW_TO = (
 Dataset = Any  # FiftyOne carries no types
 
 
-def open_dataset(findings: Findings, pictures: Path) -> Dataset:
-    """Open the dataset of these findings, or build it, moving the tags of the one before.
+def open_dataset(samples: Samples, pictures: Path) -> Dataset:
+    """Open the dataset of these samples, or build it, moving the tags of the one before.
 
     Args:
-        findings: what to show.
+        samples: what to show.
         pictures: folder for the files that the App needs.
 
     """
     existing = next((name for name in (NAME, BUILDING) if fo.dataset_exists(name)), None)
     before = fo.load_dataset(existing) if existing else None
-    if before is not None and existing == NAME and before.info.get("digest") == findings.digest:
+    if before is not None and existing == NAME and before.info.get("digest") == samples.digest:
         return before
     tags = read_tags(before) if before is not None else {}
     if fo.dataset_exists(BUILDING):
         fo.delete_dataset(BUILDING)
-    dataset = _build(findings, export(findings, pictures), tags)
+    dataset = _build(samples, export(samples, pictures), tags)
     if existing == NAME:
         fo.delete_dataset(NAME)
     dataset.name = NAME
@@ -74,7 +74,7 @@ def open_dataset(findings: Findings, pictures: Path) -> Dataset:
 def read_tags(dataset: Dataset) -> dict[str, list[str]]:
     """Read all tags, by image_id."""
     ids, tags = dataset.values(["image_id", "tags"])
-    return {image_id: found for image_id, found in zip(ids, tags, strict=True) if found}
+    return {image_id: texts for image_id, texts in zip(ids, tags, strict=True) if texts}
 
 
 def remove_tags(dataset: Dataset, settled: Sequence[Tag]) -> None:
@@ -114,26 +114,26 @@ def launch(dataset: Dataset, *, address: str, port: int, browser: bool) -> Any: 
         ) from None
 
 
-def _build(findings: Findings, paths: Sequence[Path], tags: Mapping[str, list[str]]) -> Dataset:
+def _build(samples: Samples, paths: Sequence[Path], tags: Mapping[str, list[str]]) -> Dataset:
     dataset = fo.Dataset(BUILDING, persistent=True)
     dataset.description = HOW_TO
     dataset.app_config.active_fields = fo.ActiveFields(paths=list(SHOWN))
     for name in FIELDS:
-        dataset.add_sample_field(name, **_field(findings.rows[name]))
+        dataset.add_sample_field(name, **_field(samples.rows[name]))
     dataset.add_sample_field("decision", fo.StringField)
-    samples = []
-    for row, path in zip(findings.rows.to_dict("records"), paths, strict=True):
+    entries = []
+    for row, path in zip(samples.rows.to_dict("records"), paths, strict=True):
         sample = fo.Sample(str(path), tags=tags.get(row["image_id"], []))
         for name in FIELDS:
             sample[name] = None if _missing(row[name]) else row[name]
         sample["diagnosis"] = fo.Classification(label=row["diagnosis"])
         if not _missing(row["suggested"]):
             sample["suggested"] = fo.Classification(label=row["suggested"])
-        samples.append(sample)
-    dataset.add_samples(samples)
-    fob.compute_visualization(dataset, points=findings.positions, brain_key="embeddings", method="manual")
+        entries.append(sample)
+    dataset.add_samples(entries)
+    fob.compute_visualization(dataset, points=samples.positions, brain_key="embeddings", method="manual")
     _save_views(dataset)
-    dataset.info["digest"] = findings.digest
+    dataset.info["digest"] = samples.digest
     dataset.save()
     return dataset
 
@@ -144,8 +144,8 @@ def _save_views(dataset: Dataset) -> None:
     dataset.save_view("duplicates side by side", sets.sort_by([("copies", 1), ("image_id", 1)]))
     suspects = dataset.match(ViewField("suspect") == True)  # noqa: E712 - likewise
     dataset.save_view("suspects", suspects.sort_by("error_probability", reverse=True))
-    judged = dataset.match(ViewField("off_topic") != None)  # noqa: E711 - likewise
-    dataset.save_view("off topic", judged.sort_by("off_topic", reverse=True))
+    scored = dataset.match(ViewField("off_topic") != None)  # noqa: E711 - likewise
+    dataset.save_view("off topic", scored.sort_by("off_topic", reverse=True))
     dataset.save_view("decided", dataset.match(ViewField("decision") != None))  # noqa: E711 - likewise
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline import params
@@ -11,7 +13,6 @@ from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.ledger import file
 from pipeline.ledger.decisions import IMAGE_VERDICTS, LABEL_VERDICTS, PAIR_VERDICTS, RELABEL, Decision
-from pipeline.review.steward import now, steward_name
 from pipeline.stages.ingest.tables import Images
 
 
@@ -54,6 +55,27 @@ def run(root: Path, options: Namespace) -> int:
     file.append(root, [decision])
     print(f"recorded: {decision.verdict} {decision.image_id}; `dvc repro` applies it")
     return 0
+
+
+def steward_name(root: Path, named: str | None) -> str:
+    """Return the name given on the command line, or git's user name.
+
+    Raises:
+        UserError: there is neither.
+
+    """
+    if named:
+        return named
+    asked = subprocess.run(["git", "config", "user.name"], cwd=root, capture_output=True, text=True, check=False)
+    name = asked.stdout.strip()
+    if not name:
+        raise UserError("nobody is named as the steward: say --steward NAME, or set git's user.name")
+    return name
+
+
+def now() -> str:
+    """Return the time, as decisions record it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _require(value: str, known: Collection[str], what: str) -> None:

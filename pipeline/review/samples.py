@@ -1,4 +1,4 @@
-"""What the App shows of every image: the stages' findings, joined into one row."""
+"""What the App shows of every image: what the stages wrote, joined into one row."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.core.shards import Pixels
@@ -18,41 +18,44 @@ from pipeline.stages.dedup.tables import Duplicates, Groups
 from pipeline.stages.embed.tables import Embeddings
 from pipeline.stages.ingest.tables import Images, open_pixels
 from pipeline.stages.label_noise.tables import LabelScores
-from pipeline.stages.rebalance.tables import Exclusions, Selection
+from pipeline.stages.rebalance.tables import HEADLINE_ARM, Exclusions, Selection
 
-ARM = "curated"
 LAYOUT = "1"  # of the fields below: another number builds the App's dataset anew
 SCORES = ("suggested", "error_probability", "suspect", "reason", "off_topic", "ambiguous")
 PROVENANCE = ("lesion_id", "age", "sex", "site", "skin_tone", "label_evidence", "licence", "attribution", "page")
 
-Array = np.ndarray[Any, Any]
-
 
 @dataclass(frozen=True)
-class Findings:
-    """One row an image, their positions on a plane, their pixels, and a digest of all that they were made from."""
+class Samples:
+    """What the App shows.
+
+    rows: one an image.
+    positions: of the same images on a plane, (images, 2).
+    pixels: of the same images.
+    digest: of all that they were made from.
+    """
 
     rows: pd.DataFrame
-    positions: Array
+    positions: NDArray[np.float64]
     pixels: Pixels
     digest: str
 
 
-def read_findings(store: Store, batches: list[str]) -> Findings:
-    """Read what the stages found about every image of the curated arm.
+def read_samples(store: Store, batches: list[str]) -> Samples:
+    """Read what the stages wrote about every image of the curated arm.
 
     Raises:
         UserError: a table is missing.
 
     """
     images = store.read(Images, batches)
-    rows = join_findings(
+    rows = join_tables(
         images,
         store.read(Groups),
         store.read(Duplicates),
         store.read(LabelScores),
-        selection=store.read(Selection, ARM),
-        exclusions=store.read(Exclusions, ARM),
+        selection=store.read(Selection, HEADLINE_ARM),
+        exclusions=store.read(Exclusions, HEADLINE_ARM),
     )
     vectors = store.vectors(Embeddings, "vector", batches)
     order = store.read(Embeddings, batches)["image_id"]
@@ -61,10 +64,10 @@ def read_findings(store: Store, batches: list[str]) -> Findings:
     for relative in sorted(store.reads):
         digest.update((store.root / relative).read_bytes())
     pixels = open_pixels(store, images.set_index("image_id").loc[rows["image_id"]].reset_index())
-    return Findings(rows, positions, pixels, digest.hexdigest())
+    return Samples(rows, positions, pixels, digest.hexdigest())
 
 
-def join_findings(
+def join_tables(
     images: pd.DataFrame,
     groups: pd.DataFrame,
     duplicates: pd.DataFrame,
@@ -81,7 +84,7 @@ def join_findings(
     rows = images[["image_id", "sha256", "stored_sha256", "diagnosis", *PROVENANCE]]
     rows = rows.merge(groups, on="image_id", validate="one_to_one")
     rows = rows.merge(scores[["image_id", *SCORES]], on="image_id", how="left", validate="one_to_one")
-    rows["suspect"] = rows["suspect"].eq(True)  # missing where an image was not judged
+    rows["suspect"] = rows["suspect"].eq(True)  # missing where an image has no score
     kept = set(groups["duplicate_of"].dropna())
     rows["copies"] = rows["duplicate_of"].where(~rows["image_id"].isin(kept), rows["image_id"])
     ends = pd.concat([duplicates, duplicates.rename(columns={"a": "b", "b": "a"})])
@@ -95,7 +98,7 @@ def join_findings(
     return rows.sort_values("image_id").reset_index(drop=True)
 
 
-def plane(vectors: Array) -> Array:
+def plane(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
     """Project vectors on their first two principal components: (rows, 2), the same signs on every run."""
     centred = vectors - vectors.mean(axis=0)
     _, axes = np.linalg.eigh(centred.T @ centred)  # by rising variance
@@ -104,7 +107,7 @@ def plane(vectors: Array) -> Array:
     return np.asarray(centred @ (first * signs), dtype=np.float64)
 
 
-def export(findings: Findings, folder: Path) -> list[Path]:
+def export(samples: Samples, folder: Path) -> list[Path]:
     """Write every image's stored bytes to a file of its own, which the App needs; return the paths in row order.
 
     Files are named by content, so a new build writes only what is new; other files are deleted. The folder is for the
@@ -113,9 +116,9 @@ def export(findings: Findings, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     present = {path.stem: path for path in folder.iterdir() if path.suffix != ".partial"}
     paths = []
-    for i, digest in enumerate(findings.rows["stored_sha256"]):
+    for i, digest in enumerate(samples.rows["stored_sha256"]):
         if digest not in present:
-            content = findings.pixels.read(i)
+            content = samples.pixels.read(i)
             with Image.open(io.BytesIO(content)) as image:  # the App goes by the extension
                 present[digest] = folder / f"{digest}.{str(image.format).lower()}"
             temporary = folder / f"{digest}.partial"

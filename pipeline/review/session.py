@@ -13,15 +13,15 @@ from pipeline.ledger import file
 from pipeline.ledger.decisions import PATH
 from pipeline.ledger.replay import replay
 from pipeline.review.dataset import Dataset, launch, open_dataset, read_tags, remove_tags, show_decisions
-from pipeline.review.samples import Findings
-from pipeline.review.steward import now
+from pipeline.review.decide import now
+from pipeline.review.samples import Samples
 from pipeline.review.tags import decide
 
 
-def prepare(root: Path, findings: Findings, pictures: Path) -> Dataset:
+def prepare(root: Path, samples: Samples, pictures: Path) -> Dataset:
     """Open the dataset with the decisions that are in force."""
-    dataset = open_dataset(findings, pictures)
-    show_decisions(dataset, replay(file.read(root / PATH).decisions, findings.rows))
+    dataset = open_dataset(samples, pictures)
+    show_decisions(dataset, replay(file.read(root / PATH).decisions, samples.rows))
     return dataset
 
 
@@ -49,9 +49,9 @@ def hold(dataset: Dataset, *, address: str, port: int, browser: bool) -> None:
     session.close()
 
 
-def save(root: Path, findings: Findings, dataset: Dataset, *, steward: str) -> list[str]:
+def save(root: Path, samples: Samples, dataset: Dataset, *, steward: str) -> list[str]:
     """Append the decisions that the tags stand for, then take those tags away; return what could not be recorded."""
-    rows = findings.rows
+    rows = samples.rows
     verdicts = replay(file.read(root / PATH).decisions, rows)
     outcome = decide(
         rows, read_tags(dataset), verdicts, diagnoses=set(rows["diagnosis"]), steward=steward, decided_at=now()

@@ -68,7 +68,7 @@ def decide(
 
     """
     rows = {str(row.image_id): row for row in facts.itertuples(index=False)}
-    found: list[tuple[Tag, Decision]] = []
+    read: list[tuple[Tag, Decision]] = []
     problems: list[str] = []
     for tag in _verdict_tags(tags):
         row = rows[tag.image_id]
@@ -90,8 +90,8 @@ def decide(
             reason="tagged in the App",
             tool=TOOL,
         )
-        found.append((tag, decision))
-    return _without_repeats(found, verdicts, problems)
+        read.append((tag, decision))
+    return _without_repeats(read, verdicts, problems)
 
 
 def _verdict_tags(tags: Mapping[str, Collection[str]]) -> Iterator[Tag]:
@@ -120,12 +120,12 @@ def _find_problem(
     return None
 
 
-def _without_repeats(found: list[tuple[Tag, Decision]], verdicts: Verdicts, problems: list[str]) -> Outcome:
+def _without_repeats(read: list[tuple[Tag, Decision]], verdicts: Verdicts, problems: list[str]) -> Outcome:
     """Refuse subjects with more than one verdict, and leave out what is already in force."""
     in_force = {decision.subject: decision for decision in [*verdicts.images.values(), *verdicts.pairs.values()]}
     decisions, settled, contradictions = [], [], []
-    found = sorted(found, key=lambda item: item[1].subject)
-    for subject, same in groupby(found, key=lambda item: item[1].subject):
+    read = sorted(read, key=lambda item: item[1].subject)
+    for subject, same in groupby(read, key=lambda item: item[1].subject):
         group = list(same)
         if len({(decision.verdict, decision.to) for _, decision in group}) > 1:
             texts = " and ".join(tag.text for tag, _ in group)

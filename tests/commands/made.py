@@ -72,5 +72,6 @@ def facts(**changes: Any) -> Facts:
         scores=scores,
         selections={"curated": selection},
         exclusions={"curated": exclusions},
+        ledgers={"curated": "ab"},
     )
     return dataclasses.replace(made, **changes)

@@ -57,6 +57,12 @@ def test_arms_with_different_test_sets_are_noticed() -> None:
     assert find_problems(other) == ["the arms differ in their validation and test images"]
 
 
+def test_arms_that_hold_different_decisions_are_noticed() -> None:
+    assert find_problems(facts(ledgers={"raw": "cd", "curated": "ab"})) == [
+        "the arms hold different decisions: run `dvc repro`"
+    ]
+
+
 def test_everything_is_counted_once() -> None:
     counted = summarise(facts())
     assert (counted["raw_rows"], counted["images"], counted["rejects_by_reason"]) == (9, 8, {"truncated": 1})

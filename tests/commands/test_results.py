@@ -17,8 +17,12 @@ from pipeline.commands.layout import table
 from pipeline.commands.page import page
 from pipeline.commands.sections import Section, sections, to_text
 from pipeline.core.errors import UserError
+from pipeline.core.store import Store
 from pipeline.demo.score import score
+from pipeline.ledger import file
+from pipeline.ledger.decisions import PATH
 from tests.commands.made import facts, truth
+from tests.ledger.made import decision, ledger
 
 ROOT = Path(__file__).parent.parent.parent
 FIGURE = {"value": 0.75, "low": 0.5, "high": 0.875}
@@ -107,6 +111,17 @@ def test_numbers_stand_right_and_words_left() -> None:
         "a     12,345",
         "long",
     ]
+
+
+def test_decisions_that_await_application_are_a_warning(tmp_path: Path) -> None:
+    ledger(tmp_path)
+    store, tree = Store(tmp_path), {"batches": ["demo"], "arms": ["raw"]}
+    store.report("ingest/demo.json", {"raw_rows": 1})
+    held = {"digest": file.read(tmp_path / PATH).digest, "recorded": 0}
+    store.report("rebalance/raw.json", {"decisions": held, "warnings": ["odd"]})
+    assert results.warnings(store, tree) == ["arm raw: odd"]
+    file.append(tmp_path, [decision()])
+    assert results.warnings(store, tree)[1:] == ["1 of 1 decisions await application: run `dvc repro`"]
 
 
 def test_before_the_first_run_the_remedy_is_named(tmp_path: Path) -> None:

@@ -134,13 +134,25 @@ def test_an_appender_reads_a_half_written_lock_file_again(tmp_path: Path) -> Non
     assert len(file.read(path).decisions) == 1
 
 
-def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
+def test_a_changed_file_is_noticed_and_read_again(tmp_path: Path) -> None:
+    ledger(tmp_path)
+    seen = []
+    for found in file.read_until_unchanged(tmp_path):
+        seen.append(len(found.decisions))
+        if len(seen) < 3:
+            file.append(tmp_path, [decision()])
+    assert seen == [0, 1, 2]
+
+
+def test_decisions_that_are_not_applied_are_counted(tmp_path: Path) -> None:
     path = ledger(tmp_path)
-    digest = file.read(path).digest
-    file.require_unchanged(path, digest)
-    file.append(tmp_path, [decision()])
-    with pytest.raises(UserError, match="changed while it was applied: run `dvc repro` again"):
-        file.require_unchanged(path, digest)
+    file.append(tmp_path, [decision("b:1")])
+    applied = {"digest": file.read(path).digest, "recorded": 1}
+    assert file.count_waiting(tmp_path, applied) == (0, 1)
+    file.append(tmp_path, [decision("b:2")])
+    assert file.count_waiting(tmp_path, applied) == (1, 2)
+    assert file.count_waiting(tmp_path, None) == (2, 2)
+    assert file.count_waiting(tmp_path, {"recorded": 1}) == (1, 2), "a report of before digests stood in it"
 
 
 DVC_YAML = f"""
@@ -150,7 +162,7 @@ stages:
     deps: [{PATH}]
     outs: [copy.csv]
 """
-# Reads the ledger, then takes its time, as `rebalance` does.
+# Reads the ledger, then takes its time, as `replay` may.
 SLOW = f"""
 import pathlib, shutil, time
 from pipeline.ledger import file

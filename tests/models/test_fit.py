@@ -11,7 +11,8 @@ from torch import nn
 
 from pipeline.core.errors import UserError
 from pipeline.models import fit as loop
-from pipeline.models.fit import Examples, Recipe, balanced_scores, best_epoch, fit, learning_rate_factor, predict
+from pipeline.models.fit import Examples, balanced_scores, best_epoch, fit, learning_rate_factor, predict
+from pipeline.models.params import Recipe
 
 RECIPE = Recipe(
     epochs=5,
@@ -114,7 +115,7 @@ def test_a_resumed_run_does_not_repeat_epochs(tmp_path: Path, monkeypatch: pytes
 
 def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:
     train, hopeless = examples(1), examples(2, noise=50.0)
-    recipe = replace(RECIPE, epochs=40, patience_epochs=2, learning_rate=0.2)
+    recipe = RECIPE.model_copy(update={"epochs": 40, "patience_epochs": 2, "learning_rate": 0.2})
     history = fit(network(), train, hopeless, recipe, seed=0, checkpoint=tmp_path / "c.pt")
     best = best_epoch(history)
     assert len(history) == best.epoch + 2 < 40
@@ -122,7 +123,7 @@ def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> No
 
 def test_the_best_epochs_weights_are_kept(tmp_path: Path) -> None:
     net, validation = network(), examples(2, noise=1.0)
-    recipe = replace(RECIPE, epochs=12, patience_epochs=12, learning_rate=0.2)
+    recipe = RECIPE.model_copy(update={"epochs": 12, "patience_epochs": 12, "learning_rate": 0.2})
     history = fit(net, examples(1, noise=1.0, count=16), validation, recipe, seed=0, checkpoint=tmp_path / "c.pt")
     best = best_epoch(history)
     assert best is not history[-1]

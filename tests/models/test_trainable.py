@@ -10,7 +10,8 @@ import torch
 from pipeline.core.errors import UserError
 from pipeline.models import members
 from pipeline.models.batches import Pictures
-from pipeline.models.fit import Recipe, predict
+from pipeline.models.fit import predict
+from pipeline.models.params import Recipe
 from pipeline.models.trainable import Part, features, train_head
 
 RECIPE = Recipe(

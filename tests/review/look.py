@@ -8,17 +8,17 @@ from pathlib import Path
 
 from pipeline.core.store import Store
 from pipeline.review.app import CACHE, start_database
-from pipeline.review.samples import read_findings
+from pipeline.review.samples import read_samples
 
 
 def main(tags: dict[str, list[str]]) -> None:
     """Print what the dataset holds, as JSON, and add tags to its samples."""
     root = Path.cwd()
-    findings = read_findings(Store(root), ["demo"])
+    samples = read_samples(Store(root), ["demo"])
     start_database(root)
     from pipeline.review import session  # noqa: PLC0415 - imports fiftyone, after its settings
 
-    dataset = session.prepare(root, findings, root / CACHE / "pictures")
+    dataset = session.prepare(root, samples, root / CACHE / "pictures")
     names = ["image_id", "tags", "decision", "diagnosis.label", "excluded", "filepath"]
     rows = [dict(zip(names, row, strict=True)) for row in zip(*dataset.values(names), strict=True)]
     views = {name: dataset.load_saved_view(name).values("image_id") for name in dataset.list_saved_views()}

@@ -15,6 +15,7 @@ from pipeline.stages.embed.tables import Embeddings
 from pipeline.stages.ingest.tables import Images
 from pipeline.stages.label_noise.tables import LabelScores
 from pipeline.stages.rebalance.stage import run as rebalance
+from pipeline.stages.replay.stage import run as replay
 from tests.drawn import ingest, jpeg, lesion, png
 from tests.ledger.made import EMPTY, ledger
 from tests.stages.rebalance.made import duplicates, groups, scores
@@ -25,7 +26,7 @@ PROFILE = Path(__file__).parents[2] / "profiles/demo.yaml"
 
 
 def project(root: Path, content: bytes = EMPTY) -> Store:
-    """Draw the pictures, write the tables of all stages before `rebalance`, and run it."""
+    """Draw the pictures, write the tables of all stages before `replay`, and run it and `rebalance`."""
     contents = {f"{i:02d}": (png if i == 3 else jpeg)(lesion(i, width=64, height=48)) for i in range(COUNT)}
     diagnoses: list[str | None] = ["melanoma" if i % 4 == 0 else "nevus" for i in range(COUNT)]
     store = ingest(root, contents, diagnosis=diagnoses)
@@ -46,6 +47,7 @@ def project(root: Path, content: bytes = EMPTY) -> Store:
 
 
 def apply_decisions(store: Store) -> None:
-    """Build the curated arm."""
-    params = stage_params(read_tree(store.root / "params.yaml"), "rebalance", "curated")
-    rebalance(store, params, "curated")  # type: ignore[arg-type]
+    """Replay the ledger and build the curated arm."""
+    tree = read_tree(store.root / "params.yaml")
+    replay(store, stage_params(tree, "replay", None))  # type: ignore[arg-type]
+    rebalance(store, stage_params(tree, "rebalance", "curated"), "curated")  # type: ignore[arg-type]

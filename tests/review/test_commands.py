@@ -10,7 +10,7 @@ from pipeline.core.errors import UserError
 from pipeline.ledger import file
 from pipeline.ledger.decisions import PATH
 from pipeline.review import app, decide
-from pipeline.review.steward import steward_name
+from pipeline.review.decide import steward_name
 from tests.ledger.made import decision, ledger
 from tests.review.made import apply_decisions, project
 

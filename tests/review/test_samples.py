@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
-from pipeline.review.samples import export, plane, read_findings
+from pipeline.review.samples import export, plane, read_samples
 from pipeline.stages.embed.tables import Embeddings
 from tests.ledger.made import EMPTY
 from tests.review.made import COUNT, project
@@ -22,27 +22,27 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def test_every_image_has_one_row_and_one_position(store: Store) -> None:
-    findings = read_findings(store, ["demo"])
-    assert findings.rows["image_id"].tolist() == [f"demo:{i:02d}" for i in range(COUNT)]
-    assert findings.positions.shape == (COUNT, 2)
-    assert len(findings.pixels) == COUNT
+    samples = read_samples(store, ["demo"])
+    assert samples.rows["image_id"].tolist() == [f"demo:{i:02d}" for i in range(COUNT)]
+    assert samples.positions.shape == (COUNT, 2)
+    assert len(samples.pixels) == COUNT
 
 
 def test_a_set_of_copies_shares_the_name_of_its_kept_image(store: Store) -> None:
-    rows = read_findings(store, ["demo"]).rows.set_index("image_id")
+    rows = read_samples(store, ["demo"]).rows.set_index("image_id")
     assert rows["copies"].dropna().to_dict() == {"demo:00": "demo:00", "demo:01": "demo:00"}
     assert rows.loc["demo:01", "excluded"] == "duplicate: copy of demo:00"
 
 
 def test_both_ends_of_an_edge_name_the_other(store: Store) -> None:
-    rows = read_findings(store, ["demo"]).rows.set_index("image_id")
+    rows = read_samples(store, ["demo"]).rows.set_index("image_id")
     assert rows.loc["demo:02", "related"] == ["same_lesion of demo:05"]
     assert rows.loc["demo:05", "related"] == ["same_lesion of demo:02"]
     assert rows.loc["demo:03", "related"] == []
 
 
 def test_the_digest_follows_the_tables(store: Store) -> None:
-    assert read_findings(Store(store.root), ["demo"]).digest == read_findings(Store(store.root), ["demo"]).digest
+    assert read_samples(Store(store.root), ["demo"]).digest == read_samples(Store(store.root), ["demo"]).digest
     other = project(store.root.parent / "other", EMPTY)
     path = other.root / "data/embed/demo/embeddings.parquet"
     frame = pd.read_parquet(path)
@@ -50,30 +50,30 @@ def test_the_digest_follows_the_tables(store: Store) -> None:
     path.unlink()
     vectors = np.stack(frame["vector"].tolist())
     other.write(Embeddings, frame[["image_id", "encoder"]], instance="demo", vectors={"vector": vectors})
-    assert read_findings(Store(other.root), ["demo"]).digest != read_findings(Store(store.root), ["demo"]).digest
+    assert read_samples(Store(other.root), ["demo"]).digest != read_samples(Store(store.root), ["demo"]).digest
 
 
 def test_without_a_run_the_remedy_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dvc repro"):
-        read_findings(Store(tmp_path), ["demo"])
+        read_samples(Store(tmp_path), ["demo"])
 
 
 def test_exported_files_hold_the_stored_bytes_under_their_format(store: Store, tmp_path: Path) -> None:
-    findings = read_findings(store, ["demo"])
-    paths = export(findings, tmp_path / "pictures")
+    samples = read_samples(store, ["demo"])
+    paths = export(samples, tmp_path / "pictures")
     assert [path.suffix for path in paths] == [".png" if i == 3 else ".jpeg" for i in range(COUNT)]
-    assert [path.read_bytes() for path in paths] == [findings.pixels.read(i) for i in range(COUNT)]
+    assert [path.read_bytes() for path in paths] == [samples.pixels.read(i) for i in range(COUNT)]
     with Image.open(io.BytesIO(paths[0].read_bytes())) as image:
         assert image.size == (64, 48)
     assert (tmp_path / "pictures").stat().st_mode & 0o077 == 0
 
 
 def test_a_second_export_writes_nothing_and_deletes_what_is_gone(store: Store, tmp_path: Path) -> None:
-    findings = read_findings(store, ["demo"])
-    paths = export(findings, tmp_path / "pictures")
+    samples = read_samples(store, ["demo"])
+    paths = export(samples, tmp_path / "pictures")
     before = [path.stat().st_mtime_ns for path in paths]
     (tmp_path / "pictures/gone.jpeg").write_bytes(b"")
-    assert export(findings, tmp_path / "pictures") == paths
+    assert export(samples, tmp_path / "pictures") == paths
     assert [path.stat().st_mtime_ns for path in paths] == before
     assert set((tmp_path / "pictures").iterdir()) == set(paths)
 

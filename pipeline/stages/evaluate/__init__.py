@@ -1,1 +1,1 @@
-"""Stage 10: score members and ensemble, and measure what the curation gained."""
+"""Stage 11: score members and ensemble, and measure what the curation gained."""

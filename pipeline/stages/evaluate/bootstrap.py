@@ -1,4 +1,6 @@
-"""Resample groups, not images: images of one lesion or patient say nearly the same thing.
+"""Cluster bootstrap with percentile intervals: groups are drawn with replacement, with all their images.
+
+Images of one lesion or patient say nearly the same thing, so to resample images would promise too much.
 
 A resample is a row of weights (how often each image was drawn), so every metric takes weights and scores all resamples
 in one array operation. All models are scored on the same resamples, which makes differences between them paired.
@@ -8,22 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-Array = np.ndarray[Any, Any]
-Metrics = Callable[[Array], Mapping[str, Array]]
+Metrics = Callable[[NDArray[np.float64]], Mapping[str, NDArray[np.float64]]]
 
 MAX_CELLS = 4_000_000  # weights held at a time
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure, and its value on each resample."""
+    """A figure, and its value on each resample, (resamples,)."""
 
     value: float
-    draws: Array
+    draws: NDArray[np.float64]
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Return the percentile interval; resamples on which the figure does not exist are left out."""
@@ -37,17 +38,17 @@ class Estimate:
         return Estimate(self.value - other.value, self.draws - other.draws)
 
 
-def draw_groups(groups: int, resamples: int, rng: np.random.Generator) -> Array:
+def draw_groups(groups: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Draw `groups` groups with replacement, `resamples` times: counts of shape (resamples, groups)."""
     return np.stack([np.bincount(rng.integers(groups, size=groups), minlength=groups) for _ in range(resamples)])
 
 
-def estimate(metrics: Metrics, group_of: Array, draws: Array) -> dict[str, Estimate]:
+def estimate(metrics: Metrics, group_of: NDArray[np.integer], draws: NDArray[np.int64]) -> dict[str, Estimate]:
     """Score the images as they are, and on every resample.
 
     Args:
         metrics: from weights of shape (resamples, images) to each figure, an array of shape (resamples,).
-        group_of: number of each image's group.
+        group_of: number of each image's group, (images,).
         draws: from `draw_groups`.
 
     """
@@ -74,7 +75,7 @@ def two_sided_p(difference: Estimate) -> float:
     return float(min(1.0, 2 * (tail + 1) / (len(draws) + 1)))
 
 
-def _weights(group_of: Array, draws: Array) -> Iterator[Array]:
+def _weights(group_of: NDArray[np.integer], draws: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
     step = max(1, MAX_CELLS // max(1, len(group_of)))
     for start in range(0, len(draws), step):
         yield draws[start : start + step][:, group_of].astype(np.float64)

@@ -25,7 +25,7 @@ class EvaluateParams(StageParams):
         "bootstrap": "evaluate.bootstrap",
         "confidence": "evaluate.confidence",
         "bins": "evaluate.bins",
-        "seed": "evaluate.seed",
+        "seed": "seed",
     }
 
     batches: list[str]

@@ -111,10 +111,10 @@ def draw_arms(figures: Mapping[str, Any]) -> Figure:
     height = 0.8 / len(models)
     for axes, metric in zip(figure.subplots(1, len(METRICS), sharey=True), METRICS, strict=True):
         for i, ((name, by_arm), colour) in enumerate(zip(models.items(), cycle(COLOURS), strict=False)):
-            found = pd.DataFrame([by_arm[arm]["test"][metric] for arm in arms]).astype(np.float64)
-            spread = [found["value"] - found["low"], found["high"] - found["value"]]
+            values = pd.DataFrame([by_arm[arm]["test"][metric] for arm in arms]).astype(np.float64)
+            spread = [values["value"] - values["low"], values["high"] - values["value"]]
             place = np.arange(len(arms)) + i * height
-            axes.errorbar(found["value"], place, xerr=np.abs(spread), fmt="o", color=colour, capsize=3, label=name)
+            axes.errorbar(values["value"], place, xerr=np.abs(spread), fmt="o", color=colour, capsize=3, label=name)
         axes.set_yticks(np.arange(len(arms)) + 0.4 - height / 2, arms)
         axes.set(xlabel=METRICS[metric], title="test")
         axes.grid(axis="x", color="0.9")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from itertools import product
 
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
-from pipeline.stages.evaluate import curves, plots, summary
-from pipeline.stages.evaluate.ensemble import Model, align, ensembles
+from pipeline.stages.evaluate import metrics, plots, summary
 from pipeline.stages.evaluate.params import EvaluateParams
-from pipeline.stages.evaluate.truth import check_ledgers, headline_arm, scored_images, truths
+from pipeline.stages.evaluate.scored import Model, align, ensembles, headline_arm, scored_images, truths
 from pipeline.stages.ingest.tables import Images
 from pipeline.stages.rebalance.tables import Selection
 from pipeline.stages.train.tables import Predictions
@@ -21,8 +19,6 @@ ROC_POINTS = 200  # of each class, in the plot data
 def run(store: Store, params: EvaluateParams) -> None:
     """Write reports/evaluate: figures, plot data and pictures."""
     diagnoses = diagnoses_in_scope(store.read(Images, params.batches)["diagnosis"], params.classes)
-    ledgers = {arm: store.input(f"data/rebalance/{arm}/ledger.json").read_text("utf-8") for arm in params.arms}
-    check_ledgers({arm: json.loads(ledger)["digest"] for arm, ledger in ledgers.items()})
     images = scored_images({arm: store.read(Selection, arm) for arm in params.arms})
     models = {}
     for model in map(Model._make, product(params.members, params.arms, params.seeds)):
@@ -37,9 +33,9 @@ def run(store: Store, params: EvaluateParams) -> None:
     classes = summary.class_tables(pooled, sets["test"], diagnoses)
     arm, test = headline_arm(params.arms), sets["test"]
     probabilities, actual = pooled[arm][test.rows], test.actual
-    confusion = curves.confusion(probabilities, actual, diagnoses)
-    roc = curves.roc(probabilities, actual, diagnoses, points=ROC_POINTS)
-    calibration = curves.calibration(probabilities, actual, bins=params.bins)
+    confusion = metrics.confusion_pairs(probabilities, actual, diagnoses)
+    roc = metrics.roc_curves(probabilities, actual, diagnoses, points=ROC_POINTS)
+    calibration = metrics.calibration_curve(probabilities, actual, bins=params.bins)
 
     figures = summary.nest(members, pooled_scores, classes, params.confidence)
     store.report("evaluate/metrics.json", {"headline_arm": arm, "sets": summary.describe_sets(sets), **figures})

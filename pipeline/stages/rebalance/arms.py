@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.ledger.decisions import DROP, KEEP, NOT_SURE, RELABEL, Decision
+from pipeline.ledger.decisions import DROP, KEEP, NOT_SURE, RELABEL
 from pipeline.stages.rebalance.params import Arm, LabelPolicy, Weights
 from pipeline.stages.rebalance.tables import REASONS
-from pipeline.stages.rebalance.weights import image_weights
 
 OUT_OF_SCOPE, DUPLICATE, OFF_TOPIC, LABEL_POLICY, STEWARD, RANDOM_CONTROL = REASONS
 
@@ -29,34 +28,31 @@ def join_facts(
     groups: pd.DataFrame,
     reviewed: pd.DataFrame,
     scores: pd.DataFrame,
-    verdicts: Mapping[str, Decision],
+    decisions: pd.DataFrame,
 ) -> pd.DataFrame:
     """Join what is known of every image, one row an image, sorted.
 
     Args:
         images: the table Images.
         groups: Groups as `dedup` wrote them.
-        reviewed: Groups after the pair verdicts; their split and group hold in every arm.
+        reviewed: the table ReviewedGroups; its split and group hold in every arm.
         scores: the table LabelScores; an image without a row has no score.
-        verdicts: the decision in force on an image, by image_id.
+        decisions: the table Decisions; an image without a row has no verdict.
 
     """
     facts = images[["image_id", "diagnosis"]].rename(columns={"diagnosis": "given"})
     facts = facts.merge(reviewed, on="image_id", validate="one_to_one")
-    found = groups[["image_id", "duplicate_of"]].rename(columns={"duplicate_of": "found_duplicate_of"})
-    facts = facts.merge(found, on="image_id", validate="one_to_one")
+    automatic = groups[["image_id", "duplicate_of"]].rename(columns={"duplicate_of": "automatic_duplicate_of"})
+    facts = facts.merge(automatic, on="image_id", validate="one_to_one")
     numbers = scores[["image_id", "error_probability", "off_topic"]]
-    facts = facts.merge(numbers, on="image_id", how="left", validate="one_to_one").sort_values("image_id")
-    facts["verdict"] = [verdicts[i].verdict if i in verdicts else "" for i in facts["image_id"]]
-    facts["steward"] = [verdicts[i].steward if i in verdicts else "" for i in facts["image_id"]]
-    facts["audited"] = [
-        verdicts[i].to if i in verdicts and verdicts[i].verdict == RELABEL else given
-        for i, given in zip(facts["image_id"], facts["given"], strict=True)
-    ]
+    facts = facts.merge(numbers, on="image_id", how="left", validate="one_to_one")
+    facts = facts.merge(decisions, on="image_id", how="left", validate="one_to_one").sort_values("image_id")
+    facts["verdict"], facts["steward"] = facts["verdict"].fillna(""), facts["steward"].fillna("")
+    facts["audited"] = facts["to"].fillna(facts["given"])
     return facts.reset_index(drop=True)
 
 
-def judge(facts: pd.DataFrame, arm: Arm, *, policy: LabelPolicy, diagnoses: list[str]) -> pd.DataFrame:
+def apply_arm(facts: pd.DataFrame, arm: Arm, *, policy: LabelPolicy, diagnoses: list[str]) -> pd.DataFrame:
     """Add to every image its diagnosis in this arm, the reason why it is out ("" if in) with detail, and its factor.
 
     Args:
@@ -70,7 +66,9 @@ def judge(facts: pd.DataFrame, arm: Arm, *, policy: LabelPolicy, diagnoses: list
     heard = ~train | arm.decisions
     verdict = facts["verdict"].where(heard, "")
     diagnosis = facts["audited"].where(heard, facts["given"])
-    copy_of = facts["duplicate_of"].where(heard, facts["found_duplicate_of"]).where(~train | arm.drop_duplicates, None)
+    copy_of = (
+        facts["duplicate_of"].where(heard, facts["automatic_duplicate_of"]).where(~train | arm.drop_duplicates, None)
+    )
     policed = train & arm.label_policy & ~verdict.isin([KEEP, RELABEL])
     error, far = facts["error_probability"], facts["off_topic"]
     rules = [
@@ -91,22 +89,22 @@ def judge(facts: pd.DataFrame, arm: Arm, *, policy: LabelPolicy, diagnoses: list
 
 
 def remove_at_random(
-    judged: pd.DataFrame, followed: pd.DataFrame, *, arm: str, rng: np.random.Generator
+    built: pd.DataFrame, followed: pd.DataFrame, *, arm: str, rng: np.random.Generator
 ) -> pd.DataFrame:
     """Take out of train as many images of each given diagnosis as the followed arm does, drawn at random.
 
     Args:
-        judged: the control's own images, from `judge`.
-        followed: the same images as the followed arm judges them.
+        built: the control's own images, from `apply_arm`.
+        followed: the same images in the followed arm.
         arm: name of the followed arm.
         rng: draws.
 
     """
-    pool = (judged["split"] == "train") & (judged["reason"] == "")
+    pool = (built["split"] == "train") & (built["reason"] == "")
     missing = pool & (followed["reason"] != "")
-    result = judged.copy()
-    for diagnosis, count in judged.loc[missing, "given"].value_counts().sort_index().items():
-        rows = judged.index[pool & (judged["given"] == diagnosis)]
+    result = built.copy()
+    for diagnosis, count in built.loc[missing, "given"].value_counts().sort_index().items():
+        rows = built.index[pool & (built["given"] == diagnosis)]
         drawn = rng.choice(rows, size=count, replace=False)
         result.loc[drawn, "reason"] = RANDOM_CONTROL
         result.loc[drawn, "detail"] = f"as {arm} takes out {count} of {diagnosis}"
@@ -122,27 +120,60 @@ def build_arm(
     diagnoses: list[str],
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Judge every image for one arm, a control's random removal included."""
-    judged = judge(facts, arms[name], policy=policy, diagnoses=diagnoses)
+    """Apply one arm to every image, a control's random removal included."""
+    built = apply_arm(facts, arms[name], policy=policy, diagnoses=diagnoses)
     other = arms[name].random_removal_as
     if other is None:
-        return judged
-    followed = judge(facts, arms[other], policy=policy, diagnoses=diagnoses)
-    return remove_at_random(judged, followed, arm=other, rng=rng)
+        return built
+    followed = apply_arm(facts, arms[other], policy=policy, diagnoses=diagnoses)
+    return remove_at_random(built, followed, arm=other, rng=rng)
 
 
-def select(judged: pd.DataFrame, weights: Weights) -> pd.DataFrame:
+def select(built: pd.DataFrame, weights: Weights) -> pd.DataFrame:
     """Return the rows of Selection."""
-    chosen = judged[judged["reason"] == ""].copy()
+    chosen = built[built["reason"] == ""].copy()
     train = chosen["split"] == "train"
     chosen["weight"] = 1.0
     chosen.loc[train, "weight"] = image_weights(chosen.loc[train, "diagnosis"], chosen.loc[train, "factor"], weights)
     return chosen[["image_id", "split", "group_id", "given", "diagnosis", "weight"]]
 
 
-def exclude(judged: pd.DataFrame) -> pd.DataFrame:
+def class_weights(sizes: pd.Series[float], weights: Weights) -> pd.Series[float]:
+    """Weigh each class; the largest weight is at most `max_ratio` times the smallest.
+
+    `inverse`: 1 / n. `effective_number`: (1 - beta) / (1 - beta^n), Cui et al., CVPR 2019, equation 4.
+
+    Args:
+        sizes: images of each class in train, a down-weighted image counting as its factor; all positive.
+        weights: the scheme.
+
+    """
+    if weights.scheme == "inverse":
+        raw = 1.0 / sizes
+    elif weights.scheme == "effective_number":
+        raw = (1.0 - weights.beta) / -np.expm1(sizes * np.log(weights.beta))
+    else:
+        raw = pd.Series(1.0, index=sizes.index)
+    return raw.clip(upper=raw.min() * weights.max_ratio)
+
+
+def image_weights(diagnoses: pd.Series[str], factors: pd.Series[float], weights: Weights) -> pd.Series[float]:
+    """Weigh each train image: its class's weight times its own factor, scaled to mean 1.
+
+    Args:
+        diagnoses: of each train image.
+        factors: of each train image, 1 unless it is down-weighted; positive.
+        weights: the scheme.
+
+    """
+    by_class = class_weights(factors.groupby(diagnoses).sum(), weights)
+    raw = diagnoses.map(by_class).astype(float) * factors
+    return raw / raw.mean()
+
+
+def exclude(built: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of Exclusions."""
-    return judged.loc[judged["reason"] != "", ["image_id", "reason", "detail"]]
+    return built.loc[built["reason"] != "", ["image_id", "reason", "detail"]]
 
 
 def find_doubts(selection: pd.DataFrame, diagnoses: list[str]) -> list[str]:
@@ -164,19 +195,19 @@ def find_doubts(selection: pd.DataFrame, diagnoses: list[str]) -> list[str]:
     return doubts
 
 
-def summarise(judged: pd.DataFrame, selection: pd.DataFrame) -> dict[str, Any]:
+def summarise(built: pd.DataFrame, selection: pd.DataFrame) -> dict[str, Any]:
     """Count images by split and diagnosis, exclusions by reason, and give the weight of a full train image by class."""
     train = selection[selection["split"] == "train"]
-    full = train[train["image_id"].isin(judged.loc[judged["factor"] == 1.0, "image_id"])]
+    full = train[train["image_id"].isin(built.loc[built["factor"] == 1.0, "image_id"])]
     counts = selection.groupby(["split", "diagnosis"]).size()
     weights = full.groupby("diagnosis")["weight"].first()
     return {
-        "images": {"all": len(judged), "selected": len(selection), "excluded": len(judged) - len(selection)},
+        "images": {"all": len(built), "selected": len(selection), "excluded": len(built) - len(selection)},
         "splits": {
             split: {diagnosis: int(count) for diagnosis, count in part.droplevel("split").items()}
             for split, part in counts.groupby(level="split")
         },
-        "excluded": {reason: int((judged["reason"] == reason).sum()) for reason in REASONS},
+        "excluded": {reason: int((built["reason"] == reason).sum()) for reason in REASONS},
         "downweighted": len(train) - len(full),
         "weights": {diagnosis: round(float(weight), 6) for diagnosis, weight in weights.items()},
     }

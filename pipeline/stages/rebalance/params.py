@@ -54,7 +54,7 @@ class RebalanceParams(StageParams):
         "arms": "rebalance.arms",
         "label_policy": "rebalance.label_policy",
         "weights": "rebalance.weights",
-        "seed": "rebalance.seed",
+        "seed": "seed",
     }
 
     batches: list[str]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pipeline.core.grouping import SPLITS
 from pipeline.core.table import Table, number, text
 
+BASE_ARM = "raw"  # what every other arm is compared with
+HEADLINE_ARM = "curated"  # the product: all that is automatic, and the stewards' decisions
 REASONS = ("out_of_scope", "duplicate", "off_topic", "label_policy", "steward", "random_control")
 
 

@@ -1,1 +1,1 @@
-"""Stage 9: train one member on one arm with one seed."""
+"""Stage 10: train one member on one arm with one seed."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import SPLITS
@@ -66,8 +67,8 @@ def train_member(
     return network, trained
 
 
-def classes_of(diagnosis: pd.Series[str], diagnoses: Sequence[str]) -> np.ndarray[Any, Any]:
-    """Number each diagnosis by its place in `diagnoses`.
+def classes_of(diagnosis: pd.Series[str], diagnoses: Sequence[str]) -> NDArray[np.integer]:
+    """Number each diagnosis by its place in `diagnoses`: (images,).
 
     Raises:
         UserError: one is not among them.
@@ -82,8 +83,8 @@ def classes_of(diagnosis: pd.Series[str], diagnoses: Sequence[str]) -> np.ndarra
     return actual
 
 
-def predictions(selection: pd.DataFrame, trained: Trained) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
-    """Pair the images of validation and test with their probabilities."""
+def predictions(selection: pd.DataFrame, trained: Trained) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Pair the images of validation and test with their probabilities, (images, classes)."""
     frame = pd.concat([selection.loc[selection["split"] == split, ["image_id", "split"]] for split in SCORED])
     return frame, np.concatenate([trained.probabilities[split] for split in SCORED])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
 from pipeline.models import members
@@ -37,5 +35,4 @@ def run(store: Store, params: TrainParams, instance: str) -> None:
     store.write(Predictions, frame, instance=instance, vectors={"probabilities": probabilities})
     with store.output(f"data/train/{instance}/weights.safetensors") as temporary:
         members.save(network, temporary)
-    with store.output(f"data/train/{instance}/history.json") as temporary:
-        temporary.write_text(json.dumps(history(trained, diagnoses), indent=2) + "\n", "utf-8")
+    store.write_json(f"data/train/{instance}/history.json", history(trained, diagnoses))

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.stages.evaluate import bootstrap
 from pipeline.stages.evaluate.bootstrap import Estimate
-from pipeline.stages.evaluate.gain import gains
+from pipeline.stages.evaluate.summary import gains
 
 Array = np.ndarray[Any, Any]
 

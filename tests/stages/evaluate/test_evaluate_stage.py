@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
-from pipeline.stages.evaluate import stage, summary, truth
-from pipeline.stages.evaluate.ensemble import Model, align, ensembles
+from pipeline.stages.evaluate import scored, stage, summary
 from pipeline.stages.evaluate.params import EvaluateParams
+from pipeline.stages.evaluate.scored import Model, align, ensembles
 from pipeline.stages.rebalance.tables import Selection
 from pipeline.stages.train.tables import Predictions
 from tests import drawn
@@ -48,7 +48,6 @@ def made(root: Path) -> Store:
     frame.loc[80, "diagnosis"] = "nevus"
     for arm in ARMS:
         store.write(Selection, frame, instance=arm)
-        (root / f"data/rebalance/{arm}/ledger.json").write_text(json.dumps({"digest": "same"}))
         for member in MEMBERS:
             for seed in SEEDS:
                 found, vectors = predict(frame, skill=3.0 if arm == "curated" else 1.0, seed=seed)
@@ -126,7 +125,7 @@ def test_the_same_inputs_give_the_same_bytes_pictures_included(root: Path, tmp_p
 
 def test_an_ensemble_of_one_is_its_member() -> None:
     images = pd.DataFrame({"image_id": list("abcdef"), "split": ["validation", "test"] * 3, "group_id": list("aabbcc")})
-    sets = truth.truths(images.assign(given="wart", diagnosis=DIAGNOSES * 2), DIAGNOSES)
+    sets = scored.truths(images.assign(given="wart", diagnosis=DIAGNOSES * 2), DIAGNOSES)
     models = {Model("small", "curated", 1): np.random.default_rng(0).dirichlet(np.ones(3), 6)}
     scores, pooled = summary.score_all(models, ensembles(models, ["curated"]), sets, params())
     members = summary.over_seeds(scores)["small"]
@@ -140,10 +139,13 @@ def test_an_ensemble_averages_probabilities_over_members_and_seeds() -> None:
     assert ensembles(models, ["raw"])["raw"] == pytest.approx(np.array([[0.4, 0.6]]))
 
 
-def test_arms_built_from_different_decisions_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("column", ["diagnosis", "group_id"])
+def test_arms_built_from_different_decisions_are_refused(tmp_path: Path, column: str) -> None:
     store = made(tmp_path)
-    (tmp_path / "data/rebalance/raw/ledger.json").write_text(json.dumps({"digest": "older"}))
-    with pytest.raises(UserError, match="arms raw and curated were built from different decisions"):
+    older = store.read(Selection, "raw")
+    older.loc[80, column] = {"diagnosis": older.loc[80, "given"], "group_id": "demo:080x"}[column]
+    store.write(Selection, older, instance="raw")
+    with pytest.raises(UserError, match="arms raw and curated differ in validation or test: run `dvc repro`"):
         stage.run(store, params())
 
 
@@ -168,19 +170,19 @@ def test_predictions_follow_the_order_of_the_images() -> None:
 
 
 def test_without_curated_the_last_arm_is_the_headline() -> None:
-    assert truth.headline_arm(["raw", "dedup"]) == "dedup"
+    assert scored.headline_arm(["raw", "dedup"]) == "dedup"
 
 
 def test_given_labels_out_of_scope_count_in_the_audited_set_only() -> None:
     images = pd.DataFrame(
         {"image_id": ["a", "b"], "split": "test", "group_id": "a", "given": ["nevus", "scar"], "diagnosis": "nevus"}
     )
-    found = truth.truths(images, ["nevus"])
+    found = scored.truths(images, ["nevus"])
     assert (len(found["test"].rows), len(found["test_as_given"].rows)) == (2, 1)
     assert found["test"].groups == 1
 
 
 def test_the_digest_does_not_depend_on_the_order_of_rows() -> None:
     ids, labels = pd.Series(["a", "b"]), pd.Series(["nevus", "wart"])
-    assert truth.digest(ids, labels) == truth.digest(ids[::-1], labels[::-1])
-    assert truth.digest(ids, labels) != truth.digest(ids, labels[::-1].reset_index(drop=True))
+    assert scored.digest(ids, labels) == scored.digest(ids[::-1], labels[::-1])
+    assert scored.digest(ids, labels) != scored.digest(ids, labels[::-1].reset_index(drop=True))

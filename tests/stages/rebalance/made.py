@@ -15,6 +15,9 @@ from pipeline.stages.dedup.tables import Duplicates, Groups
 from pipeline.stages.ingest.tables import Images
 from pipeline.stages.label_noise.tables import LabelScores
 from pipeline.stages.rebalance.params import RebalanceParams
+from pipeline.stages.rebalance.stage import run
+from pipeline.stages.replay.params import ReplayParams
+from pipeline.stages.replay.stage import run as replay
 from tests.ledger.made import decision, ledger
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -114,7 +117,7 @@ def decisions(known: pd.DataFrame) -> list[Any]:
 
 
 def project(root: Path, content: bytes) -> tuple[Store, pd.DataFrame]:
-    """Write everything that the stage reads; return the store and the images."""
+    """Write everything that `replay` and `rebalance` read; return the store and the images."""
     store, known = Store(root), images()
     frame, transform = duplicates(PAIRS)
     judged = scores(known)
@@ -124,3 +127,10 @@ def project(root: Path, content: bytes) -> tuple[Store, pd.DataFrame]:
     store.write(LabelScores, judged, vectors={"probabilities": np.full((len(judged), 2), 0.5)})
     ledger(root, content)
     return store, known
+
+
+def build(store: Store, *arms: str) -> None:
+    """Apply the ledger and build arms, all unless some are named."""
+    replay(store, ReplayParams(batches=["b"]))
+    for arm in arms or ARMS:
+        run(store, params(), arm)

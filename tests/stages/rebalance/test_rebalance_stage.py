@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,12 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from pipeline.core.errors import UserError
-from pipeline.core.store import Store
 from pipeline.ledger import file
-from pipeline.ledger.decisions import extend
+from pipeline.ledger.decisions import PATH, extend
 from pipeline.stages.rebalance.arms import find_doubts
-from pipeline.stages.rebalance.stage import run
 from pipeline.stages.rebalance.tables import Exclusions, Selection
 from tests.ledger.made import EMPTY, decision
-from tests.stages.rebalance.made import ARMS, PAIRS, decisions, images, params, project, scores
+from tests.stages.rebalance.made import ARMS, PAIRS, build, decisions, images, params, project, scores
 
 
 class World:
@@ -26,8 +24,7 @@ class World:
 
     def __init__(self, root: Path, content: bytes) -> None:
         self.store, self.images = project(root, content)
-        for arm in ARMS:
-            run(self.store, params(), arm)
+        build(self.store)
         self.selections = {arm: self.store.read(Selection, arm).set_index("image_id") for arm in ARMS}
         self.exclusions = {arm: self.store.read(Exclusions, arm).set_index("image_id") for arm in ARMS}
         self.given = self.images.set_index("image_id")["diagnosis"]
@@ -201,45 +198,55 @@ def test_the_report_accounts_for_images_and_decisions(world: World) -> None:
         report = world.report(arm)
         assert sum(sum(part.values()) for part in report["splits"].values()) == report["images"]["selected"]
         assert sum(report["excluded"].values()) == report["images"]["excluded"]
-        assert report["decisions"] == {"recorded": 20, "applied": 20, "superseded": 0, "stale": 0}
+        assert report["decisions"] == {
+            "digest": file.read(world.store.root / PATH).digest,
+            "recorded": 20,
+            "applied": 20,
+            "superseded": 0,
+            "stale": 0,
+        }
     train = world.train("curated")
     assert world.report("curated")["weights"].keys() == set(train["diagnosis"])
 
 
-def test_the_record_names_the_file_that_was_applied(world: World) -> None:
-    ledger = file.read(world.store.root / "data/review/decisions.csv")
-    records = {
-        arm: json.loads((world.store.root / f"data/rebalance/{arm}/ledger.json").read_text("utf-8")) for arm in ARMS
-    }
-    assert {record["digest"] for record in records.values()} == {ledger.digest}
+def test_a_decision_on_one_arm_leaves_the_others_bytes_alone(undecided: World, tmp_path: Path) -> None:
+    """So that their networks are not trained again."""
+    image = undecided.train("curated").index[0]
+    world = World(tmp_path, extend(EMPTY, [decision(image, "drop")]))
+    assert world.excluded("curated", image)[0] == "steward"
+    for arm in ("raw", "dedup", "clean"):
+        for name in ("selection.parquet", "exclusions.parquet"):
+            place = f"data/rebalance/{arm}/{name}"
+            assert (tmp_path / place).read_bytes() == (undecided.store.root / place).read_bytes()
+
+
+def test_an_old_ledger_comes_to_the_same_arms(tmp_path: Path) -> None:
+    """A ledger with verdicts of every kind, overtaken and stale ones too, and what it came to before `replay` was."""
+    folder = Path(__file__).parent
+    world = World(tmp_path, (folder / "old_decisions.csv").read_bytes())
+    before = json.loads((folder / "old_arms.json").read_text("utf-8"))
+    for arm in ARMS:
+        for table in (Selection, Exclusions):
+            text = world.store.read(table, arm).to_csv(index=False, float_format="%.9g")
+            assert hashlib.sha256(text.encode()).hexdigest() == before["arms"][arm][table.__name__], (arm, table)
+    found = world.store.read_report("replay/summary.json")
+    assert {name: found[name] for name in before["ledger"]} == before["ledger"]
 
 
 def test_a_decision_on_a_changed_image_is_reported_and_not_applied(undecided: World, tmp_path: Path) -> None:
     image = undecided.train("curated").index[0]
     world = World(tmp_path, extend(EMPTY, [decision(image, "drop", sha256="of other bytes")]))
     assert image in world.selections["curated"].index
-    record = json.loads((tmp_path / "data/rebalance/curated/ledger.json").read_text("utf-8"))
-    assert record["stale_decisions"] == [{"seq": 1, "image_id": image, "why": "the image's bytes changed"}]
+    assert world.store.read_report("replay/summary.json")["stale_decisions"] == [
+        {"seq": 1, "image_id": image, "why": "the image's bytes changed"}
+    ]
     assert world.report("curated")["decisions"]["stale"] == 1
-
-
-def test_a_decision_made_in_mid_run_fails_the_run(tmp_path: Path) -> None:
-    class Interrupted(Store):
-        """A store in front of a steward who decides while the stage writes."""
-
-        def report(self, relative: str, content: Any) -> None:
-            file.append(self.root, [decision("b:0001", "drop")])
-            super().report(relative, content)
-
-    project(tmp_path, EMPTY)
-    with pytest.raises(UserError, match=r"decisions\.csv changed while it was applied: run `dvc repro` again"):
-        run(Interrupted(tmp_path), params(), "curated")
 
 
 def test_the_same_inputs_give_the_same_bytes(world: World, tmp_path: Path) -> None:
     store, _ = project(tmp_path, extend(EMPTY, decisions(images())))
+    build(store, "curated", "control")
     for arm in ("curated", "control"):
-        run(store, params(), arm)
         for name in (f"data/rebalance/{arm}/selection.parquet", f"data/rebalance/{arm}/exclusions.parquet"):
             assert (tmp_path / name).read_bytes() == (world.store.root / name).read_bytes()
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.stages.rebalance.arms import class_weights, image_weights
 from pipeline.stages.rebalance.params import Weights
-from pipeline.stages.rebalance.weights import class_weights, image_weights
 
 SIZES = pd.Series({"melanoma": 10.0, "nevus": 1000.0})
 

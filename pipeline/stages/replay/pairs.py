@@ -1,4 +1,4 @@
-"""Apply the stewards' pair verdicts to what `dedup` found.
+"""Apply the stewards' pair verdicts to the groups that `dedup` made.
 
 A person may part two images or join them. Parted copies return; groups form anew around the images concerned. A group's
 new split is the most protected that any of its images had, so a verdict can move images out of train, and never into
@@ -50,14 +50,14 @@ def _duplicates_of(groups: pd.DataFrame, copies: set[Pair], verdicts: Mapping[Pa
     for a, b in copies:
         partners.setdefault(a, set()).add(b)
         partners.setdefault(b, set()).add(a)
-    found = dict(original)
+    reviewed = dict(original)
     for image in sorted(original):
         if _in_order(image, original[image]) in verdicts:
-            del found[image]
-            kept = sorted(other for other in partners.get(image, ()) if other not in found)
+            del reviewed[image]
+            kept = sorted(other for other in partners.get(image, ()) if other not in reviewed)
             if kept:
-                found[image] = kept[0]
-    return groups["image_id"].map(found)
+                reviewed[image] = kept[0]
+    return groups["image_id"].map(reviewed)
 
 
 def _regroup(groups: pd.DataFrame, images: pd.DataFrame, edges: Iterable[Pair], *, touched: set[str]) -> pd.DataFrame:
@@ -67,9 +67,9 @@ def _regroup(groups: pd.DataFrame, images: pd.DataFrame, edges: Iterable[Pair], 
     names = part["image_id"].tolist()
     known = images.set_index("image_id").loc[names]
     within = set(names)
-    found = [(a, b) for a, b in edges if a in within and b in within]
-    found += links(names, known["lesion_id"].tolist()) + links(names, known["patient_id"].tolist())
-    new = pd.Series(components(names, found), index=part.index)
+    bonds = [(a, b) for a, b in edges if a in within and b in within]
+    bonds += links(names, known["lesion_id"].tolist()) + links(names, known["patient_id"].tolist())
+    new = pd.Series(components(names, bonds), index=part.index)
     rank = part["split"].map(SPLITS.index).groupby(new).transform("max")
     result = groups.copy()
     result.loc[part.index, "group_id"] = new

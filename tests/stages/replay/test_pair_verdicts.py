@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.core.grouping import SPLITS
 from pipeline.ledger.decisions import Decision
-from pipeline.stages.rebalance.decisions import apply_pair_verdicts, count_moved
+from pipeline.stages.replay.pairs import apply_pair_verdicts, count_moved
 from tests.ledger.made import decision
 from tests.stages.rebalance.made import duplicates, groups, images
 

@@ -1,0 +1,125 @@
+"""What is scored: the same images and labels for every arm, and every model's predictions of them, in their order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.core.errors import UserError
+from pipeline.stages.rebalance.tables import HEADLINE_ARM
+
+HELD_OUT = ["image_id", "split", "group_id", "given", "diagnosis"]  # what no arm may have of its own there
+
+
+class Model(NamedTuple):
+    """One training run."""
+
+    member: str
+    arm: str
+    seed: int
+
+    @property
+    def instance(self) -> str:
+        """Name of the run's instance of the stage `train`."""
+        return f"{self.member}-{self.arm}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Images of one split.
+
+    rows: their places among all images scored, (images,).
+    actual: class of each, (images,).
+    group_of: number of each one's group, (images,).
+    sha256: digest of image_ids and labels.
+    """
+
+    rows: NDArray[np.integer]
+    actual: NDArray[np.integer]
+    group_of: NDArray[np.integer]
+    sha256: str
+
+    @property
+    def groups(self) -> int:
+        """Number of groups, the unit of resampling."""
+        return int(self.group_of.max()) + 1
+
+
+def headline_arm(arms: Sequence[str]) -> str:
+    """Name the arm that stands for the product; where it is not listed, the last."""
+    return HEADLINE_ARM if HEADLINE_ARM in arms else arms[-1]
+
+
+def scored_images(selections: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the validation and test rows, which all arms share, labels included.
+
+    A whole `dvc repro` builds all arms from one reading of the decisions, so they can only differ where an arm was
+    built alone (`dvc repro -s rebalance@raw`) or a file was changed by hand.
+
+    Raises:
+        UserError: the arms do not share them, or one split is empty.
+
+    """
+    parts = {arm: frame[frame["split"] != "train"].reset_index(drop=True) for arm, frame in selections.items()}
+    chosen = headline_arm(list(selections))
+    frame = parts[chosen]
+    for arm, part in parts.items():
+        if not part[HELD_OUT].equals(frame[HELD_OUT]):
+            raise UserError(f"arms {arm} and {chosen} differ in validation or test: run `dvc repro`")
+    for split in ("validation", "test"):
+        if not (frame["split"] == split).any():
+            raise UserError(f"{split} holds no image: add images, or change split in params.yaml")
+    return frame
+
+
+def truths(images: pd.DataFrame, diagnoses: Sequence[str]) -> dict[str, Truth]:
+    """List what is scored: both splits on the audited labels, and test on the labels as given.
+
+    Images given a diagnosis that is out of scope count in the audited sets only.
+    """
+    scored = {}
+    sets = {
+        "validation": ("validation", "diagnosis"),
+        "test": ("test", "diagnosis"),
+        "test_as_given": ("test", "given"),
+    }
+    for name, (split, column) in sets.items():
+        classes = pd.Index(diagnoses).get_indexer(pd.Index(images[column]))
+        rows = np.flatnonzero((images["split"] == split) & (classes >= 0))
+        part = images.iloc[rows]
+        groups = np.unique(part["group_id"], return_inverse=True)[1]
+        scored[name] = Truth(rows, classes[rows], groups, digest(part["image_id"], part[column]))
+    return scored
+
+
+def digest(image_ids: pd.Series[str], diagnoses: pd.Series[str]) -> str:
+    """Hash a labelled set: figures with one digest were measured on the same images and labels."""
+    lines = sorted(f"{image_id},{diagnosis}\n" for image_id, diagnosis in zip(image_ids, diagnoses, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def align(
+    model: Model, predicted: pd.DataFrame, probabilities: NDArray[np.floating], images: pd.DataFrame, classes: int
+) -> NDArray[np.float64]:
+    """Bring a model's probabilities into the order of `images`.
+
+    Raises:
+        UserError: the model was trained for other images or classes.
+
+    """
+    place = pd.Index(predicted["image_id"]).get_indexer(pd.Index(images["image_id"]))
+    if (place < 0).any() or len(predicted) != len(images) or probabilities.shape[1] != classes:
+        raise UserError(f"the predictions of {model.instance} are of other images or classes: run `dvc repro`")
+    aligned: NDArray[np.float64] = probabilities[place].astype(np.float64)
+    return aligned
+
+
+def ensembles(models: Mapping[Model, NDArray[np.float64]], arms: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Average the probabilities over an arm's members and seeds."""
+    return {arm: np.mean([p for model, p in models.items() if model.arm == arm], axis=0) for arm in arms}
