@@ -4,4 +4,17 @@ from __future__ import annotations
 
 from tests.freeze import Moved
 
-MOVED = Moved()
+SUMMARY = r"reports/label_noise/summary\.json"
+
+MOVED = Moved(
+    columns={
+        SUMMARY: {
+            "not_judged": "without_prediction",
+            "share_labelled_in_haste": "instance_dependent_noise_share",
+            "components_seen_at_a_glance": "weak_classifier_components",
+        },
+    },
+    deleted={
+        r"data/label_noise/label_scores\.parquet:(self_confidence|normalized_margin|crowdlab)": "read by nothing",
+    },
+)

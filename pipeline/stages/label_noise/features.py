@@ -1,8 +1,6 @@
-"""What a probe sees of an image: principal components of its vector and the patient's context, bent or straight.
+"""What a classifier sees of an image: principal components of its vector, and the patient's context beside them.
 
-With landmarks the map is Nyström's of a Gaussian kernel (Williams and Seeger 2001): a linear probe on it bends with the
-data, which on HAM10000 finds more errors than a straight one, most of all among diagnoses that are easily confused. Its
-memory is linear in images. Everything is learnt from the rows handed in.
+Everything is learnt from the rows handed in, and no label has a part in it.
 """
 
 from __future__ import annotations
@@ -10,80 +8,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from pipeline.stages.label_noise.labelled import Array
-from pipeline.stages.label_noise.params import Probe
-
-JITTER = 1e-4  # of the landmarks' kernel matrix: directions below it are noise
 MUCH_WIDER = 2  # times
-BLOCK = 4096  # images mapped at a time
 
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """A fitted map.
+    """A fitted map: mean (d,), and projection (d, components) from vectors to principal components."""
 
-    mean, projection: from vectors to principal components, (d,) and (d, components).
-    context_weight: of the patient's context beside the components.
-    landmarks: (m, inputs), none for the inputs themselves.
-    precision: of the kernel exp(-precision · |a - b|²).
-    whitening: (m, features).
-    """
+    mean: NDArray[np.float32]
+    projection: NDArray[np.float32]
 
-    mean: Array
-    projection: Array
-    context_weight: float
-    landmarks: Array
-    precision: float
-    whitening: Array
-
-    def apply(self, vectors: Array, context: Array) -> Array:
-        """Map images: (n, d) and (n, numbers) to (n, features), float32."""
-        inputs = _inputs(vectors, context, self.mean, self.projection, self.context_weight)
-        if len(self.landmarks) == 0:
-            return inputs
-        parts = [
-            np.exp(-self.precision * _distances(inputs[start : start + BLOCK], self.landmarks)) @ self.whitening
-            for start in range(0, len(inputs), BLOCK)
-        ]
-        return np.concatenate(parts)
+    def apply(self, vectors: NDArray[np.float32], context: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map images: (n, d) and (n, numbers) to (n, components + numbers)."""
+        return np.hstack([(vectors - self.mean) @ self.projection, context])
 
 
-def fit_map(vectors: Array, context: Array, params: Probe) -> FeatureMap:
-    """Learn principal components, and landmarks if `params` asks for them.
-
-    The features' squares sum to about the number of components, whatever the map, so that the strength of the L2
-    penalty means the same.
-
-    Args:
-        vectors: (n, d) float32.
-        context: (n, numbers) float32.
-        params: how many components and landmarks, and the seed that draws the latter.
-
-    """
-    mean, projection = principal_components(vectors, params.components)
-    nothing = np.zeros((0, 0), np.float32)
-    if params.landmarks == 0:
-        return FeatureMap(mean, projection, params.context_weight, nothing, 0.0, nothing)
-    rng = np.random.default_rng(params.seed)
-    chosen = np.sort(rng.choice(len(vectors), min(params.landmarks, len(vectors)), replace=False))
-    landmarks = _inputs(vectors[chosen], context[chosen], mean, projection, params.context_weight)
-    distances = _distances(landmarks, landmarks)
-    precision = params.curvature / max(float(np.median(distances)), 1e-12)
-    values, directions = np.linalg.eigh(np.exp(-precision * distances).astype(np.float64))
-    kept = values > JITTER
-    whitening = directions[:, kept] * np.sqrt(projection.shape[1] / values[kept])
-    return FeatureMap(mean, projection, params.context_weight, landmarks, precision, whitening.astype(np.float32))
+def fit_map(vectors: NDArray[np.float32], components: int) -> FeatureMap:
+    """Learn principal components of vectors (n, d)."""
+    return FeatureMap(*principal_components(vectors, components))
 
 
-def narrow(vectors: Array, known: Array, count: int) -> Array:
+def narrow(vectors: NDArray[np.float32], known: NDArray[np.bool_], count: int) -> NDArray[np.float32]:
     """Turn wide vectors into principal components of the known ones, so that not every fold has to.
 
-    No label has a part in it. Vectors that are not much wider than what is asked for stay as they are.
+    Vectors that are not much wider than what is asked for stay as they are.
 
     Args:
-        vectors: (n, d) float32.
+        vectors: (n, d).
         known: (n,) whose directions count.
         count: components.
 
@@ -91,14 +45,14 @@ def narrow(vectors: Array, known: Array, count: int) -> Array:
     return vectors if vectors.shape[1] <= MUCH_WIDER * count else project(vectors, known, count)
 
 
-def project(vectors: Array, known: Array, count: int) -> Array:
+def project(vectors: NDArray[np.float32], known: NDArray[np.bool_], count: int) -> NDArray[np.float32]:
     """Turn vectors (n, d) into principal components of the known ones (n,), scaled as `principal_components` does."""
     mean, projection = principal_components(vectors[known], count)
-    found: Array = (vectors - mean) @ projection
-    return found
+    components: NDArray[np.float32] = (vectors - mean) @ projection
+    return components
 
 
-def principal_components(vectors: Array, count: int) -> tuple[Array, Array]:
+def principal_components(vectors: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Find the directions of largest variance.
 
     Returns:
@@ -114,15 +68,3 @@ def principal_components(vectors: Array, count: int) -> tuple[Array, Array]:
     kept[-1] = True  # all vectors may be one and the same
     spread = np.sqrt(max(values[kept].mean(), 1e-12))
     return mean.astype(np.float32), (directions[:, kept] / spread).astype(np.float32)
-
-
-def _inputs(vectors: Array, context: Array, mean: Array, projection: Array, context_weight: float) -> Array:
-    inputs: Array = np.hstack([(vectors - mean) @ projection, context * np.float32(context_weight)])
-    return inputs
-
-
-def _distances(a: Array, b: Array) -> Array:
-    """Squared Euclidean distances, (n, m)."""
-    squares = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
-    found: Array = np.maximum(squares, 0)
-    return found
