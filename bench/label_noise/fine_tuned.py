@@ -27,7 +27,6 @@ from bench.label_noise.report import BEST, summarise
 from bench.label_noise.run import OURS, Cell, Outcome, ours
 from pipeline.core.errors import UserError
 from pipeline.stages.label_noise.cross_validation import cross_val_predict
-from pipeline.stages.label_noise.dataset import lesion_weights
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
 Array = np.ndarray[Any, Any]
@@ -44,7 +43,7 @@ def plan(collection: Collection, cells: Sequence[Cell], folder: Path) -> None:
         for cell in cells
     }
     folder.mkdir(parents=True, exist_ok=True)
-    shares = lesion_weights(labelled).astype(np.float32)
+    shares = labelled.lesion_weights.astype(np.float32)
     with (folder / PLAN).open("wb") as file:
         np.savez_compressed(
             file,

@@ -16,7 +16,7 @@ from bench.label_noise import rivals
 from bench.label_noise.collection import Collection
 from bench.label_noise.planting import Planted, plant
 from pipeline.stages.label_noise.cross_validation import Predictions, cross_val_predict
-from pipeline.stages.label_noise.dataset import Dataset, lesion_weights
+from pipeline.stages.label_noise.dataset import Dataset
 from pipeline.stages.label_noise.logistic_regression import fit_classifier
 from pipeline.stages.label_noise.noise_model import NoiseSettings
 from pipeline.stages.label_noise.params import LabelNoiseParams
@@ -28,7 +28,7 @@ OURS = "ours"
 UNGROUPED = "ours, folds that ignore lesions"
 DATALAB = "cleanlab Datalab, folds that ignore lesions"  # its defaults, as tutorials use it
 GROUPING_SHOWN_AT = 0.1  # the rate at which ours is run without groups too: twice the time
-METHOD = ("cross_validation", "dataset", "features", "knn", "logistic_regression", "noise_model", "scores")
+METHOD = ("cross_validation", "dataset", "knn", "logistic_regression", "noise_model", "scores")
 CODE = [
     *(f"pipeline.stages.label_noise.{name}" for name in METHOD),
     *(f"bench.label_noise.{name}" for name in ("planting", "rivals", "run")),
@@ -133,7 +133,7 @@ def having_seen_all(labelled: Dataset, params: LabelNoiseParams) -> Array:
             labelled.context,
             labelled.given,
             group=labelled.group,
-            count=lesion_weights(labelled),
+            count=labelled.lesion_weights,
             classes=len(labelled.classes),
             components=params.components,
             regularization_c=params.regularization_c,

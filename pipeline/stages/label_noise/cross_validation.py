@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from pipeline.core.folds import EVERY_FOLD, assign_folds, judged_by
-from pipeline.stages.label_noise.dataset import Dataset, by_lesion, lesion_weights
-from pipeline.stages.label_noise.features import narrow
+from pipeline.stages.label_noise.dataset import Dataset, by_lesion
 from pipeline.stages.label_noise.knn import knn_embedding, knn_pred_probs
-from pipeline.stages.label_noise.logistic_regression import fit_classifier
+from pipeline.stages.label_noise.logistic_regression import fit_classifier, narrow
 from pipeline.stages.label_noise.noise_model import (
     NoiseModel,
     NoiseSettings,
@@ -27,6 +26,8 @@ from pipeline.stages.label_noise.noise_model import (
     uniform_noise_matrix,
 )
 from pipeline.stages.label_noise.params import LabelNoiseParams
+
+Split = tuple[NDArray[np.bool_], NDArray[np.bool_]]  # (n,) to learn from, (n,) to predict
 
 WEAK_REGULARIZATION_C = 10.0  # a weak classifier is weak by what it sees: of that it makes the most
 
@@ -71,6 +72,7 @@ def cross_val_predict(dataset: Dataset, params: LabelNoiseParams, *, noise: Nois
     """
     noise = noise or NoiseSettings(params.initial_noise_rate)
     folds = repeated_folds(dataset, params)
+    splits, halves = splits_of(dataset, folds), splits_of(dataset, halved(folds))
     # One thread: products this narrow gain nothing from more, and the result does not depend on the number of cores.
     with threadpool_limits(limits=1):
         views = [narrow(view, dataset.reference, params.components) for view in dataset.views]
@@ -78,20 +80,21 @@ def cross_val_predict(dataset: Dataset, params: LabelNoiseParams, *, noise: Nois
             predict_out_of_fold(
                 dataset,
                 view,
-                folds,
+                splits,
                 components=params.components,
                 regularization_c=params.regularization_c,
                 noise=noise,
             )
             for view in views
         ]
-        weak = np.concatenate([predict_weakly(dataset, view, folds, noise=noise) for view in views])
+        weak = np.concatenate([predict_weakly(dataset, view, halves, noise=noise) for view in views])
         embedding = knn_embedding(views, dataset.reference)
         neighbours = [knn_pred_probs(dataset, embedding, params.neighbours)] if params.neighbours else []
     plain, corrected = ([of_view[i] for of_view in of_views] for i in range(2))
     pred_probs = np.stack([by_lesion(one, dataset.lesion) for one in (*corrected, *neighbours, *dataset.members)])
     has_prediction = _has_enough_groups(dataset, params.folds)
-    pooled, model = _pool(dataset, pred_probs, weak, known=dataset.reference & has_prediction, noise=noise)
+    known = dataset.reference & has_prediction
+    pooled, model = _pool(dataset, pred_probs, weak, known=known, noise=noise)
     chosen = model.weak_classifier
     return Predictions(
         plain=by_lesion(np.mean([*plain, *dataset.members], axis=0), dataset.lesion),
@@ -124,21 +127,35 @@ def repeated_folds(dataset: Dataset, params: LabelNoiseParams) -> NDArray[np.int
     )
 
 
+def halved(folds: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Join the folds of the first repeat to two, (1, n): a weak classifier learns from a half, predicts the other."""
+    return np.where(folds[:1] == EVERY_FOLD, EVERY_FOLD, folds[:1] % 2)
+
+
+def splits_of(dataset: Dataset, folds: NDArray[np.intp]) -> list[Split]:
+    """List, for each fold of each repeat, the images that a classifier learns from, and those that it predicts."""
+    return [
+        (dataset.reference & (held_by != fold), judged_by(fold, held_by))
+        for held_by in folds
+        for fold in range(held_by.max() + 1)
+    ]
+
+
 def predict_out_of_fold(
     dataset: Dataset,
     vectors: NDArray[np.float32],
-    folds: NDArray[np.intp],
+    splits: Sequence[Split],
     *,
     components: int,
     regularization_c: Sequence[float],
     noise: NoiseSettings,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fit one classifier a fold and repeat on one view; average what each image's classifiers predict.
+    """Fit one classifier a split on one view; average what each image's classifiers predict.
 
     Args:
         dataset: images in scope.
         vectors: (n, d) one view of them.
-        folds: (repeats, n) from `repeated_folds`.
+        splits: from `splits_of`.
         components: principal components that a classifier sees.
         regularization_c: inverse L2 strengths to choose from.
         noise: how the classifiers' noise matrix is estimated.
@@ -148,45 +165,42 @@ def predict_out_of_fold(
         (n, classes) each, rows sum to 1.
 
     """
-    shape, count = (len(dataset.given), len(dataset.classes)), lesion_weights(dataset)
+    shape, count = (len(dataset.given), len(dataset.classes)), dataset.lesion_weights
     plain, corrected, fits = np.zeros(shape), np.zeros(shape), np.zeros(shape[0])
-    for held_by in folds:
-        for fold in range(held_by.max() + 1):
-            learn, predict = dataset.reference & (held_by != fold), judged_by(fold, held_by)
-            classifier = fit_classifier(
-                vectors[learn],
-                dataset.context[learn],
-                dataset.given[learn],
-                group=dataset.group[learn],
-                count=count[learn],
-                classes=shape[1],
-                components=components,
-                regularization_c=regularization_c,
-                noise=noise,
-            )
-            probabilities = classifier.predict_proba(vectors[predict], dataset.context[predict])
-            plain[predict] += probabilities[0]
-            corrected[predict] += probabilities[1]
-            fits[predict] += 1
+    for learn, predict in splits:
+        classifier = fit_classifier(
+            vectors[learn],
+            dataset.context[learn],
+            dataset.given[learn],
+            group=dataset.group[learn],
+            count=count[learn],
+            classes=shape[1],
+            components=components,
+            regularization_c=regularization_c,
+            noise=noise,
+        )
+        probabilities = classifier.predict_proba(vectors[predict], dataset.context[predict])
+        plain[predict] += probabilities[0]
+        corrected[predict] += probabilities[1]
+        fits[predict] += 1
     return plain / fits[:, None], corrected / fits[:, None]
 
 
 def predict_weakly(
-    dataset: Dataset, vectors: NDArray[np.float32], folds: NDArray[np.intp], *, noise: NoiseSettings
+    dataset: Dataset, vectors: NDArray[np.float32], halves: Sequence[Split], *, noise: NoiseSettings
 ) -> NDArray[np.float64]:
-    """Predict by weak classifiers, which see few components and no context; each learns from one half of the groups.
+    """Predict by weak classifiers, which see few components and no context.
 
     Args:
         dataset: images in scope.
         vectors: (n, d) one view of them.
-        folds: (repeats, n) from `repeated_folds`; the first repeat counts.
+        halves: from `splits_of` and `halved`.
         noise: how many components each weak classifier sees.
 
     Returns:
         (weak classifiers, n, classes), pooled over the images of a lesion.
 
     """
-    halves = np.where(folds[:1] == EVERY_FOLD, EVERY_FOLD, folds[:1] % 2)
     blind = replace(dataset, context=np.zeros_like(dataset.context))
     trusting = replace(noise, correction_rounds=0)
     few = narrow(vectors, dataset.reference, max(noise.weak_components, default=1))
@@ -223,7 +237,7 @@ def _pool(
     model = fit_noise_model(
         pred_probs[:, known],
         dataset.given[known],
-        count=lesion_weights(dataset)[known],
+        count=dataset.lesion_weights[known],
         weak_probs=weak[:, known],
         settings=noise,
     )

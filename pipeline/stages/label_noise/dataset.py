@@ -62,6 +62,12 @@ class Dataset:
         """What classifiers see: the main encoder's vectors first, (n, d) each."""
         return (self.vectors, *self.layers, *self.further)
 
+    @property
+    def lesion_weights(self) -> NDArray[np.float64]:
+        """Weights by which each lesion counts once: 1 / its reference images, (n,); 0 where it has none."""
+        references = np.bincount(self.lesion, self.reference)[self.lesion]
+        return np.divide(1.0, references, out=np.zeros(len(references)), where=references > 0)
+
     def names(self, positions: NDArray[np.intp]) -> NDArray[np.object_]:
         """Name diagnoses by their position."""
         return np.array(self.classes, dtype=object)[positions]
@@ -216,12 +222,6 @@ def by_lesion(values: NDArray[np.float64], lesion: NDArray[np.intp]) -> NDArray[
     sums = np.stack([np.bincount(lesion, column) for column in values.T], axis=1)
     means: NDArray[np.float64] = (sums / np.bincount(lesion)[:, None])[lesion]
     return means
-
-
-def lesion_weights(dataset: Dataset) -> NDArray[np.float64]:
-    """Weigh images so that each lesion counts once: 1 / its reference images, (n,); 0 where it has none."""
-    references = np.bincount(dataset.lesion, dataset.reference)[dataset.lesion]
-    return np.divide(1.0, references, out=np.zeros(len(references)), where=references > 0)
 
 
 def of_given(probabilities: NDArray[np.float64], given: NDArray[np.intp]) -> NDArray[np.float64]:

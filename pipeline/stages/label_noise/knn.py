@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from pipeline.core import vector_search
 from pipeline.stages.label_noise.dataset import Dataset
-from pipeline.stages.label_noise.features import project
-from pipeline.stages.label_noise.noise_model import softmax
+from pipeline.stages.label_noise.logistic_regression import project
 
 BLOCK = 512  # queries at a time
 SPARE = 8  # found more than asked for, since some are of the own group
@@ -71,7 +71,8 @@ def knn_pred_probs(dataset: Dataset, embedding: NDArray[np.float32], count: int)
     for rank in reversed(range(count)):  # the nearest comes last, and stays
         rows = np.flatnonzero(exists[:, rank])
         of_class[rows, dataset.given[neighbours[rows, rank]]] = distances[rows, rank]
-    return softmax(-POWER * np.log(of_class))
+    pred_probs: NDArray[np.float64] = softmax(-POWER * np.log(of_class), axis=1)
+    return pred_probs
 
 
 def nearest_references(

@@ -1,11 +1,12 @@
-"""Logistic regression whose labels may be wrong: forward correction (Patrini et al. 2017).
+"""Logistic regression on principal components, whose labels may be wrong: forward correction (Patrini et al. 2017).
 
     loss(W, T) = -mean log Σ_z softmax(x W)_z T[z, y]  +  1 / (2 C n) · |W|²
 
 The predicted probabilities pass through a noise matrix T before they meet the given labels y, and T is estimated
 together with the weights W: where the image is clear and the label contradicts it, T explains the label and W need not
 bend. Plain logistic regression is T = identity. Everything is learnt from the rows handed in, so what a fold holds out
-has no say, neither directly nor through other images' corrected labels.
+has no say, neither directly nor through other images' corrected labels. x: the principal components of an image's
+vector, and the patient's context beside them.
 """
 
 from __future__ import annotations
@@ -15,17 +16,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 from scipy.optimize import minimize
+from scipy.special import softmax
 from sklearn.model_selection import GroupKFold
 
-from pipeline.stages.label_noise.features import FeatureMap, fit_map
-from pipeline.stages.label_noise.noise_model import (
-    NoiseSettings,
-    estimate_noise_matrix,
-    softmax,
-    uniform_noise_matrix,
-)
+from pipeline.stages.label_noise.noise_model import NoiseSettings, estimate_noise_matrix, uniform_noise_matrix
 
+MUCH_WIDER = 2  # times as many numbers as components: then vectors are narrowed before they meet folds
 # The result hardly depends on these: they say when the optimiser may stop and how it is scaled.
 GRADIENT_TOLERANCE = 1e-3
 MAX_ITERATIONS = 300
@@ -33,6 +31,57 @@ CURVATURE = 0.1  # of the loss, a typical p (1 - p): scales the coordinates so t
 CONSTANT = 3.0  # the input that carries the intercept, scaled for the same reason
 CHOOSING_FOLDS = 3  # within what a classifier learns from, to choose its regularisation
 SMALLEST = 1e-12  # probability, so that one label cannot decide
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """A fitted map: mean (d,), and projection (d, components) from vectors to principal components."""
+
+    mean: NDArray[np.float32]
+    projection: NDArray[np.float32]
+
+    def apply(self, vectors: NDArray[np.float32], context: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map images: (n, d) and (n, numbers) to (n, components + numbers)."""
+        return np.hstack([(vectors - self.mean) @ self.projection, context])
+
+
+def narrow(vectors: NDArray[np.float32], known: NDArray[np.bool_], count: int) -> NDArray[np.float32]:
+    """Turn wide vectors into principal components of the known ones, so that not every fold has to.
+
+    Vectors that are not much wider than what is asked for stay as they are.
+
+    Args:
+        vectors: (n, d).
+        known: (n,) whose directions count.
+        count: components.
+
+    """
+    return vectors if vectors.shape[1] <= MUCH_WIDER * count else project(vectors, known, count)
+
+
+def project(vectors: NDArray[np.float32], known: NDArray[np.bool_], count: int) -> NDArray[np.float32]:
+    """Turn vectors (n, d) into principal components of the known ones (n,), scaled as `principal_components` does."""
+    mean, projection = principal_components(vectors[known], count)
+    components: NDArray[np.float32] = (vectors - mean) @ projection
+    return components
+
+
+def principal_components(vectors: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Find the directions of largest variance.
+
+    Returns:
+        mean (d,), and projection (d, components) scaled so that the components have variance 1 on average: the strength
+        of the L2 penalty then means the same for every encoder.
+
+    """
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    centred = vectors - mean.astype(np.float32)
+    covariance, width = (centred.T @ centred).astype(np.float64) / len(vectors), vectors.shape[1]
+    values, directions = eigh(covariance, subset_by_index=[max(width - count, 0), width - 1], overwrite_a=True)
+    kept = values > max(values[-1], 1e-12) * 1e-6
+    kept[-1] = True  # all vectors may be one and the same
+    spread = np.sqrt(max(values[kept].mean(), 1e-12))
+    return mean.astype(np.float32), (directions[:, kept] / spread).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -55,7 +104,7 @@ class Classifier:
         """Return probabilities of the true diagnosis, plain and corrected, (n, classes) each; 0 for an unseen class."""
         features = self.features.apply(vectors, context)
         scores = [features @ weights[:-1] + weights[-1] for weights in (self.plain, self.corrected)]
-        plain, corrected = (softmax(score.astype(np.float64)) for score in scores)
+        plain, corrected = (softmax(score.astype(np.float64), axis=1) for score in scores)
         return plain, corrected
 
 
@@ -85,7 +134,7 @@ def fit_classifier(
         noise: how the noise matrix is estimated.
 
     """
-    features = fit_map(vectors, components)
+    features = FeatureMap(*principal_components(vectors, components))
     seen, codes = np.unique(given, return_inverse=True)
     mapped = features.apply(vectors, context)
     c = choose_regularization(mapped, given, group=group, candidates=regularization_c)
@@ -96,7 +145,7 @@ def fit_classifier(
     matrix = uniform_noise_matrix(len(seen), noise.initial_noise_rate)
     for _ in range(noise.correction_rounds):
         weights = _minimise(weights, inputs, scale, codes=codes, matrix=matrix, penalty=penalty)
-        posterior = softmax((inputs @ weights.T.astype(np.float32)).astype(np.float64)) * matrix[:, codes].T
+        posterior = softmax((inputs @ weights.T.astype(np.float32)).astype(np.float64), axis=1) * matrix[:, codes].T
         posterior /= posterior.sum(axis=1, keepdims=True)
         matrix = estimate_noise_matrix(posterior, codes, count=count, prior=noise.prior_lesions)
     return Classifier(features, _spread(plain * scale, seen, classes), _spread(weights * scale, seen, classes))
@@ -130,7 +179,7 @@ def choose_regularization(
             start = weights / scale  # of the strength before, in the coordinates of this one
             weights = scale * _minimise(start, inputs, scale, codes=codes, matrix=np.eye(len(seen)), penalty=penalty)
             scores = features[known] @ weights[:, :-1].T + weights[:, -1]
-            likelihood = softmax(scores)[np.arange(len(known)), places]
+            likelihood = softmax(scores, axis=1)[np.arange(len(known)), places]
             loss[i] -= np.log(np.maximum(likelihood, SMALLEST)).sum()
     return rising[int(loss.argmin())]
 

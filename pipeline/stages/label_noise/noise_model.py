@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
+from scipy.special import softmax
 
 from pipeline.stages.label_noise.dataset import of_given
 
@@ -72,7 +73,7 @@ class NoiseModel(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Observed:
+class Observed:
     """What the mixture is fitted to.
 
     log_probs: (classifiers, n, k) log p_i(z | x).
@@ -109,14 +110,14 @@ def fit_noise_model(
         settings: the initial noise rate and the prior.
 
     """
-    alone = _Observed(_logarithms(pred_probs), np.zeros(len(given)), given, count)
+    alone = Observed(_logarithms(pred_probs), np.zeros(len(given)), given, count)
     class_conditional = run_em(alone, uniform_start(alone, settings), settings)
     if not len(weak_probs):
         return class_conditional
     weak = of_given(weak_probs, given)
     chosen = choose_weak_classifier(alone, class_conditional, weak)
     pooled = _logarithms(np.concatenate([pred_probs, weak_probs[chosen : chosen + 1]]))
-    mixture = _Observed(pooled, weak[chosen], given, count)
+    mixture = Observed(pooled, weak[chosen], given, count)
     starts = (
         start_from_instance_dependent_noise(mixture, class_conditional),
         start_from_pool(mixture, settings),
@@ -131,25 +132,25 @@ def log_linear_pool(pred_probs: NDArray[np.float64], weights: NDArray[np.float64
     return _pool(_logarithms(pred_probs), weights)
 
 
-def uniform_start(observed: _Observed, settings: NoiseSettings) -> NoiseModel:
+def uniform_start(observed: Observed, settings: NoiseSettings) -> NoiseModel:
     """Start from equal pool weights and class-conditional noise without a shape."""
     classifiers, _, classes = observed.log_probs.shape
     matrix = uniform_noise_matrix(classes, settings.initial_noise_rate)
     return NoiseModel(np.full(classifiers, 1 / classifiers), matrix)
 
 
-def start_from_instance_dependent_noise(observed: _Observed, class_conditional: NoiseModel) -> NoiseModel:
+def start_from_instance_dependent_noise(observed: Observed, class_conditional: NoiseModel) -> NoiseModel:
     """Start from the fit without the weak classifier: it has no say in the pool, and noise is as much its as can be."""
     outside = class_conditional._replace(pool_weights=np.append(class_conditional.pool_weights, 0.0))
     return _with_best_mixture_weight(observed, outside)
 
 
-def start_from_pool(observed: _Observed, settings: NoiseSettings) -> NoiseModel:
+def start_from_pool(observed: Observed, settings: NoiseSettings) -> NoiseModel:
     """Start from the fit where the weak classifier explains labels through the pool, and noise what that leaves."""
     return _with_best_mixture_weight(observed, run_em(observed, uniform_start(observed, settings), settings))
 
 
-def run_em(observed: _Observed, model: NoiseModel, settings: NoiseSettings) -> NoiseModel:
+def run_em(observed: Observed, model: NoiseModel, settings: NoiseSettings) -> NoiseModel:
     """Improve pool weights, noise matrix and mixture weight in turn until the matrix stays; a weight of 0 stays 0."""
     for _ in range(MAX_ROUNDS):
         before = model.noise_matrix
@@ -161,7 +162,7 @@ def run_em(observed: _Observed, model: NoiseModel, settings: NoiseSettings) -> N
     return model
 
 
-def e_step(observed: _Observed, model: NoiseModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def e_step(observed: Observed, model: NoiseModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Say what explains each given label.
 
     Returns:
@@ -176,7 +177,7 @@ def e_step(observed: _Observed, model: NoiseModel) -> tuple[NDArray[np.float64],
 
 
 def m_step(
-    observed: _Observed,
+    observed: Observed,
     model: NoiseModel,
     posterior: NDArray[np.float64],
     class_conditional: NDArray[np.float64],
@@ -190,7 +191,7 @@ def m_step(
     return model._replace(noise_matrix=matrix, mixture_weight=float(share @ (1 - class_conditional)))
 
 
-def maximise_pool_weights(observed: _Observed, model: NoiseModel) -> NDArray[np.float64]:
+def maximise_pool_weights(observed: Observed, model: NoiseModel) -> NDArray[np.float64]:
     """Minimise the mean negative log-likelihood over the pool weights, all else fixed, by L-BFGS: (classifiers,)."""
     share = observed.count / observed.count.sum()
     likelihood = _class_conditional(observed, model) + model.mixture_weight * observed.weak[:, None]
@@ -209,12 +210,12 @@ def maximise_pool_weights(observed: _Observed, model: NoiseModel) -> NDArray[np.
     return weights
 
 
-def log_likelihood(observed: _Observed, model: NoiseModel) -> float:
+def log_likelihood(observed: Observed, model: NoiseModel) -> float:
     """Return Σ count · log p(given | image)."""
     return _mixture_log_likelihood(observed.count, _evidence(observed, model), observed.weak, model.mixture_weight)
 
 
-def choose_weak_classifier(observed: _Observed, model: NoiseModel, weak: NDArray[np.float64]) -> int:
+def choose_weak_classifier(observed: Observed, model: NoiseModel, weak: NDArray[np.float64]) -> int:
     """Return the number of the weak classifier whose mixture with a class-conditional model is likeliest.
 
     Args:
@@ -254,31 +255,25 @@ def uniform_noise_matrix(classes: int, noise_rate: float) -> NDArray[np.float64]
     return np.full((classes, classes), off) + np.eye(classes) * (1 - classes * off)
 
 
-def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn scores (n, k) into probabilities, row by row."""
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    probabilities: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-    return probabilities
-
-
 def _pool(log_probs: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    return softmax(np.tensordot(weights, log_probs, 1))
+    pooled: NDArray[np.float64] = softmax(np.tensordot(weights, log_probs, 1), axis=1)
+    return pooled
 
 
-def _class_conditional(observed: _Observed, model: NoiseModel) -> NDArray[np.float64]:
+def _class_conditional(observed: Observed, model: NoiseModel) -> NDArray[np.float64]:
     """Return (1 - w) T[z, y] of each given label y, (n, k)."""
     likelihood: NDArray[np.float64] = (1 - model.mixture_weight) * model.noise_matrix[:, observed.given].T
     return likelihood
 
 
-def _evidence(observed: _Observed, model: NoiseModel) -> NDArray[np.float64]:
+def _evidence(observed: Observed, model: NoiseModel) -> NDArray[np.float64]:
     """Return Σ_z q(z | x) T[z, y]: how likely each label is under class-conditional noise alone, (n,)."""
     pooled = _pool(observed.log_probs, model.pool_weights)
     evidence: NDArray[np.float64] = (pooled * model.noise_matrix[:, observed.given].T).sum(axis=1)
     return evidence
 
 
-def _with_best_mixture_weight(observed: _Observed, model: NoiseModel) -> NoiseModel:
+def _with_best_mixture_weight(observed: Observed, model: NoiseModel) -> NoiseModel:
     weight, _ = _best_mixture_weight(observed.count, _evidence(observed, model), observed.weak)
     return model._replace(mixture_weight=weight)
 

@@ -76,6 +76,7 @@ def find_label_errors(dataset: Dataset, params: LabelNoiseParams) -> LabelErrors
         UserError: train holds fewer than two groups.
 
     """
+    off_topic = score_off_topic(dataset)
     predictions = cross_val_predict(dataset, params)
     conflicting = conflicting_copies(dataset)
     scored = score_labels(
@@ -85,7 +86,6 @@ def find_label_errors(dataset: Dataset, params: LabelNoiseParams) -> LabelErrors
         method=params.method,
         conflict_error_probability=params.conflict_error_probability,
     )
-    off_topic = score_off_topic(dataset)
     scores = tabulate_scores(dataset, predictions, scored, conflicting=conflicting, off_topic=off_topic, params=params)
     queue = rank_suspects(scores, dataset, params.queue)
     audit = sample_labels(scores, dataset, params.audit)

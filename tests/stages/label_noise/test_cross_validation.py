@@ -7,8 +7,14 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.core.folds import EVERY_FOLD
-from pipeline.stages.label_noise.cross_validation import predict_out_of_fold, predict_weakly, repeated_folds
-from pipeline.stages.label_noise.features import narrow
+from pipeline.stages.label_noise.cross_validation import (
+    halved,
+    predict_out_of_fold,
+    predict_weakly,
+    repeated_folds,
+    splits_of,
+)
+from pipeline.stages.label_noise.logistic_regression import narrow
 from pipeline.stages.label_noise.stage import find_label_errors
 from tests.stages.label_noise.planted import CLASSES, NOISE, World, add_copies, mislabel, params, relabel, world
 from tests.stages.label_noise.scored import precision, predicted, scored, scored_by
@@ -33,10 +39,11 @@ def test_labels_outside_train_change_no_prediction_and_no_score_in_train() -> No
 def test_no_classifier_that_predicts_a_group_saw_its_labels(strengths: list[float]) -> None:
     dataset = SMALL.dataset
     folds = repeated_folds(dataset, PARAMS)
+    splits = splits_of(dataset, folds)
     held = (folds[0] == 2) & dataset.reference
     lied = replace(dataset, given=np.where(held, (dataset.given + 1) % len(CLASSES), dataset.given))
     before, after = (
-        np.stack(predict_out_of_fold(one, one.vectors, folds, components=16, regularization_c=strengths, noise=NOISE))
+        np.stack(predict_out_of_fold(one, one.vectors, splits, components=16, regularization_c=strengths, noise=NOISE))
         for one in (dataset, lied)
     )
     seen = dataset.reference & ~held
@@ -47,9 +54,10 @@ def test_no_classifier_that_predicts_a_group_saw_its_labels(strengths: list[floa
 def test_no_weak_prediction_of_a_group_saw_its_labels() -> None:
     dataset, noise = SMALL.dataset, replace(NOISE, weak_components=(2, 4))
     folds = repeated_folds(dataset, PARAMS)
+    halves = splits_of(dataset, halved(folds))
     held = (folds[0] % 2 == 1) & dataset.reference
     lied = replace(dataset, given=np.where(held, (dataset.given + 1) % len(CLASSES), dataset.given))
-    before, after = (predict_weakly(one, one.vectors, folds, noise=noise) for one in (dataset, lied))
+    before, after = (predict_weakly(one, one.vectors, halves, noise=noise) for one in (dataset, lied))
     assert before.shape == (2, len(dataset.given), len(CLASSES))
     assert np.array_equal(before[:, held], after[:, held])
     assert (

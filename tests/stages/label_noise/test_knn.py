@@ -61,12 +61,12 @@ def test_a_class_without_references_has_no_examples() -> None:
 
 
 def test_a_diagnosis_is_as_likely_as_its_nearest_image_is_near() -> None:
-    opinion = knn_pred_probs(DATASET, DATASET.vectors, len(DATASET.given))
+    pred_probs = knn_pred_probs(DATASET, DATASET.vectors, len(DATASET.given))
     distances = 1 - DATASET.vectors @ DATASET.vectors.T
     distances[:, ~DATASET.reference] = np.inf
     distances[DATASET.group[:, None] == DATASET.group] = np.inf
     of_class = np.stack([distances[:, DATASET.given == class_].min(axis=1) for class_ in range(5)], axis=1)
-    assert np.allclose(opinion, of_class**-2 / (of_class**-2).sum(axis=1, keepdims=True), atol=1e-4)
+    assert np.allclose(pred_probs, of_class**-2 / (of_class**-2).sum(axis=1, keepdims=True), atol=1e-4)
     few = knn_pred_probs(DATASET, DATASET.vectors, 3)
     capped = np.minimum(of_class, np.sort(distances, axis=1)[:, 2:3])
     assert np.allclose(few, capped**-2 / (capped**-2).sum(axis=1, keepdims=True), atol=1e-4)

@@ -1,9 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from pipeline.stages.label_noise.noise_model import fit_noise_model, log_linear_pool
+from pipeline.stages.label_noise.dataset import of_given
+from pipeline.stages.label_noise.noise_model import (
+    Observed,
+    e_step,
+    fit_noise_model,
+    log_likelihood,
+    log_linear_pool,
+    m_step,
+    maximise_pool_weights,
+    uniform_start,
+)
 from tests.stages.label_noise.planted import CONFUSED, NOISE, Array, mislabel, world
 from tests.stages.label_noise.scored import predicted
 
@@ -32,6 +44,23 @@ def test_the_mixture_weight_and_the_weak_classifier_are_found(weight: float) -> 
     assert abs(model.mixture_weight - weight) < 0.02
     assert np.abs(model.noise_matrix - MATRIX).max() < 0.03
     assert weight == 0 or model.weak_classifier == 1
+
+
+def test_no_step_makes_the_labels_less_likely() -> None:
+    rng = np.random.default_rng(3)
+    strong, weak = rng.dirichlet([0.3, 0.3, 0.3], 5000), rng.dirichlet([0.5, 0.5, 0.5], 5000)
+    given = np.where(rng.random(5000) < 0.2, drawn(rng, weak), drawn(rng, MATRIX[drawn(rng, strong)]))
+    observed = Observed(np.log(strong[None]) / 1.5, of_given(weak, given), given, np.ones(5000))
+    settings = replace(NOISE, prior_lesions=1e-9)
+    model = uniform_start(observed, settings)._replace(mixture_weight=0.5)
+    reached = [log_likelihood(observed, model)]
+    for _ in range(5):
+        model = model._replace(pool_weights=maximise_pool_weights(observed, model))
+        reached.append(log_likelihood(observed, model))
+        model = m_step(observed, model, *e_step(observed, model), settings)
+        reached.append(log_likelihood(observed, model))
+    assert (np.diff(reached) > -1e-6).all()
+    assert reached[-1] > reached[0] + 100
 
 
 def drawn(rng: np.random.Generator, chances: Array) -> Array:
