@@ -95,7 +95,7 @@ def edited(folder: Path, place: str, text: str) -> Path:
 
 
 @pytest.mark.parametrize("number", ["1e-4", "3E-5", "1e3", "+2e-4", "1,5", "0,001", "12_0e-5"])
-@pytest.mark.parametrize("place", ["train.members.lite0.learning_rate", "label_noise.probe.context_weight"])
+@pytest.mark.parametrize("place", ["train.members.lite0.learning_rate", "train.members.lite0.weight_decay"])
 def test_a_number_that_yaml_takes_for_a_text_is_answered_with_how_to_write_it(
     number: str, place: str, tmp_path: Path
 ) -> None:

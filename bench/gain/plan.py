@@ -23,10 +23,10 @@ from pipeline.core.taxonomy import diagnoses_in_scope
 from pipeline.ledger.decisions import KEEP, RELABEL
 from pipeline.stages.dedup.tables import Groups
 from pipeline.stages.ingest.tables import Images
-from pipeline.stages.label_noise.judging import judge_labels
-from pipeline.stages.label_noise.labelled import Labelled
+from pipeline.stages.label_noise.dataset import Dataset
 from pipeline.stages.label_noise.params import LabelNoiseParams
 from pipeline.stages.label_noise.reading import read_labelled
+from pipeline.stages.label_noise.stage import find_label_errors
 from pipeline.stages.rebalance.arms import build_arm, join_facts, select
 from pipeline.stages.rebalance.params import RebalanceParams
 
@@ -49,7 +49,7 @@ class Project:
     batch: str
     images: pd.DataFrame
     groups: pd.DataFrame
-    labelled: Labelled
+    labelled: Dataset
 
 
 def read_project(root: Path, batch: str, params: LabelNoiseParams) -> Project:
@@ -92,7 +92,7 @@ def plan(
     """
     truth, condition = project.labelled, PUBLISHED if shape is None else f"{shape}, {rate:.0%}"
     noisy = truth if shape is None else _mislabel(project, shape, rate=rate, seed=seed)
-    found = judge_labels(noisy, judging)
+    found = find_label_errors(noisy, judging)
     decisions = _decide(truth, noisy, found.queue, minutes=0.0 if shape is None else 60 * hours)
     given = pd.Series(noisy.names(noisy.given), index=noisy.image_id)
     images = project.images.assign(diagnosis=project.images["image_id"].map(given).fillna(project.images["diagnosis"]))
@@ -114,7 +114,7 @@ def plan(
         yield Planned(condition, arm, selection, counts)
 
 
-def _mislabel(project: Project, shape: str, *, rate: float, seed: int) -> Labelled:
+def _mislabel(project: Project, shape: str, *, rate: float, seed: int) -> Dataset:
     """Plant errors in train and validation; a removed copy carries the label of its lesion."""
     collection = read_collection(project.store.root, project.batch)
     planted = plant(collection, shape, rate=rate, per="lesion", seed=seed)
@@ -131,7 +131,7 @@ def _mislabel(project: Project, shape: str, *, rate: float, seed: int) -> Labell
     )
 
 
-def _decide(truth: Labelled, noisy: Labelled, queue: pd.DataFrame, *, minutes: float) -> pd.DataFrame:
+def _decide(truth: Dataset, noisy: Dataset, queue: pd.DataFrame, *, minutes: float) -> pd.DataFrame:
     """Let a steward who knows the truth work down the queue: rows of Decisions, one an image that he comes to."""
     seen = queue.loc[queue["minutes_so_far"] <= minutes, "image_id"]
     position = pd.Index(noisy.image_id).get_indexer(pd.Index(seen))

@@ -15,8 +15,7 @@ from pipeline.core.store import Store
 from pipeline.stages.dedup.tables import Groups
 from pipeline.stages.embed.tables import Embeddings, Levels
 from pipeline.stages.ingest.tables import Images
-from pipeline.stages.label_noise.context import KNOWN
-from pipeline.stages.label_noise.labelled import Labelled
+from pipeline.stages.label_noise.dataset import CONTEXT, Dataset
 from pipeline.stages.label_noise.reading import read_labelled
 from pipeline.stages.opinions.tables import Opinions
 
@@ -33,7 +32,7 @@ class Collection:
     """
 
     name: str
-    labelled: Labelled
+    labelled: Dataset
     encoders: list[str]
 
     @cached_property
@@ -69,7 +68,7 @@ def read_collection(project: Path, batch: str) -> Collection:
     images = store.read(Images, [batch])
     images = images[images["image_id"].isin(kept)]
     everything, classes = groups.assign(split="train"), sorted(images["diagnosis"].unique())
-    labelled = read_labelled(store, images, [batch], groups=everything, classes=classes, context=KNOWN, members=False)
+    labelled = read_labelled(store, images, [batch], groups=everything, classes=classes, context=CONTEXT, members=False)
     described = [store.read(table, [batch]) for table in (Levels, Opinions)]
     networks = [name for table in described if len(table) for name in table["networks"].iloc[0]]
     return Collection(batch, labelled, [*store.read(Embeddings, [batch])["encoder"].unique(), *networks])

@@ -11,7 +11,7 @@ import numpy as np
 from bench.intervals import CONFIDENCE, exact_interval
 from bench.label_noise.collection import read_collection
 from bench.label_noise.run import OURS, Cell, run_cells
-from pipeline.stages.label_noise.audit import count_errors, draw_sample
+from pipeline.stages.label_noise.audit_sample import STRATA, count_errors, draw_sample
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
 Array = np.ndarray[Any, Any]
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
                 (planted := outcomes[run_ % len(outcomes)]).scores[OURS],
                 planted.wrong,
                 images=params.audit.images,
-                strata=params.audit.strata,
+                strata=STRATA,
                 seed=run_,
             )
             for run_ in range(RUNS)

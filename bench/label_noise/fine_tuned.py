@@ -26,8 +26,8 @@ from bench.label_noise.planting import SHAPES, plant
 from bench.label_noise.report import BEST, summarise
 from bench.label_noise.run import OURS, Cell, Outcome, ours
 from pipeline.core.errors import UserError
+from pipeline.stages.label_noise.cross_validation import cross_val_predict
 from pipeline.stages.label_noise.params import LabelNoiseParams
-from pipeline.stages.label_noise.probabilities import believe, lesion_shares
 
 Array = np.ndarray[Any, Any]
 
@@ -43,7 +43,7 @@ def plan(collection: Collection, cells: Sequence[Cell], folder: Path) -> None:
         for cell in cells
     }
     folder.mkdir(parents=True, exist_ok=True)
-    shares = lesion_shares(labelled).astype(np.float32)
+    shares = labelled.lesion_weights.astype(np.float32)
     with (folder / PLAN).open("wb") as file:
         np.savez_compressed(
             file,
@@ -85,12 +85,12 @@ def _rank(collection: Collection, cell: Cell, members: tuple[Array, ...], params
     labelled = replace(collection.labelled, given=planted.given, evidence=planted.evidence)
     told = replace(labelled, members=members)
     with threadpool_limits(limits=1):
-        without, beliefs = (believe(one, params.probe, params.noise) for one in (labelled, told))
+        without, predictions = (cross_val_predict(one, params) for one in (labelled, told))
     scores = {
-        OURS: ours(told, beliefs, params),
+        OURS: ours(told, predictions, params),
         WITHOUT: ours(labelled, without, params),
-        **rivals.cleanlab_scores(planted.given, beliefs.plain),
-        "FiftyOne mistakenness": rivals.mistakenness(planted.given, beliefs.plain),
+        **rivals.cleanlab_scores(planted.given, predictions.plain),
+        "FiftyOne mistakenness": rivals.mistakenness(planted.given, predictions.plain),
         ALONE: rivals.training_loss(planted.given, np.mean(members, axis=0)),
     }
     return Outcome(planted.wrong, {name: score.astype(np.float32) for name, score in scores.items()})

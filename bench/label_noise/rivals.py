@@ -14,7 +14,7 @@ from cleanlab.classification import CleanLearning
 from cleanlab.rank import get_label_quality_scores
 from scipy.stats import entropy
 
-from pipeline.stages.label_noise.neighbours import nearest
+from pipeline.stages.label_noise.knn import nearest_neighbours
 
 Array = np.ndarray[Any, Any]
 
@@ -84,7 +84,7 @@ def find_neighbours(vectors: Array) -> Neighbours:
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     alone = np.arange(len(unit))
     count = min(LISTED, len(unit) - 1)
-    return Neighbours(*nearest(unit, unit, query_group=alone, reference_group=alone, count=count), unit)
+    return Neighbours(*nearest_neighbours(unit, unit, query_group=alone, reference_group=alone, count=count), unit)
 
 
 def neighbour_disagreement(neighbours: Neighbours, given: Array) -> Array:

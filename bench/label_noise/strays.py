@@ -27,9 +27,9 @@ from pipeline.core.table import lay_out
 from pipeline.stages.embed.params import EmbedParams
 from pipeline.stages.embed.tables import Levels
 from pipeline.stages.ingest.tables import Images, open_pixels
-from pipeline.stages.label_noise.labelled import further_views
-from pipeline.stages.label_noise.off_topic import off_topic
-from pipeline.stages.label_noise.params import LabelNoiseParams, OffTopic
+from pipeline.stages.label_noise.dataset import further_views
+from pipeline.stages.label_noise.outliers import score_off_topic
+from pipeline.stages.label_noise.params import LabelNoiseParams
 from pipeline.stages.label_noise.reading import read_described
 
 Array = np.ndarray[Any, Any]
@@ -47,8 +47,8 @@ class Shown(NamedTuple):
     levels: Array
 
 
-def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
-    """Measure the ranking of `off_topic` for each kind of stray and share, the mean over seeds.
+def run(options: argparse.Namespace, _: LabelNoiseParams) -> tuple[dict[str, Any], str]:
+    """Measure the ranking of `score_off_topic` for each kind of stray and share, the mean over seeds.
 
     An image of the batch that is no skin itself would count as a false alarm where it rightly ranks first, so those
     that somebody has looked at are left out.
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
         pool[MIXED] = join(*[first(strays, MOST // len(pool)) for strays in pool.values()])
         for (kind, strays), share in product(pool.items(), SHARES):
             count = min(round(IMAGES * share / (1 - share)), len(strays.vectors))
-            score = score_among(collection, shown, first(strays, count), params.off_topic)
+            score = score_among(collection, shown, first(strays, count))
             stray = np.arange(len(score)) >= IMAGES
             figures.setdefault(f"{kind}, {share:.0%}", []).append(Ranking(score, stray).average_precision())
     found = {
@@ -86,21 +86,21 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     return {options.batch: found | {"left_out": sorted(options.leave_out)}}, "\n".join(lines)
 
 
-def score_among(collection: Collection, skin: Shown, strays: Shown, params: OffTopic) -> Array:
+def score_among(collection: Collection, skin: Shown, strays: Shown) -> Array:
     """Score images of skin and, behind them, strays with labels that do not matter: all are train."""
     both = join(skin, strays)
     each = np.arange(len(both.vectors))
     rows = pd.DataFrame({"image_id": each})
-    names = [str(level) for level in range(len(collection.labelled.levels))]
+    names = [str(level) for level in range(len(collection.labelled.layers))]
     described = lay_out(rows, both.levels, networks=names, widths=[both.levels.shape[1] // len(names) for _ in names])
     labelled = replace(
         collection.labelled,
         vectors=both.vectors,
-        levels=further_views(described, rows["image_id"]),
+        layers=further_views(described, rows["image_id"]),
         group=each,
-        voter=np.ones(len(each), bool),
+        reference=np.ones(len(each), bool),
     )
-    return off_topic(labelled, params)
+    return score_off_topic(labelled)
 
 
 def join(*parts: Shown) -> Shown:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from pipeline.core.errors import UserError
 
-Array = np.ndarray[Any, Any]
-
 EVERY_FOLD = -1
 
 
-def judged_by(fold: int, held_by: Array) -> Array:
-    """Say which images a fold's model judges, (n,): those that it holds out, and those that no fold holds."""
-    mask: Array = (held_by == fold) | (held_by == EVERY_FOLD)
+def judged_by(fold: int, held_by: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Say which images a fold's model predicts, (n,): those that it holds out, and those that no fold holds."""
+    mask: NDArray[np.bool_] = (held_by == fold) | (held_by == EVERY_FOLD)
     return mask
 
 
-def assign_folds(given: Array, group: Array, learnt: Array, *, count: int, seed: int) -> Array:
+def assign_folds(
+    given: NDArray[np.intp], group: NDArray[np.intp], learnt: NDArray[np.bool_], *, count: int, seed: int
+) -> NDArray[np.intp]:
     """Assign each image the fold that holds it out, stratified by label among the images that are learnt from.
 
     Fewer folds are made where there are fewer groups, or fewer images of the most frequent label.
@@ -55,5 +55,4 @@ def assign_folds(given: Array, group: Array, learnt: Array, *, count: int, seed:
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         for fold, (_, held) in enumerate(splitter.split(labels, labels, groups)):
             by_group[groups[held]] = fold
-    found: Array = by_group[group]
-    return found
+    return by_group[group]

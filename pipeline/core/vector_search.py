@@ -10,10 +10,10 @@ misses some: tests and `bench.search` say how many.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 EXACT = 20_000  # vectors up to which all are compared: seconds, and an index would take as long to make
@@ -24,11 +24,10 @@ RANKED = 10  # times as many as are asked for
 TRAINING_POINTS = 40  # of a cell
 BLOCK = 8192  # vectors added at once: bounds the memory
 
-Array = np.ndarray[Any, Any]
-Search = Callable[[Array, int], tuple[Array, Array]]
+Search = Callable[[NDArray[np.float32], int], tuple[NDArray[np.float32], NDArray[np.int64]]]
 
 
-def searcher(vectors: Array) -> Search:
+def searcher(vectors: NDArray[np.float32]) -> Search:
     """Index vectors.
 
     Args:
@@ -45,14 +44,14 @@ def searcher(vectors: Array) -> Search:
         return exact.search
     index = _index(vectors)
 
-    def search(queries: Array, count: int) -> tuple[Array, Array]:
+    def search(queries: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         distances, hits = index.search(queries, count)
         return 1 - distances / 2, hits  # of unit vectors
 
     return search
 
 
-def _index(vectors: Array) -> faiss.IndexRefine:
+def _index(vectors: NDArray[np.float32]) -> faiss.IndexRefine:
     """Index many vectors, by Euclidean distance, since the rotation to principal axes shifts their origin."""
     cells, width = len(vectors) // CELL, vectors.shape[1]
     axes = min(AXES, width)

@@ -59,7 +59,7 @@ def test_what_is_fitted_is_read_once_every_fold_is_there(root: Path) -> None:
 def test_a_member_that_knows_the_truth_raises_the_figure(root: Path) -> None:
     collection, fitted = read_collection(root, "demo"), read_params(root / "params.yaml")
     truth = 0.9 * np.eye(len(collection.labelled.classes))[collection.truth] + 0.02
-    judging = params(batches=["demo"], probe=params().probe.model_dump() | {"folds": 3})
+    judging = params(batches=["demo"], folds=3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fine_tuned, "read_fitted", lambda *_: iter([(NAME, (truth,))]))
         given = argparse.Namespace(project=root, batch="demo", profile=root / "params.yaml", fitted=root / "fitted")

@@ -21,7 +21,7 @@ from tests.project import NETWORK, ROOT
 from tests.stages.label_noise.made import project
 from tests.stages.label_noise.planted import params
 
-JUDGING = params(batches=["demo"], probe=params().probe.model_dump() | {"folds": 3})
+JUDGING = params(batches=["demo"], folds=3)
 NOISE = "uniform, 20%"
 TRAINING = TrainParams.model_validate(
     {

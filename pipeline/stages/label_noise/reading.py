@@ -12,7 +12,7 @@ from pipeline.core.table import Table
 from pipeline.stages.cross_fit.tables import OutOfFold
 from pipeline.stages.dedup.tables import Duplicates
 from pipeline.stages.embed.tables import Embeddings, Levels
-from pipeline.stages.label_noise.labelled import Described, Labelled, align
+from pipeline.stages.label_noise.dataset import Dataset, Described, align
 from pipeline.stages.opinions.tables import Opinions
 
 
@@ -25,7 +25,7 @@ def read_labelled(
     classes: list[str],
     context: Sequence[str],
     members: bool,
-) -> Labelled:
+) -> Dataset:
     """Read what is known of images.
 
     Args:

@@ -6,21 +6,13 @@ from pipeline.core.table import Table, flag, integer, number, text, texts, vecto
 
 
 class LabelScores(Table):
-    """For every image in scope, how likely its label is wrong, judged by models that never saw it or its group."""
+    """For every image in scope, how likely its label is wrong, by models that never saw it or its group."""
 
     key = ("image_id",)
     columns = (
         text("image_id", "of Images"),
         text("given", "diagnosis as ingested"),
         text("suggested", "the most probable diagnosis"),
-        number("self_confidence", "cleanlab's: probability of the given diagnosis, 0 to 1"),
-        number("normalized_margin", "cleanlab's: given minus best other, scaled to 0 to 1"),
-        number(
-            "crowdlab",
-            "cleanlab's CROWDLAB: quality of the given diagnosis beside those that the photograph's copies carry, 0 to "
-            "1; missing where there are none",
-            nullable=True,
-        ),
         number("error_probability", "that the given diagnosis is wrong, by the method in params, 0 to 1"),
         flag("suspect", "error_probability at or above the threshold, or a label conflict among copies"),
         text("reason", "why, in words"),
@@ -51,7 +43,7 @@ class SuspectQueue(Table):
 
 
 class AuditSample(Table):
-    """A random sample of all images, to say how many labels are wrong: `audit.count_errors` takes what people find."""
+    """A random sample of all images, to say how many labels are wrong (`audit_sample.count_errors`)."""
 
     key = ("image_id",)
     columns = (

@@ -21,7 +21,7 @@ COUNT = 120
 
 def project(root: Path) -> Store:
     """Write what the stage reads: 120 images, the first two of them copies with different labels, one label wrong."""
-    planted = world(11, lesions=COUNT, spread=0.1).labelled
+    planted = world(11, lesions=COUNT, spread=0.1).dataset
     first = np.unique(planted.lesion, return_index=True)[1]
     given, vectors, split = planted.given[first], planted.vectors[first], planted.split[first].astype(object)
     names = [f"demo:{i:03d}" for i in range(COUNT)]

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.stages.label_noise.labelled import Labelled
+from pipeline.stages.label_noise.dataset import Dataset
+from pipeline.stages.label_noise.noise_model import NoiseSettings
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
 Array = np.ndarray[Any, Any]
@@ -15,35 +16,30 @@ Array = np.ndarray[Any, Any]
 CLASSES = ["eczema", "keratosis", "melanoma", "nevus", "psoriasis"]
 CONFUSED = (1, 2, 3)  # keratosis, melanoma, nevus
 DIMENSIONS = 24
-SEEN_IN_HASTE = 2  # of them
+SEEN_WEAKLY = 2  # of them
 
 TREE: dict[str, Any] = {
     "batches": ["b"],
     "classes": "all",
     "context": ["age", "sex", "site"],
-    "probe": {
-        "folds": 5,
-        "repeats": 1,
-        "encoders": "pooled",
-        "components": 16,
-        "context_weight": 0.5,
-        "landmarks": 0,
-        "curvature": 0.5,
-        "c": [0.1],
-        "nearest": 10,
-        "nearest_components": 16,
-        "seed": 0,
-    },
-    "noise": {"start": 0.1, "rounds": 3, "prior_lesions": 20.0, "glances": [2, 4, 8]},
+    "seed": 0,
+    "folds": 5,
+    "repeats": 1,
+    "components": 16,
+    "regularization_c": [0.1],
+    "neighbours": 10,
+    "initial_noise_rate": 0.1,
     "method": "noise_matrix",
     "min_error_probability": 0.5,
     "conflict_error_probability": 0.95,
-    "off_topic": {"share": 0.1, "level_share": 0.25},
     "examples": 2,
-    "pictures": 12,
-    "audit": {"images": 40, "strata": 3, "seed": 0},
+    "report_images": 12,
+    "audit": {"images": 40, "seed": 0},
     "queue": {"first_image_seconds": 20.0, "next_image_seconds": 4.0, "evidence_odds": {"histopathology": 0.5}},
 }
+
+
+NOISE = NoiseSettings(0.1, prior_lesions=20.0, weak_components=(2, 4, 8))
 
 
 def params(**changes: Any) -> LabelNoiseParams:
@@ -55,13 +51,13 @@ def params(**changes: Any) -> LabelNoiseParams:
 class World:
     """Images as the stage sees them, and the truth."""
 
-    labelled: Labelled
+    dataset: Dataset
     truth: Array
 
     @property
     def wrong(self) -> Array:
         """Which labels are wrong."""
-        wrong: Array = self.labelled.given != self.truth
+        wrong: Array = self.dataset.given != self.truth
         return wrong
 
 
@@ -83,12 +79,12 @@ def world(
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     drawn = rng.random(lesions)
     split = np.where(drawn < test_share / 2, "validation", np.where(drawn < test_share, "test", "train"))[lesion]
-    labelled = Labelled(
+    dataset = Dataset(
         image_id=np.array([f"b:{i:05d}" for i in range(len(lesion))]),
         classes=CLASSES,
         given=of_lesion[lesion],
         vectors=vectors.astype(np.float32),
-        levels=(),
+        layers=(),
         further=(),
         members=(),
         context=np.zeros((len(lesion), 0), np.float32),
@@ -96,35 +92,35 @@ def world(
         split=split,
         group=lesion,
         lesion=lesion,
-        photograph=np.arange(len(lesion)),
+        copy_group=np.arange(len(lesion)),
         removed=np.zeros(len(lesion), bool),
-        voter=split == "train",
+        reference=split == "train",
     )
-    return World(labelled, of_lesion[lesion])
+    return World(dataset, of_lesion[lesion])
 
 
 def mislabel(world: World, kind: str, *, rate: float, seed: int) -> World:
-    """Give a share of the lesions a wrong label: `uniform`, `confused` among three diagnoses only, or `hasty`.
+    """Give a share of lesions a wrong label: `uniform`, `confused` among three diagnoses, or `instance_dependent`.
 
-    Hasty labels are drawn by how near a lesion is to the middle of each diagnosis in a few directions.
+    The latter are drawn by how near a lesion is to the middle of each diagnosis in a few directions.
     """
     rng = np.random.default_rng(seed)
-    if kind == "hasty":
-        return _mislabel_in_haste(world, rate, rng)
+    if kind == "instance_dependent":
+        return _mislabel_by_looks(world, rate, rng)
     pool = np.arange(len(CLASSES)) if kind == "uniform" else np.array(CONFUSED)
-    lesions, first = np.unique(world.labelled.lesion, return_index=True)
+    lesions, first = np.unique(world.dataset.lesion, return_index=True)
     given = world.truth[first].copy()
     eligible = np.flatnonzero(np.isin(given, pool))
     for i in rng.choice(eligible, round(rate * len(lesions)), replace=False):
         given[i] = rng.choice(pool[pool != given[i]])
-    return replace(world, labelled=replace(world.labelled, given=given[world.labelled.lesion]))
+    return replace(world, dataset=replace(world.dataset, given=given[world.dataset.lesion]))
 
 
-def _mislabel_in_haste(world: World, rate: float, rng: np.random.Generator) -> World:
-    _, first, lesion = np.unique(world.labelled.lesion, return_index=True, return_inverse=True)
-    truth, vectors = world.truth[first], world.labelled.vectors[first]
+def _mislabel_by_looks(world: World, rate: float, rng: np.random.Generator) -> World:
+    _, first, lesion = np.unique(world.dataset.lesion, return_index=True, return_inverse=True)
+    truth, vectors = world.truth[first], world.dataset.vectors[first]
     *_, directions = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
-    shown = vectors @ directions[:SEEN_IN_HASTE].T
+    shown = vectors @ directions[:SEEN_WEAKLY].T
     middles = np.stack([shown[truth == class_].mean(axis=0) for class_ in range(len(CLASSES))])
     nearness = np.exp(-np.square((shown[:, None] - middles) / shown.std()).sum(axis=2))
     nearness[np.arange(len(truth)), truth] = 0
@@ -132,29 +128,29 @@ def _mislabel_in_haste(world: World, rate: float, rng: np.random.Generator) -> W
     given = truth.copy()
     for i in rng.choice(len(truth), round(rate * len(truth)), replace=False, p=doubt / doubt.sum()):
         given[i] = rng.choice(len(CLASSES), p=nearness[i] / doubt[i])
-    return replace(world, labelled=replace(world.labelled, given=given[lesion]))
+    return replace(world, dataset=replace(world.dataset, given=given[lesion]))
 
 
 def relabel(world: World, rows: Array, given: Array | int) -> World:
     """Set the given labels of some rows."""
-    changed = world.labelled.given.copy()
+    changed = world.dataset.given.copy()
     changed[rows] = given
-    return replace(world, labelled=replace(world.labelled, given=changed))
+    return replace(world, dataset=replace(world.dataset, given=changed))
 
 
 def add_copies(world: World, originals: Array, given: Array) -> World:
     """Append removed copies of some images, with labels of their own."""
-    old = world.labelled
+    old = world.dataset
 
     def more(values: Array) -> Array:
         return np.concatenate([values, values[originals]])
 
-    labelled = Labelled(
+    dataset = Dataset(
         image_id=np.concatenate([old.image_id, [f"b:copy{i:05d}" for i in range(len(originals))]]),
         classes=old.classes,
         given=np.concatenate([old.given, given]),
         vectors=more(old.vectors),
-        levels=tuple(more(view) for view in old.levels),
+        layers=tuple(more(view) for view in old.layers),
         further=tuple(more(view) for view in old.further),
         members=tuple(more(view) for view in old.members),
         context=more(old.context),
@@ -162,8 +158,8 @@ def add_copies(world: World, originals: Array, given: Array) -> World:
         split=more(old.split),
         group=more(old.group),
         lesion=more(old.lesion),
-        photograph=more(old.photograph),
+        copy_group=more(old.copy_group),
         removed=np.concatenate([old.removed, np.ones(len(originals), bool)]),
-        voter=np.concatenate([old.voter, np.zeros(len(originals), bool)]),
+        reference=np.concatenate([old.reference, np.zeros(len(originals), bool)]),
     )
-    return World(labelled, more(world.truth))
+    return World(dataset, more(world.truth))

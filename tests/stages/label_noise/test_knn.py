@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from pipeline.core import vector_search
-from pipeline.stages.label_noise.neighbours import NONE, nearest, nearest_of_class, opinion_of_nearest, radius_in_train
+from pipeline.stages.label_noise.knn import NONE, knn_embedding, knn_pred_probs, nearest_neighbours, nearest_of_class
 from tests.stages.label_noise.planted import world
 
-LABELLED = world(4, lesions=500).labelled
+DATASET = world(4, lesions=500).dataset
 
 
 def test_neighbours_are_those_of_a_full_search_without_the_own_group() -> None:
-    vectors, group = LABELLED.vectors, LABELLED.group
-    found, cosines = nearest(vectors, vectors, query_group=group, reference_group=group, count=4)
+    vectors, group = DATASET.vectors, DATASET.group
+    found, cosines = nearest_neighbours(vectors, vectors, query_group=group, reference_group=group, count=4)
     similar = vectors @ vectors.T
     similar[group[:, None] == group] = -np.inf
     assert np.allclose(cosines, -np.sort(-similar, axis=1)[:, :4], atol=1e-6)
@@ -23,32 +23,34 @@ def test_neighbours_are_those_of_a_full_search_without_the_own_group() -> None:
 
 def test_there_may_be_fewer_than_asked_for() -> None:
     vectors = np.eye(3, dtype=np.float32)
-    found, cosines = nearest(vectors, vectors[:2], query_group=np.arange(3), reference_group=np.arange(2), count=3)
+    found, cosines = nearest_neighbours(
+        vectors, vectors[:2], query_group=np.arange(3), reference_group=np.arange(2), count=3
+    )
     assert found.tolist() == [[1, NONE, NONE], [0, NONE, NONE], [0, 1, NONE]]
     assert np.isneginf(cosines[:, 2]).all()
 
 
 def test_examples_are_of_the_class_asked_for_and_of_other_groups() -> None:
-    references = np.flatnonzero(LABELLED.voter)
-    wanted = np.roll(LABELLED.given, 1)
+    references = np.flatnonzero(DATASET.reference)
+    wanted = np.roll(DATASET.given, 1)
     found = nearest_of_class(
-        LABELLED.vectors,
+        DATASET.vectors,
         wanted,
-        group=LABELLED.group,
+        group=DATASET.group,
         references=references,
-        reference_class=LABELLED.given[references],
+        reference_class=DATASET.given[references],
         count=3,
     )
     for row, examples in enumerate(found):
         assert len(examples) == 3
-        assert set(LABELLED.given[examples]) == {wanted[row]}
-        assert LABELLED.group[row] not in LABELLED.group[examples]
-        assert LABELLED.voter[examples].all()
+        assert set(DATASET.given[examples]) == {wanted[row]}
+        assert DATASET.group[row] not in DATASET.group[examples]
+        assert DATASET.reference[examples].all()
 
 
 def test_a_class_without_references_has_no_examples() -> None:
     found = nearest_of_class(
-        LABELLED.vectors[:3],
+        DATASET.vectors[:3],
         np.array([0, 1, 1]),
         group=np.arange(3),
         references=np.array([1, 2]),
@@ -59,29 +61,29 @@ def test_a_class_without_references_has_no_examples() -> None:
 
 
 def test_a_diagnosis_is_as_likely_as_its_nearest_image_is_near() -> None:
-    opinion = opinion_of_nearest(LABELLED, LABELLED.vectors, len(LABELLED.given))
-    distances = 1 - LABELLED.vectors @ LABELLED.vectors.T
-    distances[:, ~LABELLED.voter] = np.inf
-    distances[LABELLED.group[:, None] == LABELLED.group] = np.inf
-    of_class = np.stack([distances[:, LABELLED.given == class_].min(axis=1) for class_ in range(5)], axis=1)
-    assert np.allclose(opinion, of_class**-2 / (of_class**-2).sum(axis=1, keepdims=True), atol=1e-4)
-    few = opinion_of_nearest(LABELLED, LABELLED.vectors, 3)
+    pred_probs = knn_pred_probs(DATASET, DATASET.vectors, len(DATASET.given))
+    distances = 1 - DATASET.vectors @ DATASET.vectors.T
+    distances[:, ~DATASET.reference] = np.inf
+    distances[DATASET.group[:, None] == DATASET.group] = np.inf
+    of_class = np.stack([distances[:, DATASET.given == class_].min(axis=1) for class_ in range(5)], axis=1)
+    assert np.allclose(pred_probs, of_class**-2 / (of_class**-2).sum(axis=1, keepdims=True), atol=1e-4)
+    few = knn_pred_probs(DATASET, DATASET.vectors, 3)
     capped = np.minimum(of_class, np.sort(distances, axis=1)[:, 2:3])
     assert np.allclose(few, capped**-2 / (capped**-2).sum(axis=1, keepdims=True), atol=1e-4)
 
 
 def test_no_label_of_the_own_group_and_none_outside_train_has_a_say() -> None:
-    before = opinion_of_nearest(LABELLED, LABELLED.vectors, 10)
-    for held in (LABELLED.group == LABELLED.group[LABELLED.voter][0], ~LABELLED.voter):
-        lied = np.where(held, (LABELLED.given + 1) % 5, LABELLED.given)
-        after = opinion_of_nearest(replace(LABELLED, given=lied), LABELLED.vectors, 10)
+    before = knn_pred_probs(DATASET, DATASET.vectors, 10)
+    for held in (DATASET.group == DATASET.group[DATASET.reference][0], ~DATASET.reference):
+        lied = np.where(held, (DATASET.given + 1) % 5, DATASET.given)
+        after = knn_pred_probs(replace(DATASET, given=lied), DATASET.vectors, 10)
         assert np.array_equal(before[held], after[held])
-        assert np.array_equal(before, after) == (not LABELLED.voter[held].any()), "those of others in train have"
+        assert np.array_equal(before, after) == (not DATASET.reference[held].any()), "those of others in train have"
 
 
 def test_where_there_is_nobody_to_ask_the_nearest_say_nothing() -> None:
-    alone = replace(LABELLED, group=np.zeros_like(LABELLED.group))
-    assert np.allclose(opinion_of_nearest(alone, alone.vectors, 4), 0.2)
+    alone = replace(DATASET, group=np.zeros_like(DATASET.group))
+    assert np.allclose(knn_pred_probs(alone, alone.vectors, 4), 0.2)
 
 
 @pytest.fixture
@@ -93,8 +95,8 @@ def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("few_are_many")
 def test_among_many_nearly_all_neighbours_are_found_and_none_of_the_own_group() -> None:
-    vectors, group = LABELLED.vectors, LABELLED.group
-    found, cosines = nearest(vectors, vectors, query_group=group, reference_group=group, count=4)
+    vectors, group = DATASET.vectors, DATASET.group
+    found, cosines = nearest_neighbours(vectors, vectors, query_group=group, reference_group=group, count=4)
     assert (group[found] != group[:, None]).all()
     similar = vectors @ vectors.T
     assert np.abs(np.take_along_axis(similar, found, axis=1) - cosines).max() < 0.002
@@ -105,22 +107,23 @@ def test_among_many_nearly_all_neighbours_are_found_and_none_of_the_own_group() 
 
 @pytest.mark.usefixtures("few_are_many")
 def test_a_large_group_hides_no_neighbour_and_there_may_be_none() -> None:
-    vectors = LABELLED.vectors[:400]
+    vectors = DATASET.vectors[:400]
     group = np.where(np.arange(400) < 395, 0, np.arange(400))
-    found, _ = nearest(vectors, vectors, query_group=group, reference_group=group, count=3)
+    found, _ = nearest_neighbours(vectors, vectors, query_group=group, reference_group=group, count=3)
     similar = vectors[:395] @ vectors[395:].T
     assert np.array_equal(found[:395], 395 + np.argsort(-similar, axis=1, kind="stable")[:, :3])
-    alone, cosines = nearest(
+    alone, cosines = nearest_neighbours(
         vectors, vectors, query_group=np.zeros(400, int), reference_group=np.zeros(400, int), count=2
     )
     assert (alone == NONE).all()
     assert np.isneginf(cosines).all()
 
 
-@pytest.mark.usefixtures("few_are_many")
-def test_a_sample_of_train_tells_how_far_a_share_of_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
-    sampled = radius_in_train(LABELLED, LABELLED.vectors, 0.1)
-    monkeypatch.setattr(vector_search, "EXACT", 10_000)
-    exact = radius_in_train(LABELLED, LABELLED.vectors, 0.1)
-    assert np.corrcoef(sampled, exact)[0, 1] > 0.95
-    assert np.median(np.abs(sampled - exact)) < 0.05 * np.median(exact)
+def test_views_weigh_the_same_in_what_is_near() -> None:
+    rng = np.random.default_rng(0)
+    one, other = (rng.normal(0, 1, (60, 12)).astype(np.float32) for _ in range(2))
+    reference = np.arange(60) < 50
+    embedding, louder = (knn_embedding(views, reference, 8) for views in ((one, other), (one, 1000 * other)))
+    assert embedding.shape == (60, 16)
+    assert np.allclose(np.linalg.norm(embedding, axis=1), 1, atol=1e-5)
+    assert np.allclose(embedding @ embedding.T, louder @ louder.T, atol=1e-3)

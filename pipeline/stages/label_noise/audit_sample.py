@@ -1,4 +1,6 @@
-"""How many labels are wrong: a random audit, drawn where it says most, and an interval from what people find in it.
+"""The audit sample: a stratified random sample that says how many labels are wrong, with an interval.
+
+    errors = Σ_h N_h k_h / n_h        over strata h of N_h images, of which n_h are looked at and k_h are wrong
 
 No score can say how many errors there are, its own estimate least of all; a random sample can. A plain sample
 spends most of its looks on labels that nobody doubts. So images are cut into strata by error probability, at equal sums
@@ -13,12 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from pipeline.stages.label_noise.labelled import Array, Labelled
+from pipeline.stages.label_noise.dataset import Dataset
 from pipeline.stages.label_noise.params import Audit
 
-LEAST_SPREAD = 0.1  # of a label that the probes are sure of: they may be wrong, so it is looked at too
+LEAST_SPREAD = 0.1  # of a label that the classifiers are sure of: they may be wrong, so it is looked at too
 DRAWS = 20_000
+STRATA = 3  # at most; more make the interval wider where errors are rare (`bench.label_noise counting`)
 TINY = 1e-9  # stands for 0 in a Beta, which NumPy refuses
 
 
@@ -31,21 +35,19 @@ class Sample:
     sizes: (strata,) how many images each holds, in the sample or not.
     """
 
-    images: Array
-    stratum: Array
-    sizes: Array
+    images: NDArray[np.intp]
+    stratum: NDArray[np.intp]
+    sizes: NDArray[np.intp]
 
 
-def sample_labels(scores: pd.DataFrame, labelled: Labelled, params: Audit) -> pd.DataFrame:
+def sample_labels(scores: pd.DataFrame, dataset: Dataset, params: Audit) -> pd.DataFrame:
     """Make the table AuditSample, of all splits; a removed copy's label is nobody's concern."""
-    kept = np.flatnonzero(~labelled.removed)
+    kept = np.flatnonzero(~dataset.removed)
     rng = np.random.default_rng(params.seed)
-    drawn = draw_sample(
-        scores["error_probability"].to_numpy()[kept], count=params.images, strata=params.strata, rng=rng
-    )
+    drawn = draw_sample(scores["error_probability"].to_numpy()[kept], count=params.images, strata=STRATA, rng=rng)
     return pd.DataFrame(
         {
-            "image_id": labelled.image_id[kept[drawn.images]],
+            "image_id": dataset.image_id[kept[drawn.images]],
             "place": np.arange(1, len(drawn.images) + 1),
             "stratum": drawn.stratum,
             "stratum_images": drawn.sizes[drawn.stratum],
@@ -53,7 +55,7 @@ def sample_labels(scores: pd.DataFrame, labelled: Labelled, params: Audit) -> pd
     )
 
 
-def draw_sample(error_probability: Array, *, count: int, strata: int, rng: np.random.Generator) -> Sample:
+def draw_sample(error_probability: NDArray[np.float64], *, count: int, strata: int, rng: np.random.Generator) -> Sample:
     """Draw a stratified sample.
 
     Args:
@@ -74,7 +76,12 @@ def draw_sample(error_probability: Array, *, count: int, strata: int, rng: np.ra
 
 
 def count_errors(
-    stratum: Array, wrong: Array, *, sizes: Array, confidence: float, rng: np.random.Generator
+    stratum: NDArray[np.intp],
+    wrong: NDArray[np.bool_],
+    *,
+    sizes: NDArray[np.intp],
+    confidence: float,
+    rng: np.random.Generator,
 ) -> tuple[float, float, float]:
     """Say how many labels are wrong, from what an audit found.
 
@@ -94,22 +101,29 @@ def count_errors(
 
     """
     looked = np.bincount(stratum, minlength=len(sizes))
-    found = np.bincount(stratum, wrong, minlength=len(sizes))
-    fewest = _total(rng, found, looked - found + 1, found=found, unseen=sizes - looked)
-    most = _total(rng, found + 1, looked - found, found=found, unseen=sizes - looked)
-    estimate = float((sizes * found / np.maximum(looked, 1)).sum())
+    known = np.bincount(stratum, wrong, minlength=len(sizes))
+    fewest = _total(rng, known, looked - known + 1, known=known, unseen=sizes - looked)
+    most = _total(rng, known + 1, looked - known, known=known, unseen=sizes - looked)
+    estimate = float((sizes * known / np.maximum(looked, 1)).sum())
     tail = (1 - confidence) / 2
     return float(np.quantile(fewest, tail)), estimate, float(np.quantile(most, 1 - tail))
 
 
-def _total(rng: np.random.Generator, wrong: Array, right: Array, *, found: Array, unseen: Array) -> Array:
+def _total(
+    rng: np.random.Generator,
+    wrong: NDArray[np.float64],
+    right: NDArray[np.float64],
+    *,
+    known: NDArray[np.float64],
+    unseen: NDArray[np.intp],
+) -> NDArray[np.intp]:
     """Simulate how many errors there are, if a stratum's share is Beta(wrong, right), surely 0 or 1 where one is 0."""
     share = rng.beta(np.maximum(wrong, TINY), np.maximum(right, TINY), (DRAWS, len(wrong)))
-    totals: Array = (found + rng.binomial(unseen, share)).sum(axis=1)
+    totals: NDArray[np.intp] = (known + rng.binomial(unseen, share)).sum(axis=1)
     return totals
 
 
-def _strata(error_probability: Array, count: int) -> Array:
+def _strata(error_probability: NDArray[np.float64], count: int) -> NDArray[np.intp]:
     """Number strata from the least to the most doubtful; equal probabilities share one."""
     order = np.argsort(error_probability, kind="stable")
     ordered = np.clip(error_probability[order], 0, 1)
@@ -121,7 +135,7 @@ def _strata(error_probability: Array, count: int) -> Array:
     return stratum
 
 
-def _allocate(sizes: Array, count: int) -> Array:
+def _allocate(sizes: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     """Share looks equally among strata; what a small one cannot take, the others do."""
     looks = np.zeros(len(sizes), dtype=np.int64)
     while (left := count - int(looks.sum())) > 0:

@@ -6,24 +6,24 @@ import numpy as np
 import pandas as pd
 
 from pipeline.stages.label_noise.params import Queue
-from pipeline.stages.label_noise.queue import discount, line_up
+from pipeline.stages.label_noise.review_queue import discount, rank_suspects
 from tests.stages.label_noise.planted import world
 
 PARAMS = Queue(first_image_seconds=20, next_image_seconds=4, evidence_odds={"histopathology": 0.5})
-LABELLED = world(0, lesions=60).labelled
-PAIR = np.flatnonzero(np.bincount(LABELLED.lesion) == 2)[:2]
-LONE = np.flatnonzero(np.bincount(LABELLED.lesion) == 1)[:2]
+DATASET = world(0, lesions=60).dataset
+PAIR = np.flatnonzero(np.bincount(DATASET.lesion) == 2)[:2]
+LONE = np.flatnonzero(np.bincount(DATASET.lesion) == 1)[:2]
 
 
 def queue(errors: dict[int, float], *, suspects: list[int], **changes: object) -> pd.DataFrame:
     """Line up lesions by number: all images of a lesion get its error probability."""
-    error = np.zeros(len(LABELLED.given))
+    error = np.zeros(len(DATASET.given))
     for lesion, value in errors.items():
-        error[LABELLED.lesion == lesion] = value
-    scores = pd.DataFrame({"error_probability": error, "suspect": np.isin(LABELLED.lesion, suspects)})
-    labelled = replace(LABELLED, **changes)  # type: ignore[arg-type]
-    found = line_up(scores, labelled, PARAMS)
-    return found.assign(lesion=labelled.lesion[pd.Index(labelled.image_id).get_indexer(pd.Index(found["image_id"]))])
+        error[DATASET.lesion == lesion] = value
+    scores = pd.DataFrame({"error_probability": error, "suspect": np.isin(DATASET.lesion, suspects)})
+    dataset = replace(DATASET, **changes)  # type: ignore[arg-type]
+    found = rank_suspects(scores, dataset, PARAMS)
+    return found.assign(lesion=dataset.lesion[pd.Index(dataset.image_id).get_indexer(pd.Index(found["image_id"]))])
 
 
 def test_a_lesion_of_two_images_is_worth_more_than_a_likelier_error_on_one() -> None:
@@ -41,14 +41,14 @@ def test_errors_left_counts_images_that_are_no_suspects_too() -> None:
 
 
 def test_histopathology_is_harder_to_overrule() -> None:
-    evidence = np.where(LABELLED.lesion == LONE[0], "histopathology", "consensus")
+    evidence = np.where(DATASET.lesion == LONE[0], "histopathology", "consensus")
     found = queue({LONE[0]: 0.8, LONE[1]: 0.75}, suspects=list(LONE), evidence=evidence)
     assert found["lesion"].tolist() == [LONE[1], LONE[0]]
     assert np.allclose(found["error_probability"], [0.75, 2 / 3])
 
 
 def test_removed_copies_wait_for_nobody() -> None:
-    found = queue({LONE[0]: 0.9}, suspects=[LONE[0]], removed=LABELLED.lesion == LONE[0])
+    found = queue({LONE[0]: 0.9}, suspects=[LONE[0]], removed=DATASET.lesion == LONE[0])
     assert found.empty
 
 

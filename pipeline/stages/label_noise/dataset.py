@@ -1,4 +1,4 @@
-"""Images in scope with all that judging their labels needs, aligned row by row."""
+"""The dataset: images in scope with all that scoring their labels needs, aligned row by row."""
 
 from __future__ import annotations
 
@@ -8,60 +8,67 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import components, links
-from pipeline.stages.label_noise.context import patient_context
 
-Array = np.ndarray[Any, Any]
-Described = tuple[pd.DataFrame, Array]  # a table of descriptions and their matrix, row by row
+Described = tuple[pd.DataFrame, NDArray[np.float32]]  # a table of descriptions and their matrix, row by row
 
 UNKNOWN = "unknown"
+CONTEXT = ("age", "sex", "site")  # never how the diagnosis was confirmed: that gives it away
+MIDDLE_AGE, AGE_SCALE = 50.0, 20.0  # years
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Dataset:
     """Images in scope, sorted by image_id.
 
-    image_id: strings.
+    image_id: (n,).
     classes: diagnoses in scope, sorted: the order of every probability vector.
     given: (n,) position of the given diagnosis in `classes`.
-    vectors: (n, d) float32, unit norm, of the encoder that says what is near what.
-    levels: (n, d) likewise of each level of it, of what it sees on the way.
-    further: (n, d) likewise of each further network.
-    members: (n, classes) what each fine-tuned member makes of it, out of fold.
-    context: (n, numbers) float32, what is known of the patient.
+    vectors: (n, d) unit norm, of the main encoder.
+    layers: (n, d) unit norm, of each layer of it.
+    further: (n, d) unit norm, of each further network.
+    members: (n, classes) out-of-fold probabilities of each fine-tuned member.
+    context: (n, numbers) what is known of the patient, from `patient_context`.
     evidence: (n,) how the given diagnosis was confirmed, `unknown` where nobody says: never a feature.
-    split: strings.
+    split: (n,).
     group: (n,) number of the group: what one fold holds together.
-    lesion: (n,) number of the lesion: images of one lesion, or of one photograph, are judged together.
-    photograph: (n,) number of the photograph: shared by copies.
+    lesion: (n,) number of the lesion: images of one lesion, copies among them, share one prediction.
+    copy_group: (n,) number that an image shares with its copies.
     removed: (n,) whose copy is kept in its place.
-    voter: (n,) in train and not removed: the images that probes learn from.
+    reference: (n,) in train and not removed: the images that classifiers learn from.
     """
 
-    image_id: Array
+    image_id: NDArray[np.str_]
     classes: list[str]
-    given: Array
-    vectors: Array
-    levels: tuple[Array, ...]
-    further: tuple[Array, ...]
-    members: tuple[Array, ...]
-    context: Array
-    evidence: Array
-    split: Array
-    group: Array
-    lesion: Array
-    photograph: Array
-    removed: Array
-    voter: Array
+    given: NDArray[np.intp]
+    vectors: NDArray[np.float32]
+    layers: tuple[NDArray[np.float32], ...]
+    further: tuple[NDArray[np.float32], ...]
+    members: tuple[NDArray[np.float64], ...]
+    context: NDArray[np.float32]
+    evidence: NDArray[np.str_]
+    split: NDArray[np.str_]
+    group: NDArray[np.intp]
+    lesion: NDArray[np.intp]
+    copy_group: NDArray[np.intp]
+    removed: NDArray[np.bool_]
+    reference: NDArray[np.bool_]
 
     @property
-    def views(self) -> tuple[Array, ...]:
-        """What judges labels: the encoder's vectors first."""
-        return (self.vectors, *self.levels, *self.further)
+    def views(self) -> tuple[NDArray[np.float32], ...]:
+        """What classifiers see: the main encoder's vectors first, (n, d) each."""
+        return (self.vectors, *self.layers, *self.further)
 
-    def names(self, positions: Array) -> Array:
+    @property
+    def lesion_weights(self) -> NDArray[np.float64]:
+        """Weights by which each lesion counts once: 1 / its reference images, (n,); 0 where it has none."""
+        references = np.bincount(self.lesion, self.reference)[self.lesion]
+        return np.divide(1.0, references, out=np.zeros(len(references)), where=references > 0)
+
+    def names(self, positions: NDArray[np.intp]) -> NDArray[np.object_]:
         """Name diagnoses by their position."""
         return np.array(self.classes, dtype=object)[positions]
 
@@ -70,7 +77,7 @@ def align(
     images: pd.DataFrame,
     embeddings: pd.DataFrame,
     *,
-    vectors: Array,
+    vectors: NDArray[np.float32],
     levels: Described,
     opinions: Described,
     out_of_fold: Described,
@@ -78,7 +85,7 @@ def align(
     duplicates: pd.DataFrame,
     classes: list[str],
     context: Sequence[str],
-) -> Labelled:
+) -> Dataset:
     """Join the tables by image_id and keep the images in scope.
 
     Args:
@@ -91,7 +98,7 @@ def align(
         groups: the table Groups.
         duplicates: the table Duplicates.
         classes: diagnoses in scope.
-        context: what of the patient the probes may know, columns of Images.
+        context: what of the patient classifiers may know, columns of Images.
 
     Raises:
         UserError: the vectors are of several encoders, or tables of earlier stages speak of other images.
@@ -112,12 +119,12 @@ def align(
     copies = copy_edges(duplicates, names)
     same_lesion = links(names, joined["lesion_id"].tolist())
     split, removed = joined["split"].to_numpy(dtype=str), joined["duplicate_of"].notna().to_numpy()
-    return Labelled(
+    return Dataset(
         image_id=joined["image_id"].to_numpy(dtype=str),
         classes=classes,
         given=pd.Index(classes).get_indexer(pd.Index(joined["diagnosis"])),
         vectors=np.ascontiguousarray(vectors[position], dtype=np.float32),
-        levels=further_views(levels, joined["image_id"]),
+        layers=further_views(levels, joined["image_id"]),
         further=further_views(opinions, joined["image_id"]),
         members=by_member(out_of_fold, joined["image_id"], classes=len(classes)),
         context=patient_context(joined, context),
@@ -125,13 +132,13 @@ def align(
         split=split,
         group=_numbers(joined["group_id"]),
         lesion=_numbers(components(names, copies + same_lesion)),
-        photograph=_numbers(components(names, copies)),
+        copy_group=_numbers(components(names, copies)),
         removed=removed,
-        voter=(split == "train") & ~removed,
+        reference=(split == "train") & ~removed,
     )
 
 
-def by_member(out_of_fold: Described, image_ids: pd.Series[str], *, classes: int) -> tuple[Array, ...]:
+def by_member(out_of_fold: Described, image_ids: pd.Series[str], *, classes: int) -> tuple[NDArray[np.float64], ...]:
     """Line up what fine-tuned members say: of each (n, classes).
 
     Raises:
@@ -139,16 +146,16 @@ def by_member(out_of_fold: Described, image_ids: pd.Series[str], *, classes: int
 
     """
     table, probabilities = out_of_fold
-    found = []
+    members = []
     for name, rows in table.groupby("member").indices.items():
         position = pd.Index(table["image_id"].iloc[rows]).get_indexer(pd.Index(image_ids))
         if (position < 0).any() or probabilities.shape[1] != classes:
             raise UserError(f"the member {name} speaks of other images or diagnoses: run `dvc repro cross_fit`")
-        found.append(probabilities[rows[position]].astype(np.float64))
-    return tuple(found)
+        members.append(probabilities[rows[position]].astype(np.float64))
+    return tuple(members)
 
 
-def further_views(described: Described, image_ids: pd.Series[str]) -> tuple[Array, ...]:
+def further_views(described: Described, image_ids: pd.Series[str]) -> tuple[NDArray[np.float32], ...]:
     """Line up descriptions by levels or further networks: of each (n, d) float32 of unit norm.
 
     Channels have scales of their own, so every number is standardised over the images first.
@@ -168,32 +175,60 @@ def further_views(described: Described, image_ids: pd.Series[str]) -> tuple[Arra
     return tuple(_standardised(part) for part in np.split(descriptions[position], cuts, axis=1))
 
 
-def _standardised(found: Array) -> Array:
-    found = found.astype(np.float32)  # levels are kept in half precision, in which sums would overflow
-    found = (found - found.mean(axis=0)) / np.maximum(found.std(axis=0), 1e-6)
-    norms = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
-    return np.ascontiguousarray(found / norms, dtype=np.float32)
+def _standardised(descriptions: NDArray[np.float32]) -> NDArray[np.float32]:
+    descriptions = descriptions.astype(np.float32)  # layers are kept in half precision, in which sums would overflow
+    descriptions = (descriptions - descriptions.mean(axis=0)) / np.maximum(descriptions.std(axis=0), 1e-6)
+    norms = np.maximum(np.linalg.norm(descriptions, axis=1, keepdims=True), 1e-6)
+    return np.ascontiguousarray(descriptions / norms, dtype=np.float32)
+
+
+def patient_context(images: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float32]:
+    """Encode what is known of the patient: no statistic of the data enters, so more images change no other's numbers.
+
+    Age becomes itself, its square and whether it is missing; of sex and site each value becomes a column of 0 and 1.
+
+    Args:
+        images: the table Images.
+        columns: some of `CONTEXT`.
+
+    Returns:
+        (n, numbers); no numbers without columns.
+
+    """
+    parts = [_age(images[name]) if name == "age" else _kinds(images[name]) for name in columns]
+    return np.hstack([np.zeros((len(images), 0), np.float32), *parts])
+
+
+def _age(years: pd.Series[Any]) -> NDArray[np.float32]:
+    values = pd.to_numeric(years).to_numpy(dtype=np.float32)
+    missing = np.isnan(values)
+    scaled = np.where(missing, 0.0, (values - MIDDLE_AGE) / AGE_SCALE)
+    return np.stack([scaled, np.square(scaled), missing], axis=1).astype(np.float32)
+
+
+def _kinds(values: pd.Series[Any]) -> NDArray[np.float32]:
+    return pd.get_dummies(values, dtype=np.float32, dummy_na=True).to_numpy()
 
 
 def copy_edges(duplicates: pd.DataFrame, names: list[str]) -> list[tuple[str, str]]:
-    """List the pairs that show one photograph, where both images are in scope."""
+    """List the pairs that show one image, where both are in scope."""
     edges = duplicates.loc[duplicates["relation"] == "copy", ["a", "b"]]
     edges = edges[edges["a"].isin(names) & edges["b"].isin(names)]
     return list(zip(edges["a"], edges["b"], strict=True))
 
 
-def by_lesion(values: Array, lesion: Array) -> Array:
+def by_lesion(values: NDArray[np.float64], lesion: NDArray[np.intp]) -> NDArray[np.float64]:
     """Replace each row by the mean over its lesion: (n, k) to (n, k)."""
     sums = np.stack([np.bincount(lesion, column) for column in values.T], axis=1)
-    means: Array = (sums / np.bincount(lesion)[:, None])[lesion]
+    means: NDArray[np.float64] = (sums / np.bincount(lesion)[:, None])[lesion]
     return means
 
 
-def of_given(probabilities: Array, given: Array) -> Array:
+def of_given(probabilities: NDArray[np.float64], given: NDArray[np.intp]) -> NDArray[np.float64]:
     """Pick each row's value for its given diagnosis: (..., n, classes) to (..., n)."""
-    picked: Array = probabilities[..., np.arange(len(given)), given]
+    picked: NDArray[np.float64] = probabilities[..., np.arange(len(given)), given]
     return picked
 
 
-def _numbers(names: pd.Series[Any] | list[str]) -> Array:
+def _numbers(names: pd.Series[Any] | list[str]) -> NDArray[np.intp]:
     return np.unique(np.asarray(names, dtype=str), return_inverse=True)[1]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from pipeline.stages.label_noise.context import patient_context
+from pipeline.stages.label_noise.dataset import patient_context
 
 IMAGES = pd.DataFrame(
     {"age": [70.0, None, 50.0], "sex": ["male", "female", None], "site": ["back", "back", "face"], "diagnosis": "a"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.stages.label_noise.audit import count_errors, draw_sample
+from pipeline.stages.label_noise.audit_sample import count_errors, draw_sample
 from tests.stages.label_noise.planted import Array
 
 COUNT = 6000

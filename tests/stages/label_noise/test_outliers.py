@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from pipeline.stages.label_noise.neighbours import radius_in_train
-from pipeline.stages.label_noise.off_topic import off_topic, score_distances
-from pipeline.stages.label_noise.params import OffTopic
+from pipeline.core import vector_search
+from pipeline.stages.label_noise.outliers import radius_in_train, score_distances, score_off_topic
 from tests.stages.label_noise.planted import Array, add_copies, world
 
 
@@ -17,13 +16,13 @@ def scores_with_strays(strays: int, *, seed: int, spread: float = 1.0) -> Array:
     if strays:
         planted = add_copies(planted, np.arange(strays), np.zeros(strays, int))
         rng = np.random.default_rng(seed + 1000)  # the world's own seed would draw its centres again
-        planted.labelled.vectors[-strays:] = rng.normal(0, 1, planted.labelled.vectors.shape[1]) + rng.normal(
-            0, spread, (strays, planted.labelled.vectors.shape[1])
+        planted.dataset.vectors[-strays:] = rng.normal(0, 1, planted.dataset.vectors.shape[1]) + rng.normal(
+            0, spread, (strays, planted.dataset.vectors.shape[1])
         )
-        planted.labelled.vectors[-strays:] /= np.linalg.norm(planted.labelled.vectors[-strays:], axis=1)[:, None]
-        planted.labelled.group[-strays:] = planted.labelled.group.max() + 1 + np.arange(strays)
-        planted.labelled.voter[-strays:] = True
-    return off_topic(planted.labelled, OffTopic(share=0.1, level_share=0.25))
+        planted.dataset.vectors[-strays:] /= np.linalg.norm(planted.dataset.vectors[-strays:], axis=1)[:, None]
+        planted.dataset.group[-strays:] = planted.dataset.group.max() + 1 + np.arange(strays)
+        planted.dataset.reference[-strays:] = True
+    return score_off_topic(planted.dataset)
 
 
 @pytest.mark.parametrize("spread", [2.0, 0.05], ids=["strewn", "crowded"])
@@ -69,21 +68,20 @@ def test_views_accuse_nobody_where_everything_belongs(views: int) -> None:
     assert (found > 0.95).sum() <= 2
 
 
-def test_a_level_that_sees_a_stray_makes_it_one() -> None:
-    clean = world(3, lesions=600, spread=0.1).labelled
+def test_a_layer_that_sees_a_stray_makes_it_one() -> None:
+    clean = world(3, lesions=600, spread=0.1).dataset
     stray = np.arange(len(clean.given)) < 15
     rng = np.random.default_rng(9)
-    level = np.eye(16)[stray.astype(int)] + rng.normal(0, 0.1, (len(stray), 16))
-    level = (level / np.linalg.norm(level, axis=1, keepdims=True)).astype(np.float32)
-    params = OffTopic(share=0.1, level_share=0.25)
-    alone, both = off_topic(clean, params), off_topic(replace(clean, levels=(level,)), params)
+    layer = np.eye(16)[stray.astype(int)] + rng.normal(0, 0.1, (len(stray), 16))
+    layer = (layer / np.linalg.norm(layer, axis=1, keepdims=True)).astype(np.float32)
+    alone, both = score_off_topic(clean), score_off_topic(replace(clean, layers=(layer,)))
     assert average_precision_score(stray, alone) < 0.2
     assert average_precision_score(stray, both) > 0.95
 
 
 def test_labels_have_no_part_in_it() -> None:
-    clean, params = world(3, lesions=60, spread=0.1).labelled, OffTopic(share=0.1, level_share=0.25)
-    assert np.array_equal(off_topic(clean, params), off_topic(replace(clean, given=np.roll(clean.given, 7)), params))
+    clean = world(3, lesions=60, spread=0.1).dataset
+    assert np.array_equal(score_off_topic(clean), score_off_topic(replace(clean, given=np.roll(clean.given, 7))))
 
 
 def test_equal_images_are_typical_and_another_one_is_not() -> None:
@@ -92,9 +90,9 @@ def test_equal_images_are_typical_and_another_one_is_not() -> None:
 
 
 def test_an_image_without_other_groups_is_not_accused() -> None:
-    labelled = world(0, lesions=1, test_share=0.0).labelled
-    assert np.array_equal(radius_in_train(labelled, labelled.vectors, 0.1), np.zeros(len(labelled.given)))
-    assert (off_topic(labelled, OffTopic(share=0.1, level_share=0.25)) == 0).all()
+    dataset = world(0, lesions=1, test_share=0.0).dataset
+    assert np.array_equal(radius_in_train(dataset, dataset.vectors, 0.1), np.zeros(len(dataset.given)))
+    assert (score_off_topic(dataset) == 0).all()
 
 
 @pytest.mark.parametrize("images", [20, 40, 100, 400])
@@ -107,3 +105,13 @@ def test_of_like_pictures_few_sets_lose_one_however_small_they_are(images: int) 
         distances = [radii[:, max(1, images // 10)] for radii in between]
         lost += bool((score_distances(distances, np.ones(images, bool)) >= 0.95).any())  # where the policy acts
     assert lost <= 10
+
+
+def test_a_sample_of_train_tells_how_far_a_share_of_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = world(4, lesions=500).dataset
+    monkeypatch.setattr(vector_search, "EXACT", 300)
+    sampled = radius_in_train(dataset, dataset.vectors, 0.1)
+    monkeypatch.setattr(vector_search, "EXACT", 10_000)
+    exact = radius_in_train(dataset, dataset.vectors, 0.1)
+    assert np.corrcoef(sampled, exact)[0, 1] > 0.95
+    assert np.median(np.abs(sampled - exact)) < 0.05 * np.median(exact)

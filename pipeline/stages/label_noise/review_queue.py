@@ -1,0 +1,64 @@
+"""The review queue: in which order suspects are worth a person's time, and how many errors each point leaves behind.
+
+    value of a lesion = Σ error probability of its suspects / minutes that it takes
+
+People judge lesions: the first image of one takes longest, its others are decided in seconds. So lesions are sorted by
+the errors that are expected to be found in a minute. How a diagnosis was confirmed weighs in here and nowhere else: an
+image hardly overrules histopathology, so such a label is the less likely to change however odd it looks. It is never
+a feature of the classifiers, because it gives diagnoses away.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.stages.label_noise.dataset import Dataset
+from pipeline.stages.label_noise.params import Queue
+
+SECONDS = 60  # a minute's
+
+
+def rank_suspects(scores: pd.DataFrame, dataset: Dataset, params: Queue) -> pd.DataFrame:
+    """Make the table SuspectQueue.
+
+    Args:
+        scores: the table LabelScores.
+        dataset: its images, row by row.
+        params: time and evidence.
+
+    """
+    error = discount(scores["error_probability"].to_numpy(), dataset.evidence, params.evidence_odds)
+    rows = pd.DataFrame(
+        {"image_id": dataset.image_id, "lesion": dataset.lesion, "evidence": dataset.evidence, "error": error}
+    )
+    rows = rows[scores["suspect"].to_numpy() & ~dataset.removed]
+    of_lesion = rows.groupby("lesion")["error"].agg(["sum", "size"])
+    minutes = (params.first_image_seconds + params.next_image_seconds * (of_lesion["size"] - 1)) / SECONDS
+    rows["minutes"] = rows["lesion"].map(minutes)
+    rows["yield"] = rows["lesion"].map(of_lesion["sum"] / minutes)
+    rows = rows.sort_values(["yield", "lesion", "error", "image_id"], ascending=[False, True, False, True])
+    opens = ~rows["lesion"].duplicated()
+    return pd.DataFrame(
+        {
+            "image_id": rows["image_id"],
+            "place": np.arange(1, len(rows) + 1),
+            "label_evidence": rows["evidence"],
+            "error_probability": rows["error"],
+            "errors_per_minute": rows["yield"],
+            "minutes_so_far": rows["minutes"].where(opens, 0.0).cumsum(),
+            "errors_so_far": rows["error"].cumsum(),
+            "errors_left": np.maximum(error[~dataset.removed].sum() - rows["error"].cumsum(), 0.0),
+        }
+    )
+
+
+def discount(
+    error_probability: NDArray[np.float64], evidence: NDArray[np.str_], odds: dict[str, float]
+) -> NDArray[np.float64]:
+    """Multiply the odds of an error by what the evidence for the label says of them; 1 where it says nothing."""
+    factor = pd.Series(evidence).map(odds).fillna(1.0).to_numpy(dtype=np.float64)
+    scaled = error_probability * factor
+    discounted: NDArray[np.float64] = scaled / np.maximum(scaled + 1 - error_probability, np.finfo(float).tiny)
+    return discounted

@@ -1,0 +1,264 @@
+"""Label scores: how likely each given label is wrong, and why, in words that a steward can check against the image.
+
+    P(true | image, labels) ∝ P(true | image) · Π P(label | true, image)        over the labels of a lesion
+
+and by choice cleanlab's scores (Northcutt et al. 2021) instead. Copies of one image that carry different labels
+contradict each other whatever the image shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from cleanlab.rank import get_label_quality_scores
+from numpy.typing import NDArray
+
+from pipeline.stages.label_noise.cross_validation import Predictions
+from pipeline.stages.label_noise.dataset import Dataset, of_given
+from pipeline.stages.label_noise.knn import NONE, nearest_of_class, nearest_references
+from pipeline.stages.label_noise.params import LabelNoiseParams
+
+NO_COPY = -1
+TINY = np.finfo(np.float64).tiny
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What a method makes of the labels.
+
+    probabilities: (n, classes) what the image shows.
+    posterior: (n, classes) the same with the given labels taken into account, where the method does so.
+    error_probability: (n,) that the given label is wrong.
+    """
+
+    probabilities: NDArray[np.float64]
+    posterior: NDArray[np.float64]
+    error_probability: NDArray[np.float64]
+
+    @property
+    def suggested(self) -> NDArray[np.intp]:
+        """Position of the most probable diagnosis of each image, (n,)."""
+        return self.posterior.argmax(axis=1)
+
+
+def score_labels(
+    dataset: Dataset,
+    predictions: Predictions,
+    conflicting: NDArray[np.intp],
+    *,
+    method: str,
+    conflict_error_probability: float,
+) -> Posterior:
+    """Score labels by a method; where copies contradict each other, by that too.
+
+    A label without a prediction gets the mean error probability of train.
+
+    Args:
+        dataset: images in scope.
+        predictions: of them.
+        conflicting: (n,) from `conflicting_copies`.
+        method: a key of `METHODS`.
+        conflict_error_probability: given at least to a label that lost against that of a copy.
+
+    """
+    scored = METHODS[method](dataset, predictions)
+    known = predictions.has_prediction & dataset.reference
+    usual = float(scored.error_probability[known].mean()) if known.any() else 0.0
+    errors = np.where(predictions.has_prediction, scored.error_probability, usual)
+    scored = replace(scored, error_probability=np.clip(errors, 0.0, 1.0))
+    return penalise_conflicts(
+        dataset, scored, conflicting, has_prediction=predictions.has_prediction, floor=conflict_error_probability
+    )
+
+
+def by_noise_matrix(dataset: Dataset, predictions: Predictions) -> Posterior:
+    """Weigh image against label by the noise model, all labels of a lesion at once.
+
+    A lesion whose images agree in their label counts as labelled once, because labels are given to lesions; where they
+    differ, each label is evidence of its own.
+    """
+    labels = np.unique(np.column_stack([dataset.lesion, dataset.given])[predictions.has_prediction], axis=0)
+    lesions, given = labels.T
+    weight, weak = predictions.mixture_weight, np.zeros((dataset.lesion.max() + 1, len(dataset.classes)))
+    weak[dataset.lesion] = predictions.weak  # the same for all images of a lesion
+    instance_dependent = weight * of_given(weak[lesions], given)[:, None]
+    likelihood = (1 - weight) * predictions.noise_matrix[:, given].T + instance_dependent
+    evidence = np.zeros_like(weak)
+    np.add.at(evidence, lesions, np.log(np.maximum(likelihood, TINY)))
+    scores = np.log(np.maximum(predictions.pooled, TINY)) + evidence[dataset.lesion]
+    posterior = np.exp(scores - scores.max(axis=1, keepdims=True))
+    posterior /= posterior.sum(axis=1, keepdims=True)
+    return Posterior(predictions.pooled, posterior, 1 - of_given(posterior, dataset.given))
+
+
+def by_self_confidence(dataset: Dataset, predictions: Predictions) -> Posterior:
+    """Take 1 - cleanlab's self-confidence."""
+    return _by_cleanlab(dataset, predictions, "self_confidence")
+
+
+def by_normalized_margin(dataset: Dataset, predictions: Predictions) -> Posterior:
+    """Take 1 - cleanlab's normalised margin."""
+    return _by_cleanlab(dataset, predictions, "normalized_margin")
+
+
+METHODS: dict[str, Callable[[Dataset, Predictions], Posterior]] = {
+    "noise_matrix": by_noise_matrix,
+    "self_confidence": by_self_confidence,
+    "normalized_margin": by_normalized_margin,
+}
+
+
+def _by_cleanlab(dataset: Dataset, predictions: Predictions, method: str) -> Posterior:
+    """Take 1 - cleanlab's label quality; 0 where there is one class."""
+    quality = np.ones(len(dataset.given))
+    if len(dataset.classes) > 1:
+        quality = np.clip(get_label_quality_scores(dataset.given, predictions.plain, method=method), 0.0, 1.0)
+    return Posterior(predictions.plain, predictions.plain, 1 - quality)
+
+
+def conflicting_copies(dataset: Dataset) -> NDArray[np.intp]:
+    """Find for each image the first copy of it that carries another label; `NO_COPY` where all copies agree: (n,)."""
+    conflicting = np.full(len(dataset.given), NO_COPY)
+    labels = np.unique(np.column_stack([dataset.copy_group, dataset.given]), axis=0)
+    for copy_group in np.flatnonzero(np.bincount(labels[:, 0]) > 1):
+        copies = np.flatnonzero(dataset.copy_group == copy_group)
+        for copy in copies:
+            conflicting[copy] = copies[dataset.given[copies] != dataset.given[copy]][0]
+    return conflicting
+
+
+def penalise_conflicts(
+    dataset: Dataset,
+    scored: Posterior,
+    conflicting: NDArray[np.intp],
+    *,
+    has_prediction: NDArray[np.bool_],
+    floor: float,
+) -> Posterior:
+    """Raise the error probability where copies of one image carry different labels: at most one can be right.
+
+    The label that the posterior favours keeps what it has; every other gets `floor` at least, whatever the classifiers
+    made of it. Where one of the labels has no prediction, none is favoured: each gets 1 - 1 / labels at least.
+    """
+    errors = scored.error_probability.copy()
+    for copy_group in np.unique(dataset.copy_group[conflicting != NO_COPY]):
+        copies = np.flatnonzero(dataset.copy_group == copy_group)
+        labels = np.unique(dataset.given[copies])
+        if has_prediction[copies].all():
+            favoured = labels[scored.posterior[copies[0]][labels].argmax()]
+            lost = copies[dataset.given[copies] != favoured]
+            errors[lost] = np.maximum(errors[lost], floor)
+        else:
+            errors[copies] = np.maximum(errors[copies], 1 - 1 / len(labels))
+    return replace(scored, error_probability=errors)
+
+
+def tabulate_scores(
+    dataset: Dataset,
+    predictions: Predictions,
+    scored: Posterior,
+    *,
+    conflicting: NDArray[np.intp],
+    off_topic: NDArray[np.float64],
+    params: LabelNoiseParams,
+) -> pd.DataFrame:
+    """Fill the table LabelScores, all but its probabilities."""
+    suspect = (scored.error_probability >= params.min_error_probability) | (conflicting != NO_COPY)
+    shown = np.flatnonzero(dataset.reference & ~suspect)  # an example must not be in doubt itself
+    examples = {
+        name: [
+            dataset.image_id[positions].tolist()
+            for positions in nearest_of_class(
+                predictions.knn_embedding,
+                wanted,
+                group=dataset.group,
+                references=shown,
+                reference_class=dataset.given[shown],
+                count=params.examples,
+            )
+        ]
+        for name, wanted in (("nearest_given", dataset.given), ("nearest_suggested", scored.suggested))
+    }
+    neighbours, _ = nearest_references(dataset, predictions.knn_embedding, params.examples)
+    return pd.DataFrame(
+        {
+            "image_id": dataset.image_id,
+            "given": dataset.names(dataset.given),
+            "suggested": dataset.names(scored.suggested),
+            "error_probability": scored.error_probability,
+            "suspect": suspect,
+            "reason": write_reasons(
+                dataset,
+                scored,
+                has_prediction=predictions.has_prediction,
+                conflicting=conflicting,
+                neighbours=neighbours,
+            ),
+            "off_topic": off_topic,
+            "ambiguous": ambiguity(scored.probabilities),
+            **examples,
+        }
+    )
+
+
+def ambiguity(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Say how far two diagnoses are both plausible: twice the second largest probability, 0 to 1 (a coin toss)."""
+    if probabilities.shape[1] == 1:
+        return np.zeros(len(probabilities))
+    second: NDArray[np.float64] = 2 * np.partition(probabilities, -2, axis=1)[:, -2]
+    return second
+
+
+def write_reasons(
+    dataset: Dataset,
+    scored: Posterior,
+    *,
+    has_prediction: NDArray[np.bool_],
+    conflicting: NDArray[np.intp],
+    neighbours: NDArray[np.intp],
+) -> list[str]:
+    """Write one sentence an image.
+
+    Args:
+        dataset: images in scope.
+        scored: by the method in params.
+        has_prediction: (n,) false where the given diagnosis is too rare in train.
+        conflicting: (n,) a copy with another label, or `NO_COPY`.
+        neighbours: (n, k) positions of the nearest reference images of other groups, or `NONE`.
+
+    """
+    given, suggested = dataset.names(dataset.given), dataset.names(scored.suggested)
+    return [
+        "; ".join(_clauses(dataset, scored, i, has_prediction=bool(has_prediction[i]), copy=int(conflicting[i])))
+        + _neighbours_clause(given[neighbours[i][neighbours[i] != NONE]], str(given[i]), str(suggested[i]))
+        for i in range(len(given))
+    ]
+
+
+def _clauses(dataset: Dataset, scored: Posterior, i: int, *, has_prediction: bool, copy: int) -> Iterator[str]:
+    if copy != NO_COPY:
+        yield f"its copy {dataset.image_id[copy]} is labelled {dataset.classes[dataset.given[copy]]}"
+    shown = scored.probabilities[i]
+    best, own, first = int(scored.posterior[i].argmax()), int(dataset.given[i]), int(shown.argmax())
+    given = dataset.classes[own]
+    if best == own:
+        rather = "" if first == own else f", though more like {dataset.classes[first]} ({shown[first]:.2f})"
+        yield f"may well be {given} ({shown[own]:.2f}) as labelled{rather}"
+    else:
+        yield f"looks like {dataset.classes[first]} ({shown[first]:.2f}) rather than {given} ({shown[own]:.2f})"
+    if best not in (own, first):  # that label is more often a mistake for another diagnosis
+        yield f"so labelled, {dataset.classes[best]} is likeliest ({scored.posterior[i, best]:.2f})"
+    if not has_prediction:
+        yield f"{given} has too few groups in train to be judged"
+
+
+def _neighbours_clause(labels: NDArray[np.object_], given: str, suggested: str) -> str:
+    """Say what the nearest reference images are labelled."""
+    if len(labels) == 0:
+        return ""
+    counts = {name: int(np.sum(labels == name)) for name in dict.fromkeys([suggested, given])}
+    known = " and ".join(f"{count} {name}" for name, count in counts.items())
+    return f"; of its {len(labels)} nearest train images {known}"
