@@ -1,4 +1,4 @@
-"""The README's command lines, read out of it and run as a user would, in a login shell that inherits nothing."""
+"""Command lines of the README and the pages for users, run as a user would, in a login shell that inherits nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tests.project import ROOT, Project
 
 pytestmark = pytest.mark.pipeline
 
-README = (ROOT / "README.md").read_text("utf-8")
+PAGES = ("README.md", "docs/setup.md", "docs/your_data.md", "docs/results.md")
+TEXT = "\n".join((ROOT / page).read_text("utf-8") for page in PAGES)
 FIRST_WORDS = re.compile(r"(\.|make|python3?|dvc|git|pip|uv|\.venv/bin/\w+) ")
 
 # What stands for something of the user's, or of the default profile, and what the tiny project has in its place.
@@ -43,9 +44,9 @@ def command_lines(text: str) -> list[str]:
     return list(dict.fromkeys([*filter(None, lines), *filter(FIRST_WORDS.match, spans)]))
 
 
-COMMANDS = command_lines(README)
+COMMANDS = command_lines(TEXT)
 ACTIVATE = next(line for line in COMMANDS if line.startswith(". "))
-IN_FISH = next(span for span in re.findall(r"in fish:\s+(\S.*)", README))
+IN_FISH = next(span for span in re.findall(r"in fish:\s+(\S.*)", TEXT))
 RUN = [command for command in COMMANDS if command not in NOT_RUN and command != ACTIVATE]
 
 
@@ -87,7 +88,7 @@ def test_a_command_of_the_readme_runs(users: Project, command: str) -> None:
 
 @pytest.mark.parametrize("command", NOT_RUN)
 def test_a_command_of_the_readme_that_is_not_run_parses(users: Project, command: str) -> None:
-    assert command in COMMANDS, "the README no longer says so: delete the line"
+    assert command in COMMANDS, f"none of {PAGES} says so any more: delete the line"
     if command.startswith("make "):
         assert type_in(users, command.replace("make ", "make --dry-run "))
         return

@@ -79,13 +79,48 @@ def closure(stage: str) -> frozenset[str]:
     return frozenset(str(path.relative_to(ROOT)) for path in map(_file, modules) if path.name != "__init__.py")
 
 
-def init_problems() -> list[str]:
+def init_problems(root: Path = ROOT) -> list[str]:
     """Say which `__init__.py` holds more than a docstring: they are imported, but no dep names them."""
     return [
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "pipeline").rglob("__init__.py")
+        str(path.relative_to(root))
+        for path in (root / "pipeline").rglob("__init__.py")
         if any(not isinstance(node, ast.Expr) for node in ast.parse(path.read_text("utf-8")).body)
     ]
+
+
+def stage_problems(dag: Mapping[str, Any], folder: Path = ROOT / "pipeline/stages") -> list[str]:
+    """Say which stages dvc.yaml, params.STAGES and the folder of stages do not name alike, in order."""
+    folders = {path.parent.name for path in folder.glob("*/stage.py")}
+    named = {"dvc.yaml": list(dag), "params.STAGES": list(params.STAGES), str(folder.name): folders}
+    problems = [
+        f"{place} lacks {stage}"
+        for stage in sorted({stage for stages in named.values() for stage in stages})
+        for place, stages in named.items()
+        if stage not in stages
+    ]
+    if not problems and list(dag) != list(params.STAGES):
+        problems = [f"dvc.yaml lists {list(dag)}, not in the order of params.STAGES"]
+    return problems
+
+
+def ignore_problems(dag: Mapping[str, Any], ignored: str) -> list[str]:
+    """Say which outs below `data/` git does not ignore; DVC would write the line into the hand-written file.
+
+    Args:
+        dag: the stages of dvc.yaml.
+        ignored: the text of data/.gitignore.
+
+    """
+    lines = set(ignored.splitlines())
+    outs = [path for stage in dag.values() for path in _paths(stage.get("do", stage).get("outs", []))]
+    folders = {path.split("/")[1] for path in outs if path.startswith("data/")}
+    return [f"data/.gitignore lacks /{folder}/" for folder in sorted(folders) if f"/{folder}/" not in lines]
+
+
+def command_problems(stage: str, instance: str | None, found: Mapping[str, Any]) -> list[str]:
+    """Say which command does not run the stage, or not the instance."""
+    wanted = " ".join(["python -m pipeline", stage, *([instance] if instance else [])])
+    return [] if found["cmd"] == wanted else [f"{stage} runs {found['cmd']!r}, not {wanted!r}"]
 
 
 @cache

@@ -23,7 +23,7 @@ COMMANDS = {
         "pipeline.commands.audit_split.command",
         "list what crosses a given split: pairs, lesions; exit status 3 if any",
     ),
-    "readme": ("pipeline.commands.readme", "quote docs/results in README.md"),
+    "quote": ("pipeline.commands.quote", "quote docs/results in README.md and docs/results.md"),
     "tables": ("pipeline.commands.tables", "write docs/tables.md from the tables' classes"),
 }
 
