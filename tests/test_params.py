@@ -122,7 +122,7 @@ def test_a_text_that_yaml_takes_for_something_else_is_answered_in_quotes(text: s
 def test_a_key_that_yaml_takes_for_something_else_is_answered_in_quotes(key: str, tmp_path: Path) -> None:
     text = (ROOT / "profiles/demo.yaml").read_text("utf-8").replace("    demo: {source", f"    {key}: {{source")
     (tmp_path / "params.yaml").write_text(text, "utf-8")
-    with pytest.raises(UserError, match=rf"line 18: YAML reads the key {key} as .*: write '{key}':"):
+    with pytest.raises(UserError, match=rf"line 19: YAML reads the key {key} as .*: write '{key}':"):
         params.read_tree(tmp_path / "params.yaml")
 
 
