@@ -101,7 +101,7 @@ def count_errors(
 
     """
     looked = np.bincount(stratum, minlength=len(sizes))
-    known = np.bincount(stratum, wrong, minlength=len(sizes))
+    known = np.bincount(stratum, wrong, minlength=len(sizes)).astype(np.float64)
     fewest = _total(rng, known, looked - known + 1, known=known, unseen=sizes - looked)
     most = _total(rng, known + 1, looked - known, known=known, unseen=sizes - looked)
     estimate = float((sizes * known / np.maximum(looked, 1)).sum())
@@ -116,10 +116,10 @@ def _total(
     *,
     known: NDArray[np.float64],
     unseen: NDArray[np.intp],
-) -> NDArray[np.intp]:
+) -> NDArray[np.float64]:
     """Simulate how many errors there are, if a stratum's share is Beta(wrong, right), surely 0 or 1 where one is 0."""
     share = rng.beta(np.maximum(wrong, TINY), np.maximum(right, TINY), (DRAWS, len(wrong)))
-    totals: NDArray[np.intp] = (known + rng.binomial(unseen, share)).sum(axis=1)
+    totals: NDArray[np.float64] = (known + rng.binomial(unseen, share)).sum(axis=1)
     return totals
 
 

@@ -41,7 +41,8 @@ class Posterior:
     @property
     def suggested(self) -> NDArray[np.intp]:
         """Position of the most probable diagnosis of each image, (n,)."""
-        return self.posterior.argmax(axis=1)
+        positions: NDArray[np.intp] = self.posterior.argmax(axis=1)
+        return positions
 
 
 def score_labels(

@@ -55,7 +55,7 @@ def test_the_contradicted_copy_and_the_wrong_label_are_suspects_with_reasons(sto
     assert wrong["suspect"]
     assert copy["error_probability"] >= 0.95
     given = right["given"]
-    assert copy["reason"].startswith(f"its copy demo:000 is dataset {given}; looks like {given} (")
+    assert copy["reason"].startswith(f"its copy demo:000 is labelled {given}; looks like {given} (")
     assert wrong["reason"].startswith(f"looks like {wrong['suggested']} (")
     assert f"rather than {wrong['given']} (" in wrong["reason"]
 

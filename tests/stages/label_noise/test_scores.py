@@ -134,6 +134,6 @@ def test_reasons_name_what_the_image_shows_and_what_the_label_adds() -> None:
     every = np.ones(len(shown), bool)
     found = write_reasons(dataset, posterior, has_prediction=every, conflicting=alone, neighbours=others)
     assert found[i] == (
-        "looks like nevus (0.75) rather than eczema (0.00); so dataset, melanoma is likeliest (0.60); "
+        "looks like nevus (0.75) rather than eczema (0.00); so labelled, melanoma is likeliest (0.60); "
         "of its 3 nearest train images 3 melanoma and 0 eczema"
     )
