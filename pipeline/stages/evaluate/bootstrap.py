@@ -38,12 +38,12 @@ class Estimate:
         return Estimate(self.value - other.value, self.draws - other.draws)
 
 
-def draw_groups(groups: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def draw_groups(groups: int, resamples: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Draw `groups` groups with replacement, `resamples` times: counts of shape (resamples, groups)."""
     return np.stack([np.bincount(rng.integers(groups, size=groups), minlength=groups) for _ in range(resamples)])
 
 
-def estimate(metrics: Metrics, group_of: NDArray[np.integer], draws: NDArray[np.int64]) -> dict[str, Estimate]:
+def estimate(metrics: Metrics, group_of: NDArray[np.integer], draws: NDArray[np.integer]) -> dict[str, Estimate]:
     """Score the images as they are, and on every resample.
 
     Args:
@@ -75,7 +75,7 @@ def two_sided_p(difference: Estimate) -> float:
     return float(min(1.0, 2 * (tail + 1) / (len(draws) + 1)))
 
 
-def _weights(group_of: NDArray[np.integer], draws: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
+def _weights(group_of: NDArray[np.integer], draws: NDArray[np.integer]) -> Iterator[NDArray[np.float64]]:
     step = max(1, MAX_CELLS // max(1, len(group_of)))
     for start in range(0, len(draws), step):
         yield draws[start : start + step][:, group_of].astype(np.float64)

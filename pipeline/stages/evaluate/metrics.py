@@ -171,7 +171,7 @@ def _mean(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return _ratio(np.where(finite, matrix, 0).sum(1), finite.sum(1).astype(np.float64))
 
 
-def _corners(x: NDArray[np.integer], y: NDArray[np.integer]) -> NDArray[np.int64]:
+def _corners(x: NDArray[np.integer], y: NDArray[np.integer]) -> NDArray[np.intp]:
     """Places where a staircase turns, and both ends."""
     turns = np.diff(x)[:-1] * np.diff(y)[1:] != np.diff(y)[:-1] * np.diff(x)[1:]
     return np.concatenate([[0], np.flatnonzero(turns) + 1, [len(x) - 1]])
