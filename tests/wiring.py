@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def init_problems(root: Path = ROOT) -> list[str]:
 def stage_problems(dag: Mapping[str, Any], folder: Path = ROOT / "pipeline/stages") -> list[str]:
     """Say which stages dvc.yaml, params.STAGES and the folder of stages do not name alike, in order."""
     folders = {path.parent.name for path in folder.glob("*/stage.py")}
-    named = {"dvc.yaml": list(dag), "params.STAGES": list(params.STAGES), str(folder.name): folders}
+    named: dict[str, Collection[str]] = {"dvc.yaml": dag, "params.STAGES": params.STAGES, folder.name: folders}
     problems = [
         f"{place} lacks {stage}"
         for stage in sorted({stage for stages in named.values() for stage in stages})
