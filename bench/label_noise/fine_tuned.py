@@ -1,7 +1,7 @@
 """What fine-tuned members add: planned where the vectors are, trained where a GPU is, measured where both meet.
 
 `python -m bench.label_noise.fine_tuned FOLDER …` plants labels; `bench.label_noise.cross_fitting` trains the members of
-`cross_fit` on them; `python -m bench.label_noise fine-tuned …` ranks with and without what they say.
+a profile on them; `python -m bench.label_noise fine-tuned …` ranks with and without what they say.
 """
 
 from __future__ import annotations

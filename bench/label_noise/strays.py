@@ -23,14 +23,13 @@ from bench.label_noise.pictures import KINDS, blurred, encode_jpeg
 from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
-from pipeline.core.table import lay_out
+from pipeline.params import read_tree
 from pipeline.stages.embed.params import EmbedParams
-from pipeline.stages.embed.tables import Levels
+from pipeline.stages.embed.tables import lay_out, read_layers
 from pipeline.stages.ingest.tables import Images, open_pixels
 from pipeline.stages.label_noise.labelled import further_views
 from pipeline.stages.label_noise.off_topic import off_topic
 from pipeline.stages.label_noise.params import LabelNoiseParams, OffTopic
-from pipeline.stages.label_noise.reading import read_described
 
 Array = np.ndarray[Any, Any]
 
@@ -92,7 +91,7 @@ def score_among(collection: Collection, skin: Shown, strays: Shown, params: OffT
     each = np.arange(len(both.vectors))
     rows = pd.DataFrame({"image_id": each})
     names = [str(level) for level in range(len(collection.labelled.levels))]
-    described = lay_out(rows, both.levels, networks=names, widths=[both.levels.shape[1] // len(names) for _ in names])
+    described = lay_out(rows, both.levels, layers=names, widths=[both.levels.shape[1] // len(names) for _ in names])
     labelled = replace(
         collection.labelled,
         vectors=both.vectors,
@@ -114,8 +113,9 @@ def first(encoded: Shown, count: int) -> Shown:
 
 
 def _levels(options: argparse.Namespace, collection: Collection) -> Array:
-    """Read what the encoder's levels show of each image, as `embed` wrote it."""
-    table, found = read_described(Store(options.project), Levels, [options.batch])
+    """Read what the encoder's layers show of each image, as `embed` wrote it."""
+    encoder = read_tree(options.profile)["encoders"][0]
+    table, found = read_layers(Store(options.project), encoder, [options.batch])
     if table.empty:
         return np.zeros((len(collection.truth), 0), np.float16)
     mine: Array = found[pd.Index(table["image_id"]).get_indexer(pd.Index(collection.labelled.image_id))]
@@ -129,7 +129,6 @@ def _pool(options: argparse.Namespace, collection: Collection, spare: Array, *, 
         options.batch,
         seed,
         embed.encoder,
-        embed.levels,
         embed.precision,
         code_digest(["bench.label_noise.pictures"]),
     ]
@@ -158,4 +157,4 @@ def encode_pictures(pictures: list[Image.Image], weights: Path, embed: EmbedPara
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "strays").write_bytes(b"".join(contents))
         pixels = Pixels(Path(folder), ["strays"] * len(contents), np.cumsum(sizes) - sizes, sizes)
-        return Shown(*encode(pixels, Spec.of(embed, weights), batch_size=embed.batch_size))
+        return Shown(*encode(pixels, Spec.of(embed, weights), batch_size=embed.batch_size)[:2])

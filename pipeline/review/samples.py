@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
 from pipeline.stages.dedup.tables import Duplicates, Groups
-from pipeline.stages.embed.tables import Embeddings
+from pipeline.stages.embed.tables import read_embeddings
 from pipeline.stages.ingest.tables import Images, open_pixels
 from pipeline.stages.label_noise.tables import LabelScores
 from pipeline.stages.rebalance.tables import Exclusions, Selection
@@ -38,8 +38,13 @@ class Findings:
     digest: str
 
 
-def read_findings(store: Store, batches: list[str]) -> Findings:
+def read_findings(store: Store, batches: list[str], encoder: str) -> Findings:
     """Read what the stages found about every image of the curated arm.
+
+    Args:
+        store: the project.
+        batches: that params.yaml lists.
+        encoder: the main one, whose vectors lay the images out on a plane.
 
     Raises:
         UserError: a table is missing.
@@ -54,9 +59,8 @@ def read_findings(store: Store, batches: list[str]) -> Findings:
         selection=store.read(Selection, ARM),
         exclusions=store.read(Exclusions, ARM),
     )
-    vectors = store.vectors(Embeddings, "vector", batches)
-    order = store.read(Embeddings, batches)["image_id"]
-    positions = pd.DataFrame(plane(vectors), index=order).loc[rows["image_id"]].to_numpy()
+    embeddings, vectors = read_embeddings(store, encoder, batches)
+    positions = pd.DataFrame(plane(vectors), index=embeddings["image_id"]).loc[rows["image_id"]].to_numpy()
     digest = hashlib.sha256(LAYOUT.encode())
     for relative in sorted(store.reads):
         digest.update((store.root / relative).read_bytes())

@@ -26,7 +26,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = project(tmp_path_factory.mktemp("fine_tuned")).root
     tree = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
     member = NETWORK | {"weights": None, "trainable": "head", "augmentation": "none", "epochs": 1}
-    tree["cross_fit"] |= {"members": {"one": member}, "folds": 2}
+    tree |= {"encoders": ["clip"], "members": ["one"], "train": tree["train"] | {"members": {"one": member}}}
     (root / "params.yaml").write_text(yaml.safe_dump(tree), "utf-8")
     fine_tuned.plan(read_collection(root, "demo"), [CELL], root / "fitted")
     return root
@@ -70,10 +70,3 @@ def test_a_member_that_knows_the_truth_raises_the_figure(root: Path) -> None:
     assert figures[OURS] > figures[fine_tuned.WITHOUT]
     assert found["demo"]["members"]["one"] == fitted.members["one"].model_dump()
     assert "| uniform, 20% |" in text
-
-
-def test_a_profile_without_a_member_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = options(root)
-    given[-1] = str(ROOT / "profiles/demo.yaml")
-    assert main(given) == 1
-    assert "names no cross_fit.members" in capsys.readouterr().err

@@ -2,6 +2,40 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
+import pyarrow as pa
+
 from tests.freeze import Moved
 
-MOVED = Moved()
+
+def _named(pattern: str, old: str) -> Callable[[pa.ChunkedArray], pa.ChunkedArray]:
+    """Turn the names of layers into what they were: texts in a column of lists."""
+
+    def back(column: pa.ChunkedArray) -> pa.ChunkedArray:
+        return pa.chunked_array(
+            [[[re.sub(pattern, old, name) for name in row] for row in column.to_pylist()]], column.type
+        )
+
+    return back
+
+
+MOVED = Moved(
+    paths={
+        r"data/embed/(\w+)/embeddings.parquet": r"data/embed/clip/\1/embeddings.parquet",
+        r"data/embed/(\w+)/levels.parquet": r"data/embed/clip/\1/layers.parquet",
+        r"data/opinions/(\w+)/opinions.parquet": r"data/embed/lite0/\1/layers.parquet",
+    },
+    columns={
+        r"data/(embed/\w+/levels|opinions/\w+/opinions).parquet": {"networks": "layers", "description": "features"}
+    },
+    values={
+        r"data/embed/\w+/levels.parquet:networks": _named("/layer (?=[0-9]+$)", "/block "),
+        r"data/opinions/\w+/opinions.parquet:networks": _named("/fp32/([0-9]+)/layer 3$", r"/\1"),
+    },
+    deleted={
+        r"data/cross_fit/.*": "the stage is gone; the table was empty in every profile",
+        r"reports/results.json:stages\..*": "seconds and memory, of every run its own",
+    },
+)

@@ -14,7 +14,7 @@ from pipeline.core.grouping import components, links
 from pipeline.stages.label_noise.context import patient_context
 
 Array = np.ndarray[Any, Any]
-Described = tuple[pd.DataFrame, Array]  # a table of descriptions and their matrix, row by row
+Described = tuple[pd.DataFrame, Array]  # the table Layers of one encoder and its features, row by row
 
 UNKNOWN = "unknown"
 
@@ -27,9 +27,9 @@ class Labelled:
     classes: diagnoses in scope, sorted: the order of every probability vector.
     given: (n,) position of the given diagnosis in `classes`.
     vectors: (n, d) float32, unit norm, of the encoder that says what is near what.
-    levels: (n, d) likewise of each level of it, of what it sees on the way.
-    further: (n, d) likewise of each further network.
-    members: (n, classes) what each fine-tuned member makes of it, out of fold.
+    levels: (n, d) likewise of each layer of it, of what it sees on the way.
+    further: (n, d) likewise of each layer of further encoders.
+    members: (n, classes) what each fine-tuned member makes of it, out of fold; the benchmark knows of some.
     context: (n, numbers) float32, what is known of the patient.
     evidence: (n,) how the given diagnosis was confirmed, `unknown` where nobody says: never a feature.
     split: strings.
@@ -72,8 +72,7 @@ def align(
     *,
     vectors: Array,
     levels: Described,
-    opinions: Described,
-    out_of_fold: Described,
+    further: Sequence[Described],
     groups: pd.DataFrame,
     duplicates: pd.DataFrame,
     classes: list[str],
@@ -85,21 +84,17 @@ def align(
         images: the table Images.
         embeddings: the table Embeddings.
         vectors: its vectors, row by row.
-        levels: the table Levels and its descriptions, row by row; empty where none is named.
-        opinions: the table Opinions likewise.
-        out_of_fold: the table OutOfFold and its probabilities, row by row; empty where no member is named.
+        levels: the encoder's table Layers and its features, row by row; empty where none is named.
+        further: of each further encoder likewise.
         groups: the table Groups.
         duplicates: the table Duplicates.
         classes: diagnoses in scope.
         context: what of the patient the probes may know, columns of Images.
 
     Raises:
-        UserError: the vectors are of several encoders, or tables of earlier stages speak of other images.
+        UserError: tables of earlier stages speak of other images.
 
     """
-    encoders = sorted(embeddings["encoder"].unique())
-    if len(encoders) > 1:
-        raise UserError(f"data/embed holds vectors of {encoders}, which cannot be compared: run `dvc repro embed`")
     rows = images[images["diagnosis"].isin(classes)].sort_values("image_id")
     joined = rows.merge(groups, on="image_id", how="left").reset_index(drop=True)
     position = pd.Index(embeddings["image_id"]).get_indexer(joined["image_id"])
@@ -118,8 +113,8 @@ def align(
         given=pd.Index(classes).get_indexer(pd.Index(joined["diagnosis"])),
         vectors=np.ascontiguousarray(vectors[position], dtype=np.float32),
         levels=further_views(levels, joined["image_id"]),
-        further=further_views(opinions, joined["image_id"]),
-        members=by_member(out_of_fold, joined["image_id"], classes=len(classes)),
+        further=tuple(view for one in further for view in further_views(one, joined["image_id"])),
+        members=(),
         context=patient_context(joined, context),
         evidence=joined["label_evidence"].fillna(UNKNOWN).to_numpy(dtype=str),
         split=split,
@@ -131,41 +126,23 @@ def align(
     )
 
 
-def by_member(out_of_fold: Described, image_ids: pd.Series[str], *, classes: int) -> tuple[Array, ...]:
-    """Line up what fine-tuned members say: of each (n, classes).
-
-    Raises:
-        UserError: a member says nothing of an image, or knows other diagnoses.
-
-    """
-    table, probabilities = out_of_fold
-    found = []
-    for name, rows in table.groupby("member").indices.items():
-        position = pd.Index(table["image_id"].iloc[rows]).get_indexer(pd.Index(image_ids))
-        if (position < 0).any() or probabilities.shape[1] != classes:
-            raise UserError(f"the member {name} speaks of other images or diagnoses: run `dvc repro cross_fit`")
-        found.append(probabilities[rows[position]].astype(np.float64))
-    return tuple(found)
-
-
 def further_views(described: Described, image_ids: pd.Series[str]) -> tuple[Array, ...]:
-    """Line up descriptions by levels or further networks: of each (n, d) float32 of unit norm.
+    """Line up what an encoder's layers show: of each (n, d) float32 of unit norm.
 
     Channels have scales of their own, so every number is standardised over the images first.
 
     Raises:
-        UserError: the descriptions are by other networks from batch to batch, or lack an image.
+        UserError: they lack an image.
 
     """
-    table, descriptions = described
+    table, features = described
     if table.empty:
         return ()
-    named = sorted({tuple(networks) for networks in table["networks"]})
     position = pd.Index(table["image_id"]).get_indexer(pd.Index(image_ids))
-    if len(named) > 1 or (position < 0).any():
-        raise UserError(f"descriptions by {named} are of some images only: run `dvc repro embed opinions`")
+    if (position < 0).any():
+        raise UserError(f"the layers {list(table['layers'].iloc[0])} show some images only: run `dvc repro embed`")
     cuts = np.cumsum(table["widths"].iloc[0])[:-1]
-    return tuple(_standardised(part) for part in np.split(descriptions[position], cuts, axis=1))
+    return tuple(_standardised(part) for part in np.split(features[position], cuts, axis=1))
 
 
 def _standardised(found: Array) -> Array:

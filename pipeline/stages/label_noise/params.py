@@ -96,6 +96,7 @@ class Queue(Section):
 class LabelNoiseParams(StageParams):
     """Params of the stage.
 
+    encoders: of `embed`; the first one's vectors and layers judge labels, of the others their layers.
     context: what of the patient the probes may know; sources without it lose nothing.
     method: the score that ranks suspects, a key of `suspects.METHODS`.
     min_error_probability: a label at or above it is a suspect.
@@ -107,6 +108,7 @@ class LabelNoiseParams(StageParams):
     keys: ClassVar = {
         "batches": "batches",
         "classes": "classes",
+        "encoders": "encoders",
         "context": "label_noise.context",
         "probe": "label_noise.probe",
         "noise": "label_noise.noise",
@@ -122,6 +124,7 @@ class LabelNoiseParams(StageParams):
 
     batches: list[str]
     classes: Classes
+    encoders: list[str]
     context: list[Literal["age", "sex", "site"]]
     probe: Probe
     noise: Noise

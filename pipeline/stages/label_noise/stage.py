@@ -22,8 +22,8 @@ def run(store: Store, params: LabelNoiseParams) -> None:
         params.batches,
         groups=store.read(Groups),
         classes=diagnoses_in_scope(images["diagnosis"], params.classes),
+        encoders=params.encoders,
         context=params.context,
-        members=True,
     )
 
     found = judge_labels(labelled, params)

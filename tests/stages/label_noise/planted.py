@@ -20,6 +20,7 @@ SEEN_IN_HASTE = 2  # of them
 TREE: dict[str, Any] = {
     "batches": ["b"],
     "classes": "all",
+    "encoders": ["clip"],
     "context": ["age", "sex", "site"],
     "probe": {
         "folds": 5,
