@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,6 @@ import numpy as np
 
 from bench.label_noise.rivals import Neighbours, find_neighbours
 from pipeline.core.store import Store
-from pipeline.params import read_tree
 from pipeline.stages.dedup.tables import Groups
 from pipeline.stages.embed.tables import read_embeddings, read_layers
 from pipeline.stages.ingest.tables import Images
@@ -54,7 +54,7 @@ class Collection:
         return self.labelled.given
 
 
-def read_collection(project: Path, batch: str) -> Collection:
+def read_collection(project: Path, batch: str, encoders: Sequence[str]) -> Collection:
     """Read a batch that a project has ingested, embedded and deduplicated.
 
     Removed copies are left out: a copy whose label was not flipped would give a planted error away.
@@ -69,7 +69,6 @@ def read_collection(project: Path, batch: str) -> Collection:
     images = store.read(Images, [batch])
     images = images[images["image_id"].isin(kept)]
     everything, classes = groups.assign(split="train"), sorted(images["diagnosis"].unique())
-    encoders = read_tree(project / "params.yaml")["encoders"]
     labelled = read_labelled(
         store, images, [batch], encoders=encoders, groups=everything, classes=classes, context=KNOWN
     )

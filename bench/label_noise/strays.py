@@ -23,7 +23,6 @@ from bench.label_noise.pictures import KINDS, blurred, encode_jpeg
 from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
-from pipeline.params import read_tree
 from pipeline.stages.embed.params import EmbedParams
 from pipeline.stages.embed.tables import lay_out, read_layers
 from pipeline.stages.ingest.tables import Images, open_pixels
@@ -58,8 +57,8 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     """
     if options.weights is None:
         raise UserError("strays must be encoded: say --weights FILE, those of the batch's encoder")
-    collection = read_collection(options.project, options.batch)
-    levels = _levels(options, collection)
+    collection = read_collection(options.project, options.batch, params.encoders)
+    levels = _levels(options, collection, params.encoders[0])
     unknown = sorted(set(options.leave_out) - set(collection.labelled.image_id))
     if unknown:
         raise UserError(f"--leave-out {unknown[0]}: {options.batch} holds no such image")
@@ -112,9 +111,8 @@ def first(encoded: Shown, count: int) -> Shown:
     return Shown(*(array[:count] for array in encoded))
 
 
-def _levels(options: argparse.Namespace, collection: Collection) -> Array:
+def _levels(options: argparse.Namespace, collection: Collection, encoder: str) -> Array:
     """Read what the encoder's layers show of each image, as `embed` wrote it."""
-    encoder = read_tree(options.profile)["encoders"][0]
     table, found = read_layers(Store(options.project), encoder, [options.batch])
     if table.empty:
         return np.zeros((len(collection.truth), 0), np.float16)

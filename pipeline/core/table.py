@@ -133,9 +133,10 @@ def to_arrow(table: type[Table], frame: pd.DataFrame, matrices: Mapping[str, np.
         raise TableError(f"{table.__name__}: {error}") from error
     arrow = arrow.replace_schema_metadata(None)
     for column in table.vectors():
-        kept = column.or_of is not None and matrices[column.name].dtype == column.or_of.to_pandas_dtype()
-        kind = (column.or_of if kept else column.type).to_pandas_dtype()
-        sorted_rows = np.ascontiguousarray(matrices[column.name][order], dtype=kind)
+        values = matrices[column.name]
+        keeps = column.or_of is not None and pa.from_numpy_dtype(values.dtype) == column.or_of
+        kind: pa.DataType = column.or_of if keeps else column.type
+        sorted_rows = np.ascontiguousarray(values[order], dtype=kind.to_pandas_dtype())
         lists = pa.FixedSizeListArray.from_arrays(pa.array(sorted_rows.reshape(-1)), sorted_rows.shape[1])
         arrow = arrow.append_column(pa.field(column.name, lists.type, nullable=False), lists)
     check(table, arrow)

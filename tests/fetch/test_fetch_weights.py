@@ -29,13 +29,13 @@ def project(
     root: Path,
     *,
     members: dict[str, tuple[str, str | None]] | None = None,
-    further: dict[str, object] | None = None,
+    further: dict[str, str] | None = None,
     **encoder: str,
 ) -> Path:
     """Write params.yaml with an encoder, members given as (backbone, weights), and a further encoder."""
     tree: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
     packaged = {"library": "timm", "model": "test_resnet", "weights": "test_resnet.safetensors", "source": "package"}
-    first = {**packaged, "side_pixels": None, "layers": [], **encoder}
+    first: dict[str, object] = {**packaged, "side_pixels": None, "layers": [], **encoder}
     tree["encoders"] = ["first", *(["further"] if further else [])]
     tree["embed"]["encoders"] = {"first": first, "further": first | (further or {}), "waiting": first | {"model": "m"}}
     entry = tree["train"]["members"][tree["members"][0]]
