@@ -24,8 +24,6 @@ STAGES = (
     "fingerprint",
     "embed",
     "dedup",
-    "opinions",
-    "cross_fit",
     "label_noise",
     "replay",
     "rebalance",
@@ -35,11 +33,12 @@ STAGES = (
 INSTANCES = {
     "ingest": ("batches",),
     "fingerprint": ("batches",),
-    "embed": ("batches",),
-    "opinions": ("batches",),
+    "embed": ("encoders", "batches"),
     "rebalance": ("arms",),
     "train": ("members", "arms", "seeds"),
 }
+AXES = {"batches": "batch", "encoders": "encoder", "arms": "arm", "members": "member", "seeds": "seed"}
+NESTED = ("embed",)  # stages whose instances lie in folders of folders: data/embed/<encoder>/<batch>
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 
 
@@ -79,7 +78,7 @@ def check_tree(tree: Mapping[str, Any], written: Written | None = None) -> None:
 
     """
     used: set[str] = set()
-    for name in ("batches", "arms", "members", "seeds"):
+    for name in AXES:
         values = tree.get(name)
         if not isinstance(values, list) or not values or len(set(map(str, values))) != len(values):
             raise UserError(f"params.yaml: {name} must be a list of one or more distinct names")
@@ -93,7 +92,7 @@ def check_tree(tree: Mapping[str, Any], written: Written | None = None) -> None:
         for instance in instances(tree, stage):
             stage_params(tree, stage, instance, written)
             used.update(keys(stage, instance).values())
-    used.update({"arms", "members", "seeds"})
+    used.update(AXES)
     _check_spares(tree, used, written)
 
 
@@ -105,12 +104,18 @@ def instances(tree: Mapping[str, Any], stage: str) -> list[str | None]:
     return names
 
 
+def folders(tree: Mapping[str, Any], stage: str) -> list[str]:
+    """List the folders below data/<stage>/ that the instances of a stage fill."""
+    names = [str(name) for name in instances(tree, stage)]
+    return [name.replace("-", "/") for name in names] if stage in NESTED else names
+
+
 def keys(stage: str, instance: str | None) -> dict[str, str]:
     """Say where in params.yaml each field of a stage's params comes from, for one instance."""
-    axes = [axis.removesuffix("s") for axis in INSTANCES.get(stage, ())]
+    axes = [AXES[axis] for axis in INSTANCES.get(stage, ())]
     parts = dict(zip(axes, (instance or "").split("-"), strict=False))
     return {
-        field: key.format(instance=instance, **{"member": "", "arm": "", "seed": "", **parts})
+        field: key.format(instance=instance, **dict.fromkeys(AXES.values(), "") | parts)
         for field, key in params_class(stage).keys.items()
     }
 
@@ -147,15 +152,18 @@ def stage_params(
 def _lookup(tree: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - YAML holds anything
     value: Any = tree
     for part in key.split("."):
-        if not isinstance(value, Mapping) or part not in value:
+        if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, Mapping) and part in value:
+            value = value[part]
+        else:
             raise UserError(f"params.yaml: {key} is missing: copy it from one of profiles/*.yaml")
-        value = value[part]
     return value
 
 
 def _check_spares(tree: Mapping[str, Any], used: set[str], written: Written | None) -> None:
-    """Refuse keys that no stage reads; entries of dictionaries of batches, arms and members may wait unlisted."""
-    waiting = {"ingest.batches", "rebalance.arms", "train.members"}
+    """Refuse keys that no stage reads; entries of dictionaries by name may wait unlisted."""
+    waiting = {"ingest.batches", "embed.encoders", "rebalance.arms", "train.members"}
     for key in _leaves(tree):
         read = any(key == u or key.startswith(f"{u}.") for u in used)
         if not read and not any(key.startswith(f"{w}.") for w in waiting):
@@ -165,9 +173,10 @@ def _check_spares(tree: Mapping[str, Any], used: set[str], written: Written | No
 
 def _check_waiting(tree: Mapping[str, Any], written: Written | None) -> None:
     from pipeline.models.params import Member  # noqa: PLC0415
-    from pipeline.stages.ingest.params import Batch  # noqa: PLC0415 - composes the stages' sections
+    from pipeline.stages.embed.params import Encoder  # noqa: PLC0415 - composes the stages' sections
+    from pipeline.stages.ingest.params import Batch  # noqa: PLC0415
 
-    sections: dict[str, type[Section]] = {"ingest.batches": Batch, "train.members": Member}
+    sections: dict[str, type[Section]] = {"ingest.batches": Batch, "embed.encoders": Encoder, "train.members": Member}
     for key, section in sections.items():
         for name, entry in _lookup(tree, key).items():
             try:

@@ -26,7 +26,6 @@ from pipeline.stages.dedup import stage as _dedup  # noqa: F401 - loaded, so tha
 from pipeline.stages.embed import stage as embed
 from pipeline.stages.fingerprint import stage as _fingerprint  # noqa: F401
 from pipeline.stages.ingest import stage as _ingest  # noqa: F401
-from pipeline.stages.opinions import stage as opinions
 from tests.project import ROOT, draw_weights, tiny_params
 
 IMAGES = 40
@@ -57,7 +56,7 @@ def cut_small() -> None:
     hash_search.MAX_KEY_BITS = 8
     votes.SHARD = 20
     verify.IMAGES_A_TASK, verify.PAIRS_A_TASK = 20, 40
-    embed.BATCHES_PER_TASK, opinions.IMAGES_PER_TASK, demo.LESIONS_PER_TASK = 2, 20, 10
+    embed.BATCHES_PER_TASK, demo.LESIONS_PER_TASK = 2, 10
 
 
 def set_up(root: Path, engine: core.Engine) -> None:
@@ -85,8 +84,13 @@ def main(engine: core.Engine, root: Path, *, cores: int) -> None:
     cut_small()
     set_up(root, engine)
     os.chdir(root)
-    for stage in ("ingest", "fingerprint", "embed", "opinions"):
-        run_stage(root, stage, "demo")
+    for stage, instance in (
+        ("ingest", "demo"),
+        ("fingerprint", "demo"),
+        ("embed", "first-demo"),
+        ("embed", "second-demo"),
+    ):
+        run_stage(root, stage, instance)
     run_stage(root, "dedup")
     command.run(root, argparse.Namespace(split=split(root).relative_to(root), images=None, out=None))
     print(json.dumps(shards_of, sort_keys=True))

@@ -127,16 +127,12 @@ def tiny_params() -> dict[str, Any]:
     tree: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
     tree["members"] = ["one", "two"]
     tree["train"]["members"] = {"one": NETWORK, "two": {**NETWORK, "trainable": "head", "augmentation": "none"}}
-    tree["embed"]["levels"] = []  # the network below has none
-    tree["embed"]["encoder"] = {
-        "library": "timm",
-        "model": "test_resnet",
-        "weights": "tiny.safetensors",
-        "source": "package",
-        "side_pixels": None,
+    encoder = {"library": "timm", "model": "test_resnet", "weights": "tiny.safetensors", "source": "package"}
+    tree["encoders"] = ["first", "second"]
+    tree["embed"]["encoders"] = {
+        "first": encoder | {"side_pixels": None, "layers": []},
+        "second": encoder | {"side_pixels": 64, "layers": [3]},
     }
-    tree["opinions"]["networks"] = [{"backbone": "test_resnet", "weights": "tiny.safetensors", "side_pixels": 64}]
-    tree["cross_fit"] |= {"members": {"one": NETWORK}, "folds": 2}
     tree["evaluate"]["bootstrap"] = 50
     tree["fingerprint"]["images_per_task"] = 16
     tree["ingest"]["limits"]["images_per_shard"] = 32

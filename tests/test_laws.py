@@ -51,13 +51,16 @@ def test_stored_bytes_are_what_the_table_says(store: Store, images: pd.DataFrame
         assert pixels[position].shape == (height, width, 3)
 
 
-@pytest.mark.parametrize("table", [Fingerprints, Embeddings])
-def test_every_image_has_its_row(store: Store, images: pd.DataFrame, table: type[Fingerprints]) -> None:
-    assert store.read(table, "demo")["image_id"].tolist() == images["image_id"].tolist()
+@pytest.mark.parametrize(
+    ("table", "instance"), [(Fingerprints, "demo"), (Embeddings, "first/demo"), (Embeddings, "second/demo")]
+)
+def test_every_image_has_its_row(store: Store, images: pd.DataFrame, table: type[Fingerprints], instance: str) -> None:
+    assert store.read(table, instance)["image_id"].tolist() == images["image_id"].tolist()
 
 
-def test_embeddings_have_unit_norm(store: Store) -> None:
-    norms = np.linalg.norm(store.vectors(Embeddings, "vector", "demo"), axis=1)
+@pytest.mark.parametrize("encoder", ["first", "second"])
+def test_embeddings_have_unit_norm(store: Store, encoder: str) -> None:
+    norms = np.linalg.norm(store.vectors(Embeddings, "vector", f"{encoder}/demo"), axis=1)
     assert np.allclose(norms, 1, atol=1e-5)
 
 

@@ -34,6 +34,14 @@ def test_instances_are_the_product_of_the_axes(tree: dict[str, Any]) -> None:
     assert params.instances(tree, "dedup") == [None]
 
 
+def test_a_batch_is_embedded_by_each_encoder_in_a_folder_of_its_own(tree: dict[str, Any]) -> None:
+    tree.update(encoders=["clip", "lite0"], batches=["a", "b"])
+    assert params.instances(tree, "embed") == ["clip-a", "clip-b", "lite0-a", "lite0-b"]
+    assert params.folders(tree, "embed") == ["clip/a", "clip/b", "lite0/a", "lite0/b"]
+    assert params.keys("embed", "lite0-b")["encoder"] == "embed.encoders.lite0"
+    assert params.folders(tree, "train") == params.instances(tree, "train")
+
+
 @pytest.mark.parametrize(
     ("place", "value", "sentence"),
     [
@@ -48,6 +56,10 @@ def test_instances_are_the_product_of_the_axes(tree: dict[str, Any]) -> None:
         (("arms",), ["raw", "raw"], "distinct"),
         (("colour",), "red", "no stage reads colour"),
         (("embed", "precision"), "fp16", "embed.precision"),
+        (("embed", "encoders", "unlisted"), {"library": "torch"}, "embed.encoders.unlisted"),
+        (("embed", "encoders", "clip", "layers"), [3, 1], "embed.encoders.clip.layers: .*rising order"),
+        (("encoders",), ["absent"], "embed.encoders.absent is missing"),
+        (("encoders",), [], "encoders must be a list"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_place(
@@ -109,7 +121,7 @@ def test_a_number_that_yaml_takes_for_a_text_is_answered_with_how_to_write_it(
 @pytest.mark.parametrize(
     "text", ["2019", "001", "0x1F", "1_000", "12:30", "no", "yes", "on", "null", "~", "1.5", "2019-01-02"]
 )
-@pytest.mark.parametrize("place", ["batches", "arms", "members", "classes"])
+@pytest.mark.parametrize("place", ["batches", "encoders", "arms", "members", "classes"])
 def test_a_text_that_yaml_takes_for_something_else_is_answered_in_quotes(text: str, place: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"YAML reads|holds") as error:
         params.read_tree(edited(tmp_path, place, f"[{text}]"))

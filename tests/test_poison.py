@@ -49,7 +49,10 @@ def poisoned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str,
         ingest(Store(root), params, "one")
         fingerprint(Store(root), FingerprintParams(engine="local", **PROFILE["fingerprint"]), "one")
         embed(Store(root))
-        dedup(Store(root), DedupParams(batches=["one"], engine="local", split=PROFILE["split"], **PROFILE["dedup"]))
+        dedup(
+            Store(root),
+            DedupParams(batches=["one"], encoder="clip", engine="local", split=PROFILE["split"], **PROFILE["dedup"]),
+        )
     return Store(root), {f"nevus/{name}": expectation for name, expectation in expected.items()}
 
 
@@ -59,7 +62,7 @@ def embed(store: Store) -> None:
     vectors = np.random.default_rng(0).normal(size=(len(images), 8))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     frame = pd.DataFrame({"image_id": images["image_id"], "encoder": "drawn"})
-    store.write(Embeddings, frame, instance="one", vectors={"vector": vectors})
+    store.write(Embeddings, frame, instance="clip/one", vectors={"vector": vectors})
 
 
 def test_every_file_becomes_an_image_or_a_reject_with_the_right_reason(poisoned: tuple[Store, dict[str, str]]) -> None:

@@ -26,10 +26,11 @@ def entry(dag: Mapping[str, Any], tree: Mapping[str, Any], stage: str, instance:
     """Resolve `foreach`, `matrix` and references to params.yaml for one instance."""
     text = yaml.safe_dump(dag[stage].get("do", dag[stage]))
     if instance:
-        axes = [axis.removesuffix("s") for axis in params.INSTANCES[stage]]
+        axes = [params.AXES[axis] for axis in params.INSTANCES[stage]]
         for axis, value in zip(axes, instance.split("-"), strict=True):
             text = text.replace(f"${{item.{axis}}}", value)
         text = text.replace("${item}", instance)
+    text = re.sub(r"(\$\{[\w.]+)\[(\d+)\]\}", r"\1.\2}", text)  # of a list: `a[0]` is `a.0`
     text = re.sub(r"\$\{([\w.]+)\}", lambda reference: str(_value(tree, reference[1])), text)
     resolved: dict[str, Any] = yaml.safe_load(text)
     return resolved
@@ -147,9 +148,10 @@ def _leaves(tree: Mapping[str, Any], key: str) -> set[str]:
 
 
 def _value(tree: Mapping[str, Any], key: str) -> Any:
+    """Look a dotted key up, such as `a.b` or, of lists, `a.0`."""
     value: Any = tree
     for part in key.split("."):
-        value = value[part]
+        value = value[int(part)] if isinstance(value, list) else value[part]
     return value
 
 

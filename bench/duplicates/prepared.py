@@ -58,7 +58,7 @@ def embed(pixels: Pixels, digests: pd.Series[str], profile: Profile, *, weights:
     from pipeline.stages.embed.encoders import Spec  # noqa: PLC0415 - torch takes seconds
     from pipeline.stages.embed.encoding import encode  # noqa: PLC0415
 
-    spec = replace(Spec.of(profile.embed, weights), levels=())  # no finder looks at levels
+    spec = replace(Spec.of(profile.embed, weights), layers=())  # no finder looks at layers
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     encoder = f"{spec.library}-{spec.model}-{digest}-{spec.precision}-{spec.side_pixels or 'native'}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.commands.audit_split.folder import read_knobs
-from pipeline.params import read_tree, stage_params
+from pipeline.params import instances, read_tree, stage_params
 from pipeline.stages.dedup.params import DedupParams
 from pipeline.stages.embed.params import EmbedParams, Encoder
 from pipeline.stages.fingerprint.params import FingerprintParams
@@ -20,6 +20,7 @@ LITE0 = Encoder(
     weights="tf_efficientnet_lite0.safetensors",
     source="package",
     side_pixels=None,
+    layers=[],
 )
 ENCODERS = {"profile": None, "lite0": LITE0}
 
@@ -45,7 +46,7 @@ def read_profile(path: Path, *, encoder: str = "profile") -> Profile:
 
     """
     tree = read_tree(path)
-    knobs, embed = read_knobs(tree), stage_params(tree, "embed", tree["batches"][0])
+    knobs, embed = read_knobs(tree), stage_params(tree, "embed", instances(tree, "embed")[0])
     assert isinstance(embed, EmbedParams)  # noqa: S101 - `stage_params` builds the stage's own class
     chosen = ENCODERS[encoder]
     if chosen is not None:

@@ -7,7 +7,7 @@ expects, and knows the truth.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,13 @@ def read_project(root: Path, batch: str, params: LabelNoiseParams) -> Project:
     images = store.read(Images, batch).sort_values("image_id")
     groups, classes = store.read(Groups), diagnoses_in_scope(images["diagnosis"], params.classes)
     labelled = read_labelled(
-        store, images, [batch], groups=groups, classes=classes, context=params.context, members=False
+        store,
+        images,
+        [batch],
+        encoders=params.encoders,
+        groups=groups,
+        classes=classes,
+        context=params.context,
     )
     return Project(store, batch, images, groups, labelled)
 
@@ -91,7 +97,7 @@ def plan(
 
     """
     truth, condition = project.labelled, PUBLISHED if shape is None else f"{shape}, {rate:.0%}"
-    noisy = truth if shape is None else _mislabel(project, shape, rate=rate, seed=seed)
+    noisy = truth if shape is None else _mislabel(project, shape, rate=rate, seed=seed, encoders=judging.encoders)
     found = find_label_errors(noisy, judging)
     decisions = _decide(truth, noisy, found.queue, minutes=0.0 if shape is None else 60 * hours)
     given = pd.Series(noisy.names(noisy.given), index=noisy.image_id)
@@ -114,9 +120,9 @@ def plan(
         yield Planned(condition, arm, selection, counts)
 
 
-def _mislabel(project: Project, shape: str, *, rate: float, seed: int) -> Dataset:
+def _mislabel(project: Project, shape: str, *, rate: float, seed: int, encoders: Sequence[str]) -> Dataset:
     """Plant errors in train and validation; a removed copy carries the label of its lesion."""
-    collection = read_collection(project.store.root, project.batch)
+    collection = read_collection(project.store.root, project.batch, encoders)
     planted = plant(collection, shape, rate=rate, per="lesion", seed=seed)
     truth = project.labelled
     kept = pd.Series(np.arange(len(collection.labelled.image_id)), index=collection.labelled.image_id)

@@ -47,7 +47,7 @@ def count(error_probability: Array, wrong: Array, *, images: int, strata: int, s
 
 def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
     """Audit each shape and rate of noise in many seeded runs; return figures by collection, and a table."""
-    collection = read_collection(options.project, options.batch)
+    collection = read_collection(options.project, options.batch, params.encoders)
     found = {}
     for shape, rate in product(options.shapes, options.rates):
         cells = [Cell(shape, rate, "lesion", seed) for seed in options.seeds]

@@ -11,24 +11,41 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from bench.command import batch_parser, status_of
-from pipeline.core.errors import UserError
 from pipeline.core.folds import assign_folds
+from pipeline.core.params import Device
 from pipeline.core.store import Store
+from pipeline.models.folds import Labels, Shown, collect, fit_fold, show
+from pipeline.models.params import Member
 from pipeline.models.trainable import weights_file
-from pipeline.params import read_tree, stage_params
-from pipeline.stages.cross_fit.fitting import Labels, Shown, collect, fit_fold, show
-from pipeline.stages.cross_fit.params import CrossFitParams
+from pipeline.params import read_tree
 from pipeline.stages.ingest.tables import Images, open_pixels
 
 Array = np.ndarray[Any, Any]
 
 PLAN = "plan.npz"
+FOLDS = 5
+SEED = 0
+
+
+class Fitting(NamedTuple):
+    """What is fitted.
+
+    members: recipes by name.
+    device: where.
+    folds: each member is trained once a fold.
+    seed: of the folds and of everything random.
+    """
+
+    members: dict[str, Member]
+    device: Device
+    folds: int = FOLDS
+    seed: int = SEED
 
 
 class Job(NamedTuple):
@@ -53,7 +70,7 @@ class Planned(NamedTuple):
     given: dict[str, Array]
 
     def labels(self, cell: str) -> Labels:
-        """Give the labels of a cell in the terms of `cross_fit`."""
+        """Give the labels of a cell as `models.folds` takes them."""
         everything = np.ones(len(self.group), bool)
         return Labels(self.given[cell], self.classes, self.group, everything, self.weight)
 
@@ -65,7 +82,7 @@ def read_plan(folder: Path) -> Planned:
         return Planned(arrays["image_id"], arrays["group"], arrays["weight"], int(arrays["classes"]), given)
 
 
-def fit(project: Path, batch: str, params: CrossFitParams, folder: Path, *, workers: int) -> None:
+def fit(project: Path, batch: str, params: Fitting, folder: Path, *, workers: int) -> None:
     """Train every member of `params` on every fold of every cell; one that is on disk is not trained again."""
     planned = read_plan(folder)
     given = (project, batch, params, folder)
@@ -81,7 +98,7 @@ def fit(project: Path, batch: str, params: CrossFitParams, folder: Path, *, work
                 pass
 
 
-def read_fitted(folder: Path, params: CrossFitParams) -> Iterator[tuple[str, tuple[Array, ...]]]:
+def read_fitted(folder: Path, params: Fitting) -> Iterator[tuple[str, tuple[Array, ...]]]:
     """Yield every cell that is finished, and what each member makes of its images: (n, classes)."""
     planned = read_plan(folder)
     for cell in planned.given:
@@ -93,29 +110,28 @@ def read_fitted(folder: Path, params: CrossFitParams) -> Iterator[tuple[str, tup
             yield cell, tuple(collect([np.load(file) for file in of_member], folds) for of_member in files)
 
 
-def read_params(profile: Path) -> CrossFitParams:
-    """Read what `cross_fit` would receive.
+def read_params(profile: Path) -> Fitting:
+    """Read the members that a profile lists.
 
     Raises:
-        UserError: the file is no profile, or names no member.
+        UserError: the file is no profile.
 
     """
-    params = cast("CrossFitParams", stage_params(read_tree(profile), "cross_fit", None))
-    if not params.members:
-        raise UserError(f"{profile} names no cross_fit.members: there is nothing to fine-tune")
-    return params
+    train = (tree := read_tree(profile))["train"]
+    members = {name: Member.model_validate(train["members"][name]) for name in tree["members"]}
+    return Fitting(members, train["device"])
 
 
-def _folds(planned: Planned, cell: str, params: CrossFitParams) -> Array:
+def _folds(planned: Planned, cell: str, params: Fitting) -> Array:
     labels = planned.labels(cell)
     return assign_folds(labels.given, labels.group, labels.learnt, count=params.folds, seed=params.seed)
 
 
-_GIVEN: tuple[Path, str, CrossFitParams, Path]
+_GIVEN: tuple[Path, str, Fitting, Path]
 _MEMBER: str
 
 
-def _begin(given: tuple[Path, str, CrossFitParams, Path], member: str) -> None:
+def _begin(given: tuple[Path, str, Fitting, Path], member: str) -> None:
     global _GIVEN, _MEMBER
     _GIVEN, _MEMBER = given, member
 
@@ -156,7 +172,7 @@ def main(arguments: Sequence[str]) -> int:
         folder="of the plan, and of what is fitted",
         project="that is ingested",
     )
-    parser.add_argument("--profile", type=Path, required=True, help="whose cross_fit.members are fitted")
+    parser.add_argument("--profile", type=Path, required=True, help="whose members are fitted")
     parser.add_argument("--workers", type=int, default=1, help="networks that are trained at a time")
     options = parser.parse_args(arguments)
 

@@ -1,7 +1,7 @@
 """What fine-tuned members add: planned where the vectors are, trained where a GPU is, measured where both meet.
 
 `python -m bench.label_noise.fine_tuned FOLDER …` plants labels; `bench.label_noise.cross_fitting` trains the members of
-`cross_fit` on them; `python -m bench.label_noise fine-tuned …` ranks with and without what they say.
+a profile on them; `python -m bench.label_noise fine-tuned …` ranks with and without what they say.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from bench.label_noise.planting import SHAPES, plant
 from bench.label_noise.report import BEST, summarise
 from bench.label_noise.run import OURS, Cell, Outcome, ours
 from pipeline.core.errors import UserError
+from pipeline.params import read_tree
 from pipeline.stages.label_noise.cross_validation import cross_val_predict
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     """Rank with and without the members; return figures by collection, and a table."""
     if options.fitted is None:
         raise UserError("fine-tuned needs --fitted FOLDER, which `python -m bench.label_noise.cross_fitting` fills")
-    collection = read_collection(options.project, options.batch)
+    collection = read_collection(options.project, options.batch, params.encoders)
     fitted = read_params(options.profile)
     outcomes: dict[str, list[Outcome]] = {}
     seeds = set()
@@ -134,7 +135,12 @@ def main(arguments: Sequence[str]) -> int:
     cells = [
         Cell(shape, rate, "lesion", seed) for seed, rate, shape in product(options.seeds, options.rates, options.shapes)
     ]
-    return status_of(lambda: plan(read_collection(options.project, options.batch), cells, options.folder))
+
+    def run_plan() -> None:
+        encoders = read_tree(options.project / "params.yaml")["encoders"]
+        plan(read_collection(options.project, options.batch, encoders), cells, options.folder)
+
+    return status_of(run_plan)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ DRAWS = 1000
 
 def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
     """Run all cells; return figures by collection, and a table."""
-    collection = read_collection(options.project, options.batch)
+    collection = read_collection(options.project, options.batch, params.encoders)
     cells = {}
     plan = list(product(options.per, options.shapes, options.rates))
     for per, shape, rate in tqdm(plan, desc="cells", disable=None):

@@ -22,7 +22,7 @@ BINS = 10
 
 def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
     """Bin error probabilities of each shape and rate, pooled over seeds; draw the plot beside the JSON."""
-    collection = read_collection(options.project, options.batch)
+    collection = read_collection(options.project, options.batch, params.encoders)
     found = {}
     for shape, rate in product(options.shapes, options.rates):
         seeded = [Cell(shape, rate, "lesion", seed) for seed in options.seeds]

@@ -23,14 +23,12 @@ from bench.label_noise.pictures import KINDS, blurred, encode_jpeg
 from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
-from pipeline.core.table import lay_out
 from pipeline.stages.embed.params import EmbedParams
-from pipeline.stages.embed.tables import Levels
+from pipeline.stages.embed.tables import lay_out, read_layers
 from pipeline.stages.ingest.tables import Images, open_pixels
 from pipeline.stages.label_noise.dataset import further_views
 from pipeline.stages.label_noise.outliers import score_off_topic
 from pipeline.stages.label_noise.params import LabelNoiseParams
-from pipeline.stages.label_noise.reading import read_described
 
 Array = np.ndarray[Any, Any]
 
@@ -59,8 +57,8 @@ def run(options: argparse.Namespace, _: LabelNoiseParams) -> tuple[dict[str, Any
     """
     if options.weights is None:
         raise UserError("strays must be encoded: say --weights FILE, those of the batch's encoder")
-    collection = read_collection(options.project, options.batch)
-    levels = _levels(options, collection)
+    collection = read_collection(options.project, options.batch, params.encoders)
+    levels = _levels(options, collection, params.encoders[0])
     unknown = sorted(set(options.leave_out) - set(collection.labelled.image_id))
     if unknown:
         raise UserError(f"--leave-out {unknown[0]}: {options.batch} holds no such image")
@@ -92,7 +90,7 @@ def score_among(collection: Collection, skin: Shown, strays: Shown) -> Array:
     each = np.arange(len(both.vectors))
     rows = pd.DataFrame({"image_id": each})
     names = [str(level) for level in range(len(collection.labelled.layers))]
-    described = lay_out(rows, both.levels, networks=names, widths=[both.levels.shape[1] // len(names) for _ in names])
+    described = lay_out(rows, both.levels, layers=names, widths=[both.levels.shape[1] // len(names) for _ in names])
     labelled = replace(
         collection.labelled,
         vectors=both.vectors,
@@ -113,9 +111,9 @@ def first(encoded: Shown, count: int) -> Shown:
     return Shown(*(array[:count] for array in encoded))
 
 
-def _levels(options: argparse.Namespace, collection: Collection) -> Array:
-    """Read what the encoder's levels show of each image, as `embed` wrote it."""
-    table, found = read_described(Store(options.project), Levels, [options.batch])
+def _levels(options: argparse.Namespace, collection: Collection, encoder: str) -> Array:
+    """Read what the encoder's layers show of each image, as `embed` wrote it."""
+    table, found = read_layers(Store(options.project), encoder, [options.batch])
     if table.empty:
         return np.zeros((len(collection.truth), 0), np.float16)
     mine: Array = found[pd.Index(table["image_id"]).get_indexer(pd.Index(collection.labelled.image_id))]
@@ -129,7 +127,6 @@ def _pool(options: argparse.Namespace, collection: Collection, spare: Array, *, 
         options.batch,
         seed,
         embed.encoder,
-        embed.levels,
         embed.precision,
         code_digest(["bench.label_noise.pictures"]),
     ]
@@ -158,4 +155,4 @@ def encode_pictures(pictures: list[Image.Image], weights: Path, embed: EmbedPara
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "strays").write_bytes(b"".join(contents))
         pixels = Pixels(Path(folder), ["strays"] * len(contents), np.cumsum(sizes) - sizes, sizes)
-        return Shown(*encode(pixels, Spec.of(embed, weights), batch_size=embed.batch_size))
+        return Shown(*encode(pixels, Spec.of(embed, weights), batch_size=embed.batch_size)[:2])

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.search.statistics", description=__doc__)
     add = parser.add_argument
     add("--ham10000", type=Path, metavar="FOLDER", required=True, help="the archives as the Dataverse publishes them")
-    add("--embeddings", type=Path, metavar="PARQUET", required=True, help="data/embed/ham10000/embeddings.parquet")
+    add("--embeddings", type=Path, metavar="PARQUET", required=True, help="data/embed/clip/ham10000/embeddings.parquet")
     options = parser.parse_args(arguments)
     try:
         pictures = [

@@ -17,7 +17,7 @@ from pipeline.core.store import Store
 from pipeline.demo import score as planted
 from pipeline.ledger.file import count_waiting
 from pipeline.params import STAGES, instances, read_tree
-from pipeline.stages.embed.tables import Embeddings
+from pipeline.stages.embed.tables import read_embeddings
 
 METRICS = "evaluate/metrics.json"  # below reports/
 
@@ -60,10 +60,11 @@ def collect(root: Path) -> dict[str, Any]:
     """
     tree, store = read_tree(root / "params.yaml"), Store(root)
     facts = read_facts(store, tree)
+    embeddings, _ = read_embeddings(store, tree["encoders"][0], tree["batches"])
     truths = {batch: planted.read_truth(root, batch, facts) for batch in tree["batches"]}
     return {
         "profile": next((name for name in profiles(root) if is_current(root, name)), "custom"),
-        "settings": settings(tree) | {"encoder": str(store.read(Embeddings, tree["batches"])["encoder"].iloc[0])},
+        "settings": settings(tree) | {"encoder": str(embeddings["encoder"].iloc[0])},
         **summarise(facts),
         "warnings": warnings(store, tree),
         "accounts": accounts(facts),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.core.table import Column, Table
-from pipeline.params import INSTANCES, STAGES
+from pipeline.params import AXES, INSTANCES, NESTED, STAGES
 
 PLACE = "docs/tables.md"
 HEAD = """# Tables
@@ -50,7 +50,7 @@ def tables_of(stage: str) -> list[type[Table]]:
 def describe(table: type[Table]) -> str:
     """Describe one table in Markdown."""
     stage = table.stage()
-    folder = f"data/{stage}/<{_instance(stage)}>" if stage in INSTANCES else f"data/{stage}"
+    folder = f"data/{stage}/{_instance(stage)}" if stage in INSTANCES else f"data/{stage}"
     lines = [
         f"## {table.__name__}",
         "",
@@ -66,13 +66,15 @@ def describe(table: type[Table]) -> str:
 
 
 def _instance(stage: str) -> str:
-    return "-".join({"batches": "batch"}.get(axis, axis.removesuffix("s")) for axis in INSTANCES[stage])
+    axes = [AXES[axis] for axis in INSTANCES[stage]]
+    return "/".join(f"<{axis}>" for axis in axes) if stage in NESTED else f"<{'-'.join(axes)}>"
 
 
 def _type(column: Column) -> str:
     names = {pa.string(): "text", pa.float64(): "number", pa.int64(): "integer", pa.bool_(): "yes or no"}
     names[pa.list_(pa.string())] = "list of texts"
     name = f"vector of {column.type}" if column.vector else names.get(column.type, str(column.type))
+    name += f" or {column.or_of}" if column.or_of else ""
     return f"{name}, may be missing" if column.nullable else name
 
 

@@ -23,7 +23,10 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """A named, typed, documented column; `nullable` ones may be missing, `choices` lists the values allowed."""
+    """A named, typed, documented column.
+
+    `nullable` ones may be missing, `choices` lists the values allowed; vectors may be of the type `or_of` instead.
+    """
 
     name: str
     type: pa.DataType
@@ -31,6 +34,7 @@ class Column:
     nullable: bool = False
     choices: tuple[str, ...] = ()
     vector: bool = False
+    or_of: pa.DataType | None = None
 
 
 def text(name: str, doc: str, *, nullable: bool = False, choices: tuple[str, ...] = ()) -> Column:
@@ -63,9 +67,12 @@ def flag(name: str, doc: str) -> Column:
     return Column(name, pa.bool_(), doc)
 
 
-def vector(name: str, doc: str, *, of: pa.DataType | None = None) -> Column:
-    """Declare a matrix column, float32 unless `of` says otherwise; its width is fixed by the first write."""
-    return Column(name, of or pa.float32(), doc, vector=True)
+def vector(name: str, doc: str, *, of: pa.DataType | None = None, or_of: pa.DataType | None = None) -> Column:
+    """Declare a matrix column, float32 unless `of` says otherwise; its width is fixed by the first write.
+
+    With `or_of`, a matrix that has this type keeps it.
+    """
+    return Column(name, of or pa.float32(), doc, vector=True, or_of=or_of)
 
 
 class Table:
@@ -101,29 +108,6 @@ class Table:
         return frame
 
 
-def lay_out(
-    images: pd.DataFrame, descriptions: np.ndarray[Any, Any], *, networks: list[str], widths: list[int]
-) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
-    """Lay out what several networks say of images: who they are stands on every row, and there are none without one.
-
-    Args:
-        images: with `image_id`.
-        descriptions: (rows, numbers), of each network in turn.
-        networks: their ids.
-        widths: how many numbers are each one's.
-
-    Returns:
-        the scalar columns and the matrix of a table of descriptions.
-
-    """
-    rows = images[["image_id"]]
-    if not networks:
-        rows, descriptions = rows.head(0), np.zeros((0, 1), descriptions.dtype)
-    lists = {"networks": networks, "widths": widths}
-    columns = {name: pd.Series([value] * len(rows), rows.index, dtype=object) for name, value in lists.items()}
-    return rows.assign(**columns), descriptions
-
-
 def to_arrow(table: type[Table], frame: pd.DataFrame, matrices: Mapping[str, np.ndarray[Any, Any]]) -> pa.Table:
     """Check a frame and its matrices against the contract; return them as one Arrow table sorted by key.
 
@@ -149,7 +133,10 @@ def to_arrow(table: type[Table], frame: pd.DataFrame, matrices: Mapping[str, np.
         raise TableError(f"{table.__name__}: {error}") from error
     arrow = arrow.replace_schema_metadata(None)
     for column in table.vectors():
-        sorted_rows = np.ascontiguousarray(matrices[column.name][order], dtype=column.type.to_pandas_dtype())
+        values = matrices[column.name]
+        keeps = column.or_of is not None and pa.from_numpy_dtype(values.dtype) == column.or_of
+        kind: pa.DataType = column.or_of if keeps else column.type
+        sorted_rows = np.ascontiguousarray(values[order], dtype=kind.to_pandas_dtype())
         lists = pa.FixedSizeListArray.from_arrays(pa.array(sorted_rows.reshape(-1)), sorted_rows.shape[1])
         arrow = arrow.append_column(pa.field(column.name, lists.type, nullable=False), lists)
     check(table, arrow)
@@ -173,7 +160,7 @@ def check_schema(table: type[Table], schema: pa.Schema) -> None:
     for column in table.columns:
         kind = schema.field(column.name).type
         kind = kind.value_type if column.vector else kind
-        if kind != column.type:
+        if all(kind != allowed for allowed in (column.type, column.or_of) if allowed is not None):
             raise TableError(f"{table.__name__}.{column.name} is {kind}, not {column.type}")
 
 

@@ -23,14 +23,12 @@ def download_open_clip(model: str, tag: str) -> Path:
     if not config:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model))
         remedy = f"choose package or one of {tags}" if tags else "choose a model of open_clip.list_pretrained()"
-        raise UserError(f"embed.encoder.source: open_clip knows no weights {tag} of {model}: {remedy}")
+        raise UserError(f"open_clip knows no weights {tag} of {model}: {remedy}")
     quick = "-quickgelu"
     trained_quick = bool(config.get("quick_gelu"))
     if trained_quick != bool(open_clip.get_model_config(model).get("quick_gelu")):
         right = f"{model}{quick}" if trained_quick else model.removesuffix(quick)
-        raise UserError(
-            f"embed.encoder.model: weights {tag} of {model} were trained with another activation: name {right}"
-        )
+        raise UserError(f"weights {tag} of {model} were trained with another activation: name {right}")
     try:
         return Path(open_clip.download_pretrained(config))
     except OSError as error:

@@ -90,7 +90,7 @@ def run(root: Path, options: argparse.Namespace) -> list[Path]:
 
 
 def wanted_weights(tree: Mapping[str, Any]) -> list[Wanted]:
-    """List the weights of the encoder, of the listed members and of further networks, each file once.
+    """List the weights of the listed encoders and members, each file once.
 
     A member's file name says where it comes from: `<backbone>.safetensors` is the package that carries it, or timm's
     first training run of it; `<backbone>.<tag>.safetensors` is that training run; others come with `--from`.
@@ -99,14 +99,13 @@ def wanted_weights(tree: Mapping[str, Any]) -> list[Wanted]:
         UserError: two entries want different networks in one file, or a file's name is none.
 
     """
-    encoder = tree["embed"]["encoder"]
-    wanted = [Wanted(**{field.name: encoder[field.name] for field in fields(Wanted)})]
-    named = [tree["train"]["members"][name] for name in tree["members"]]
-    named += [*tree["cross_fit"]["members"].values(), *tree["opinions"]["networks"]]
+    encoders = [tree["embed"]["encoders"][name] for name in tree["encoders"]]
+    wanted = [Wanted(**{field.name: encoder[field.name] for field in fields(Wanted)}) for encoder in encoders]
+    members = [tree["train"]["members"][name] for name in tree["members"]]
     wanted += [
-        _of_member(network["backbone"].partition(".")[0], network["weights"])
-        for network in named
-        if network["weights"] is not None
+        _of_member(member["backbone"].partition(".")[0], member["weights"])
+        for member in members
+        if member["weights"] is not None
     ]
     found: dict[str, Wanted] = {}
     for entry in wanted:

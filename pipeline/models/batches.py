@@ -11,10 +11,10 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -26,7 +26,8 @@ from pipeline.models.members import Preprocessing
 MARGIN = 1.15  # stored side by input side: room for random crops without loss of detail
 MAX_BYTES_IN_MEMORY = 2 << 30  # beyond it pictures live in a file that the system pages in
 
-Array = np.ndarray[Any, Any]
+Stored = NDArray[np.uint8]  # (n, side, side, 3), RGB
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,10 @@ def stored_side(side_pixels: int, augmentation: Augmentation | None) -> int:
     return side_pixels if augmentation is None else round(side_pixels * MARGIN)
 
 
-def load_pictures(pixels: Pixels, side: int, preprocessing: Preprocessing, *, scratch: Path, label: str) -> Array:
+def load_pictures(pixels: Pixels, side: int, preprocessing: Preprocessing, *, scratch: Path, label: str) -> Stored:
     """Decode and resize: uint8 array of shape (n, side, side, 3), RGB; in a file of `scratch` if it is large."""
     shape = (len(pixels), side, side, 3)
-    pictures: Array
+    pictures: Stored
     if math.prod(shape) > MAX_BYTES_IN_MEMORY:
         pictures = np.lib.format.open_memmap(scratch / f"{label}.npy", mode="w+", dtype=np.uint8, shape=shape)
     else:
@@ -92,17 +93,17 @@ class Pictures:
 
     """
 
-    stored: Array
+    stored: Stored
     side: int
     preprocessing: Preprocessing
     augmentation: Augmentation | None
     device: torch.device
-    chosen: Array | None = None
+    chosen: Rows | None = None
 
     def __len__(self) -> int:
         return len(self.stored if self.chosen is None else self.chosen)
 
-    def take(self, rows: Array) -> Pictures:
+    def take(self, rows: Rows) -> Pictures:
         """Choose some of them, without copying pixels."""
         return replace(self, chosen=rows if self.chosen is None else self.chosen[rows])
 

@@ -1,33 +1,41 @@
-"""Where a network computes, decided once for all workers: vectors of one table come from one kind of device."""
+"""Where a network computes, set up so that one machine makes the same bytes of the same inputs."""
 
 from __future__ import annotations
 
-from typing import Literal
+import os
 
 import torch
 
-from pipeline.core.engine import Engine, Resources, machine_cores
-
-Device = Literal["auto", "cpu", "cuda"]
-
-FEEDING_CORES = 4  # decode and preprocess for a GPU
+from pipeline.core.errors import UserError
+from pipeline.core.params import Device
 
 
-def settle(device: Device) -> Device:
-    """Say what `auto` means: CUDA if the machine that runs the stage has it. The others are left as they are."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-
-
-def network_resources(device: Device, engine: Engine) -> Resources:
-    """Say what a task with a network takes: a GPU and cores that feed it, or all cores of a machine, which it can use.
-
-    Args:
-        device: settled.
-        engine: whose machines are meant.
+def choose(device: Device) -> torch.device:
+    """Choose the device: `auto` is CUDA where there is one.
 
     Raises:
-        UserError: the engine's cluster does not answer.
+        UserError: `cuda` is asked for and there is none.
 
     """
-    cores = machine_cores(engine)
-    return Resources(min(FEEDING_CORES, cores), gpus=1) if device == "cuda" else Resources(cores)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device is cuda, but no CUDA device is available: set it to auto or cpu in params.yaml")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def prepare(device: Device, *, threads: int | None = None) -> torch.device:
+    """Choose the device and make this process's results repeatable on one machine.
+
+    Args:
+        device: `auto` is CUDA where there is one.
+        threads: that share one operation, since the order of a sum follows their number; None: the machine's cores.
+
+    Raises:
+        UserError: `cuda` is asked for and there is none.
+
+    """
+    chosen = choose(device)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with this
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, shows only bugs
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    return chosen

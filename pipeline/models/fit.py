@@ -14,10 +14,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
@@ -90,7 +90,7 @@ def fit(
     return run.history
 
 
-def predict(network: nn.Module, inputs: Inputs, count: int, *, batch_size: int) -> np.ndarray[Any, Any]:
+def predict(network: nn.Module, inputs: Inputs, count: int, *, batch_size: int) -> NDArray[np.float64]:
     """Return the probabilities of the first `count` rows: float64 array of shape (count, classes)."""
     network.eval()
     with torch.inference_mode():
@@ -102,7 +102,7 @@ def predict(network: nn.Module, inputs: Inputs, count: int, *, batch_size: int) 
     return torch.cat(batches).numpy() if batches else np.empty((0, 0))
 
 
-def balanced_scores(probabilities: np.ndarray[Any, Any], actual: np.ndarray[Any, Any]) -> tuple[float, float]:
+def balanced_scores(probabilities: NDArray[np.float64], actual: NDArray[np.int64]) -> tuple[float, float]:
     """Return accuracy and log loss, each the mean over the classes present of the mean over a class's rows."""
     hit = probabilities.argmax(1) == actual
     loss = -np.log(np.maximum(probabilities[np.arange(len(actual)), actual], np.finfo(np.float32).eps))

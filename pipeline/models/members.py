@@ -6,11 +6,10 @@ A new backbone is an entry in params.yaml, never code.
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import timm
 import torch
@@ -19,8 +18,6 @@ from torch import nn
 
 from pipeline.core.errors import UserError
 from pipeline.models.weights import Card, head_names, load_weights, read_card, save_weights, timm_preprocessing
-
-Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -41,34 +38,13 @@ class Network:
     preprocessing: Preprocessing
 
 
-def prepare(device: Device, *, threads: int | None = None) -> torch.device:
-    """Choose the device and make this process's results repeatable on one machine.
-
-    Args:
-        device: `auto` is CUDA where there is one.
-        threads: that share one operation, since the order of a sum follows their number; None: the machine's cores.
-
-    Raises:
-        UserError: `cuda` is asked for and there is none.
-
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device is cuda, but this machine offers no CUDA device: set auto or cpu in params.yaml")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with this
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, shows only bugs
-    torch.set_num_threads(threads or os.cpu_count() or 1)
-    chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    return torch.device(chosen)
-
-
-def build(backbone: str, *, classes: int, side_pixels: int, weights: Path | None, seed: int) -> Network:
+def build(backbone: str, *, classes: int, side_pixels: int | None, weights: Path | None, seed: int) -> Network:
     """Build a network with a fresh classifier.
 
     Args:
         backbone: a timm model name, with or without the tag of a training run.
         classes: width of the classifier.
-        side_pixels: of the square input.
+        side_pixels: of the square input; None: as the weights were trained.
         weights: file of everything but the classifier; None starts from random weights.
         seed: of the random weights.
 
@@ -89,8 +65,8 @@ def build(backbone: str, *, classes: int, side_pixels: int, weights: Path | None
         for tensor in layer.parameters():
             nn.init.zeros_(tensor)
     card = timm_preprocessing(module)
-    if module.default_cfg.get("fixed_input_size") and card["input_size"][-1] != side_pixels:
-        side = card["input_size"][-1]
+    side = card["input_size"][-1]
+    if module.default_cfg.get("fixed_input_size") and side_pixels not in {None, side}:
         raise UserError(
             f"{backbone} takes pictures of {side} pixels only, not {side_pixels}: correct side_pixels in params.yaml"
         )

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -22,18 +22,18 @@ from pipeline.models.batches import Pictures
 from pipeline.models.fit import Epoch, Examples, Inputs, fit, predict
 from pipeline.models.params import Member, Recipe
 
-Array = np.ndarray[Any, Any]
+Probabilities = NDArray[np.float64]
 FEATURE_BATCH = 64
 SCORED = ("validation", "test")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One split: pictures, the class of each (int64) and its weight in the loss (float32)."""
+    """One split: pictures, the class of each (int) and its weight in the loss (float32)."""
 
     pictures: Pictures
-    actual: Array
-    weight: Array
+    actual: NDArray[np.integer]
+    weight: NDArray[np.float32]
 
     def examples(self, inputs: Inputs) -> Examples:
         """Pair some form of the pictures with classes and weights."""
@@ -50,7 +50,7 @@ class Trained:
     """History, and for validation and test the probabilities (rows, classes)."""
 
     history: list[Epoch]
-    probabilities: dict[str, Array]
+    probabilities: dict[str, Probabilities]
 
 
 def train_all(network: nn.Module, parts: Parts, recipe: Recipe, *, seed: int, checkpoint: Path) -> Trained:
@@ -132,7 +132,7 @@ def _lookup(matrix: Tensor) -> Inputs:
     return inputs
 
 
-def _predictions(network: nn.Module, examples: Mapping[str, Examples], recipe: Recipe) -> dict[str, Array]:
+def _predictions(network: nn.Module, examples: Mapping[str, Examples], recipe: Recipe) -> dict[str, Probabilities]:
     return {
         split: predict(network, examples[split].inputs, len(examples[split].actual), batch_size=recipe.batch_size)
         for split in SCORED

@@ -48,7 +48,8 @@ def run(root: Path, options: Namespace) -> int:
             f"--address {options.address} is not loopback: FiftyOne would serve this machine's files to others"
         )
     steward = steward_name(root, options.steward)
-    samples = read_samples(Store(root), params.read_tree(root / "params.yaml")["batches"])
+    tree = params.read_tree(root / "params.yaml")
+    samples = read_samples(Store(root), tree["batches"], tree["encoders"][0])
     print(describe_waiting(root))
     start_database(root)
     from pipeline.review import session  # noqa: PLC0415 - imports fiftyone: takes seconds, and needs its settings

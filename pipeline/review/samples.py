@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
 from pipeline.stages.dedup.tables import Duplicates, Groups
-from pipeline.stages.embed.tables import Embeddings
+from pipeline.stages.embed.tables import read_embeddings
 from pipeline.stages.ingest.tables import Images, open_pixels
 from pipeline.stages.label_noise.tables import LabelScores
 from pipeline.stages.rebalance.tables import HEADLINE_ARM, Exclusions, Selection
@@ -41,8 +41,13 @@ class Samples:
     digest: str
 
 
-def read_samples(store: Store, batches: list[str]) -> Samples:
+def read_samples(store: Store, batches: list[str], encoder: str) -> Samples:
     """Read what the stages wrote about every image of the curated arm.
+
+    Args:
+        store: the project.
+        batches: that params.yaml lists.
+        encoder: the main one, whose vectors lay the images out on a plane.
 
     Raises:
         UserError: a table is missing.
@@ -57,9 +62,8 @@ def read_samples(store: Store, batches: list[str]) -> Samples:
         selection=store.read(Selection, HEADLINE_ARM),
         exclusions=store.read(Exclusions, HEADLINE_ARM),
     )
-    vectors = store.vectors(Embeddings, "vector", batches)
-    order = store.read(Embeddings, batches)["image_id"]
-    positions = pd.DataFrame(plane(vectors), index=order).loc[rows["image_id"]].to_numpy()
+    embeddings, vectors = read_embeddings(store, encoder, batches)
+    positions = pd.DataFrame(plane(vectors), index=embeddings["image_id"]).loc[rows["image_id"]].to_numpy()
     digest = hashlib.sha256(LAYOUT.encode())
     for relative in sorted(store.reads):
         digest.update((store.root / relative).read_bytes())

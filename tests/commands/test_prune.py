@@ -4,12 +4,15 @@ from pathlib import Path
 
 from pipeline.commands.prune import prune
 
-TREE = {"batches": ["demo"], "arms": ["raw"], "members": ["one"], "seeds": [0, 1]}
-LISTED = ["data/ingest/demo/images.parquet", "data/embed/demo/e.parquet", "data/rebalance/raw/selection.parquet"]
+TREE = {"batches": ["demo"], "encoders": ["clip", "lite0"], "arms": ["raw"], "members": ["one"], "seeds": [0, 1]}
+LISTED = ["data/ingest/demo/images.parquet", "data/embed/clip/demo/e.parquet", "data/rebalance/raw/selection.parquet"]
 LISTED += ["data/train/one-raw-0/p.parquet", "data/train/one-raw-1/p.parquet", "reports/ingest/demo.json"]
 LISTED += ["data/dedup/groups.parquet", "reports/dedup/summary.json", "reports/dedup/pictures/a.jpg"]
+LISTED += ["data/embed/lite0/demo/e.parquet", "data/mine/old/a.txt"]
 LISTED += ["data/raw/old/a.jpg", "data/truth/old.csv", "reports/evaluate/metrics.json"]
 UNLISTED = ["data/ingest/old/images.parquet", "data/fingerprint/old/f.parquet", "data/rebalance/curated/s.parquet"]
+UNLISTED += ["data/embed/clip/old/e.parquet", "data/embed/gone/demo/e.parquet", "data/embed/demo/e.parquet"]
+UNLISTED += ["data/opinions/demo/opinions.parquet", "data/cross_fit/out_of_fold.parquet"]
 UNLISTED += ["data/train/two-raw-0/p.parquet", "data/train/one-raw-2/p.parquet", "reports/ingest/old.json"]
 
 

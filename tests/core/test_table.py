@@ -77,5 +77,27 @@ def test_a_matrix_of_another_length_is_refused() -> None:
         tables.to_arrow(Lesions, frame(), {"shape": SHAPES[:2]})
 
 
+@pytest.mark.parametrize(("given", "kept"), [("float16", "float16"), ("float32", "float32"), ("float64", "float16")])
+def test_a_matrix_of_the_column_s_other_type_keeps_it(given: str, kept: str) -> None:
+    class Either(Table):
+        key = ("name",)
+        columns = (text("name", "its id"), vector("shape", "moments", of=pa.float16(), or_of=pa.float32()))
+
+    names = pd.DataFrame({"name": ["a", "b", "c"]})
+    arrow = tables.to_arrow(Either, names, {"shape": SHAPES.astype(given)})
+    assert tables.matrix(arrow, "shape").dtype == kept
+    wrong = tables.to_arrow(Lesions, frame(), {"shape": SHAPES.astype(given)})
+    assert tables.matrix(wrong, "shape").dtype == np.float32
+
+
+def test_a_column_of_another_type_is_refused() -> None:
+    class Doubles(Table):
+        key = Lesions.key
+        columns = (*Lesions.columns[:-1], vector("shape", "moments", of=pa.float64()))
+
+    with pytest.raises(TableError, match=r"Lesions\.shape is double, not float"):
+        tables.check(Lesions, tables.to_arrow(Doubles, frame(), {"shape": SHAPES}))
+
+
 def test_a_file_follows_from_the_class() -> None:
     assert Lesions.file_name() == "lesions.parquet"

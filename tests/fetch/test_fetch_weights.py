@@ -29,14 +29,15 @@ def project(
     root: Path,
     *,
     members: dict[str, tuple[str, str | None]] | None = None,
-    further: list[dict[str, object]] | None = None,
+    further: dict[str, str] | None = None,
     **encoder: str,
 ) -> Path:
-    """Write params.yaml with an encoder, members given as (backbone, weights), and networks for further opinions."""
+    """Write params.yaml with an encoder, members given as (backbone, weights), and a further encoder."""
     tree: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
     packaged = {"library": "timm", "model": "test_resnet", "weights": "test_resnet.safetensors", "source": "package"}
-    tree["embed"]["encoder"] = {**tree["embed"]["encoder"], **packaged, "side_pixels": None, **encoder}
-    tree["opinions"]["networks"] = further or []
+    first: dict[str, object] = {**packaged, "side_pixels": None, "layers": [], **encoder}
+    tree["encoders"] = ["first", *(["further"] if further else [])]
+    tree["embed"]["encoders"] = {"first": first, "further": first | (further or {}), "waiting": first | {"model": "m"}}
     entry = tree["train"]["members"][tree["members"][0]]
     made = {name: entry | {"backbone": b, "weights": w} for name, (b, w) in (members or {}).items()}
     tree["members"], tree["train"]["members"] = list(made) or ["none"], made or {"none": entry | {"weights": None}}
@@ -77,20 +78,9 @@ def test_a_packaged_file_is_checked_read_and_described(tmp_path: Path, monkeypat
     assert manifest == {"test_resnet.safetensors": entry}
 
 
-def test_the_networks_of_further_opinions_are_fetched_too(tmp_path: Path) -> None:
-    network = {"backbone": "tf_efficientnet_lite0", "weights": "tf_efficientnet_lite0.safetensors", "side_pixels": 64}
-    found = weights.wanted_weights(read_tree(project(tmp_path, further=[network]) / "params.yaml"))
-    assert [wanted.model for wanted in found] == ["test_resnet", "tf_efficientnet_lite0"]
-
-
-def test_the_members_that_are_cross_fitted_are_fetched_too(tmp_path: Path) -> None:
-    path = project(tmp_path) / "params.yaml"
-    tree = yaml.safe_load(path.read_text("utf-8"))
-    entry = {"backbone": "tf_efficientnet_lite0", "weights": "tf_efficientnet_lite0.safetensors"}
-    member = tree["train"]["members"]["none"] | entry
-    tree["cross_fit"]["members"] = {"one": member, "two": member | {"weights": None}}
-    path.write_text(yaml.safe_dump(tree), "utf-8")
-    found = weights.wanted_weights(read_tree(path))
+def test_listed_encoders_are_fetched_and_no_others(tmp_path: Path) -> None:
+    further = {"model": "tf_efficientnet_lite0", "weights": "tf_efficientnet_lite0.safetensors"}
+    found = weights.wanted_weights(read_tree(project(tmp_path, further=further) / "params.yaml"))
     assert [wanted.model for wanted in found] == ["test_resnet", "tf_efficientnet_lite0"]
 
 

@@ -69,9 +69,3 @@ def test_a_saved_network_starts_another(tmp_path: Path) -> None:
     second = members.build("test_resnet", classes=5, side_pixels=32, weights=tmp_path / "w.safetensors", seed=1)
     assert torch.equal(first.module.conv1[0].weight, second.module.conv1[0].weight)
     assert first.preprocessing == second.preprocessing
-
-
-def test_cuda_without_a_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match="offers no CUDA device"):
-        members.prepare("cuda")

@@ -14,7 +14,7 @@ from pipeline.review.samples import read_samples
 def main(tags: dict[str, list[str]]) -> None:
     """Print what the dataset holds, as JSON, and add tags to its samples."""
     root = Path.cwd()
-    samples = read_samples(Store(root), ["demo"])
+    samples = read_samples(Store(root), ["demo"], "clip")
     start_database(root)
     from pipeline.review import session  # noqa: PLC0415 - imports fiftyone, after its settings
 

@@ -38,7 +38,7 @@ def project(root: Path, content: bytes = EMPTY) -> Store:
     store.write(LabelScores, judged, vectors={"probabilities": np.full((COUNT, 2), 0.5)})
     encoders = pd.DataFrame({"image_id": images["image_id"], "encoder": "drawn"})
     vectors = np.random.default_rng(0).normal(0, 1, (COUNT, 8))
-    store.write(Embeddings, encoders, instance="demo", vectors={"vector": vectors})
+    store.write(Embeddings, encoders, instance="clip/demo", vectors={"vector": vectors})
     tree = yaml.safe_load(PROFILE.read_text("utf-8"))
     (root / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), "utf-8")
     ledger(root, content)

@@ -22,44 +22,50 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def test_every_image_has_one_row_and_one_position(store: Store) -> None:
-    samples = read_samples(store, ["demo"])
+    samples = read_samples(store, ["demo"], "clip")
     assert samples.rows["image_id"].tolist() == [f"demo:{i:02d}" for i in range(COUNT)]
     assert samples.positions.shape == (COUNT, 2)
     assert len(samples.pixels) == COUNT
 
 
 def test_a_set_of_copies_shares_the_name_of_its_kept_image(store: Store) -> None:
-    rows = read_samples(store, ["demo"]).rows.set_index("image_id")
+    rows = read_samples(store, ["demo"], "clip").rows.set_index("image_id")
     assert rows["copies"].dropna().to_dict() == {"demo:00": "demo:00", "demo:01": "demo:00"}
     assert rows.loc["demo:01", "excluded"] == "duplicate: copy of demo:00"
 
 
 def test_both_ends_of_an_edge_name_the_other(store: Store) -> None:
-    rows = read_samples(store, ["demo"]).rows.set_index("image_id")
+    rows = read_samples(store, ["demo"], "clip").rows.set_index("image_id")
     assert rows.loc["demo:02", "related"] == ["same_lesion of demo:05"]
     assert rows.loc["demo:05", "related"] == ["same_lesion of demo:02"]
     assert rows.loc["demo:03", "related"] == []
 
 
 def test_the_digest_follows_the_tables(store: Store) -> None:
-    assert read_samples(Store(store.root), ["demo"]).digest == read_samples(Store(store.root), ["demo"]).digest
+    assert (
+        read_samples(Store(store.root), ["demo"], "clip").digest
+        == read_samples(Store(store.root), ["demo"], "clip").digest
+    )
     other = project(store.root.parent / "other", EMPTY)
-    path = other.root / "data/embed/demo/embeddings.parquet"
+    path = other.root / "data/embed/clip/demo/embeddings.parquet"
     frame = pd.read_parquet(path)
     frame["encoder"] = "another"
     path.unlink()
     vectors = np.stack(frame["vector"].tolist())
-    other.write(Embeddings, frame[["image_id", "encoder"]], instance="demo", vectors={"vector": vectors})
-    assert read_samples(Store(other.root), ["demo"]).digest != read_samples(Store(store.root), ["demo"]).digest
+    other.write(Embeddings, frame[["image_id", "encoder"]], instance="clip/demo", vectors={"vector": vectors})
+    assert (
+        read_samples(Store(other.root), ["demo"], "clip").digest
+        != read_samples(Store(store.root), ["demo"], "clip").digest
+    )
 
 
 def test_without_a_run_the_remedy_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dvc repro"):
-        read_samples(Store(tmp_path), ["demo"])
+        read_samples(Store(tmp_path), ["demo"], "clip")
 
 
 def test_exported_files_hold_the_stored_bytes_under_their_format(store: Store, tmp_path: Path) -> None:
-    samples = read_samples(store, ["demo"])
+    samples = read_samples(store, ["demo"], "clip")
     paths = export(samples, tmp_path / "pictures")
     assert [path.suffix for path in paths] == [".png" if i == 3 else ".jpeg" for i in range(COUNT)]
     assert [path.read_bytes() for path in paths] == [samples.pixels.read(i) for i in range(COUNT)]
@@ -69,7 +75,7 @@ def test_exported_files_hold_the_stored_bytes_under_their_format(store: Store, t
 
 
 def test_a_second_export_writes_nothing_and_deletes_what_is_gone(store: Store, tmp_path: Path) -> None:
-    samples = read_samples(store, ["demo"])
+    samples = read_samples(store, ["demo"], "clip")
     paths = export(samples, tmp_path / "pictures")
     before = [path.stat().st_mtime_ns for path in paths]
     (tmp_path / "pictures/gone.jpeg").write_bytes(b"")

@@ -51,9 +51,9 @@ def test_what_is_tagged_in_the_app_reaches_the_ledger_once(tmp_path: Path) -> No
 
     shown = look(tmp_path, TAGS)
     assert len(shown["rows"]) == len(shown["points"]) == 12
-    assert np.allclose(shown["points"], read_samples(Store(tmp_path), ["demo"]).positions)
+    assert np.allclose(shown["points"], read_samples(Store(tmp_path), ["demo"], "clip").positions)
     assert shown["views"]["duplicates side by side"] == ["demo:00", "demo:01"]
-    error = read_samples(Store(tmp_path), ["demo"]).rows.set_index("image_id")["error_probability"]
+    error = read_samples(Store(tmp_path), ["demo"], "clip").rows.set_index("image_id")["error_probability"]
     assert shown["views"]["suspects"] == error[error >= 0.5].sort_values(ascending=False).index.tolist()
     assert set(shown["views"]) == {"duplicates", "duplicates side by side", "suspects", "off topic", "decided"}
     assert all(Path(row["filepath"]).exists() for row in shown["rows"].values())

@@ -66,10 +66,14 @@ class Split(Section):
 
 
 class DedupParams(StageParams):
-    """Params of the stage."""
+    """Params of the stage.
+
+    encoder: the main one, whose vectors propose pairs.
+    """
 
     keys: ClassVar = {
         "batches": "batches",
+        "encoder": "encoders.0",
         "engine": "engine",
         "split": "split",
         "candidates": "dedup.candidates",
@@ -78,6 +82,7 @@ class DedupParams(StageParams):
     }
 
     batches: list[str]
+    encoder: str
     engine: Engine
     split: Split
     candidates: Candidates

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.stages.dedup.find import find_duplicates
 from pipeline.stages.dedup.findings import conflicts, summarise
@@ -15,7 +14,7 @@ from pipeline.stages.dedup.groups import group_images
 from pipeline.stages.dedup.params import DedupParams
 from pipeline.stages.dedup.pictures import choose, draw
 from pipeline.stages.dedup.tables import Duplicates, Groups
-from pipeline.stages.embed.tables import Embeddings
+from pipeline.stages.embed.tables import read_embeddings
 from pipeline.stages.fingerprint.tables import Fingerprints
 from pipeline.stages.ingest.tables import Images, open_pixels
 
@@ -24,7 +23,7 @@ Array = np.ndarray[Any, Any]
 
 def run(store: Store, params: DedupParams) -> None:
     """Write Duplicates, Groups and the reports, over all batches."""
-    images, flags, phash, vectors = read(store, params.batches)
+    images, flags, phash, vectors = read(store, params.batches, params.encoder)
     pixels = open_pixels(store, images)
     found = find_duplicates(
         images,
@@ -52,7 +51,7 @@ def run(store: Store, params: DedupParams) -> None:
             (folder / name).write_bytes(content)
 
 
-def read(store: Store, batches: list[str]) -> tuple[pd.DataFrame, pd.Series[Any], Array, Array]:
+def read(store: Store, batches: list[str], encoder: str) -> tuple[pd.DataFrame, pd.Series[Any], Array, Array]:
     """Read all batches, sorted by image_id.
 
     Returns:
@@ -63,11 +62,9 @@ def read(store: Store, batches: list[str]) -> tuple[pd.DataFrame, pd.Series[Any]
 
     """
     images, prints = store.read(Images, batches), store.read(Fingerprints, batches)
-    encoders = sorted(store.read(Embeddings, batches)["encoder"].unique())
-    if len(encoders) > 1:
-        raise UserError(f"data/embed holds vectors of {encoders}, which cannot be compared: run `dvc repro embed`")
+    _, vectors = read_embeddings(store, encoder, batches)
     order = np.argsort(images["image_id"].to_numpy().astype(str), kind="stable")
     images = images.iloc[order].reset_index(drop=True)
     flags = prints["flags"].iloc[order].reset_index(drop=True)
     phash = store.vectors(Fingerprints, "phash", batches)[order]
-    return images, flags, phash, store.vectors(Embeddings, "vector", batches)[order]
+    return images, flags, phash, vectors[order]

@@ -9,10 +9,11 @@ import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import open_clip
 import timm
 import torch
@@ -20,9 +21,12 @@ from PIL import Image
 from torch import nn
 
 from pipeline.core.errors import UserError
-from pipeline.models.weights import head_names, load_weights, read_card
+from pipeline.core.params import Device
+from pipeline.models.devices import choose
+from pipeline.models.members import Preprocessing, build
+from pipeline.models.weights import load_weights, name_weights, read_card
+from pipeline.stages.embed.layers import check_layers, resize_input, skip_unused_tokens
 from pipeline.stages.embed.params import EmbedParams
-from pipeline.stages.embed.towers import check_levels, resize_input, skip_unused_tokens
 
 Transform = Callable[[Image.Image], torch.Tensor]
 
@@ -38,9 +42,9 @@ class Spec:
     model: str
     weights: Path
     precision: str
-    device: str
+    device: Device
     side_pixels: int | None
-    levels: tuple[int, ...] = ()
+    layers: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, params: EmbedParams, weights: Path) -> Self:
@@ -53,8 +57,14 @@ class Spec:
             params.precision,
             params.device,
             chosen.side_pixels,
-            tuple(params.levels),
+            tuple(chosen.layers),
         )
+
+    @property
+    def id(self) -> str:
+        """Library, model, weights, precision and side: what another vector must share to be compared."""
+        side = self.side_pixels or "native"
+        return f"{self.library}/{self.model}/{name_weights(self.weights)}/{self.precision}/{side}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ def load(spec: Spec) -> Encoder:
         UserError: the encoder is unknown, or its weights are of another network.
 
     """
-    device = resolve(spec.device)
+    device = choose(spec.device)
     if spec.precision == "bf16" and not computes_in_bf16(device):
         warnings.warn(
             "embed.precision is bf16, which this device only emulates, several times slower than fp32: "
@@ -86,20 +96,8 @@ def load(spec: Spec) -> Encoder:
         )
     dtype = PRECISIONS[spec.precision]
     network, transform = LIBRARIES[spec.library](spec)
-    check_levels(network, spec.levels)
+    check_layers(network, spec.layers)
     return Encoder(network.eval().requires_grad_(False).to(device, dtype), transform, device, dtype)
-
-
-def resolve(device: str) -> torch.device:
-    """Choose the device: `auto` is CUDA where there is one.
-
-    Raises:
-        UserError: CUDA is asked for and absent.
-
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("embed.device is cuda, but no CUDA device is available: set it to auto or cpu in params.yaml")
-    return torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
 
 
 def computes_in_bf16(device: torch.device) -> bool:
@@ -112,7 +110,9 @@ def computes_in_bf16(device: torch.device) -> bool:
 
 def _open_clip(spec: Spec) -> tuple[nn.Module, Transform]:
     if spec.model not in open_clip.list_models():
-        raise UserError(f"embed.encoder.model: open_clip knows no {spec.model}: choose one of open_clip.list_models()")
+        raise UserError(
+            f"open_clip has no model {spec.model} (named in params.yaml): choose one of open_clip.list_models()"
+        )
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)  # open_clip warns of random weights, which we replace below
@@ -121,7 +121,7 @@ def _open_clip(spec: Spec) -> tuple[nn.Module, Transform]:
     finally:
         root.setLevel(level)
     load_weights(network, spec.weights, model=f"open_clip/{spec.model}")
-    skip_unused_tokens(network, spec.levels)
+    skip_unused_tokens(network, spec.layers)
     preprocessing = open_clip.transform.PreprocessCfg(**read_card(spec.weights).preprocessing)
     if spec.side_pixels is not None:
         resize_input(network, spec.side_pixels)
@@ -130,14 +130,17 @@ def _open_clip(spec: Spec) -> tuple[nn.Module, Transform]:
 
 
 def _timm(spec: Spec) -> tuple[nn.Module, Transform]:
-    if spec.side_pixels is not None:
-        raise UserError("embed.encoder.side_pixels is for open_clip only: set it to null in params.yaml")
-    try:
-        network = timm.create_model(spec.model, pretrained=False, num_classes=0)
-    except RuntimeError as error:
-        raise UserError(f"embed.encoder.model: timm knows no {spec.model}: choose one of timm.list_models()") from error
-    load_weights(network, spec.weights, model=f"timm/{spec.model}", without=head_names(network))
-    return network, timm.data.create_transform(**read_card(spec.weights).preprocessing)
+    network = build(spec.model, classes=0, side_pixels=spec.side_pixels, weights=spec.weights, seed=0)
+    if spec.side_pixels is None:
+        return network.module, timm.data.create_transform(**read_card(spec.weights).preprocessing)
+    return network.module, partial(squeeze, side_pixels=spec.side_pixels, preprocessing=network.preprocessing)
+
+
+def squeeze(picture: Image.Image, *, side_pixels: int, preprocessing: Preprocessing) -> torch.Tensor:
+    """Squeeze a whole picture into a square and normalise it: (3, side, side) float32."""
+    squeezed = picture.resize((side_pixels, side_pixels), preprocessing.resampling)
+    scaled = torch.from_numpy(np.asarray(squeezed, dtype=np.float32) / 255)
+    return ((scaled - torch.tensor(preprocessing.mean)) / torch.tensor(preprocessing.std)).permute(2, 0, 1)
 
 
 LIBRARIES: dict[str, Callable[[Spec], tuple[nn.Module, Transform]]] = {"open_clip": _open_clip, "timm": _timm}

@@ -4,59 +4,87 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from pipeline.core.engine import Engine, Resources, machine_cores
 from pipeline.core.errors import UserError
+from pipeline.core.params import Device
 from pipeline.core.shards import Pixels
+from pipeline.models.devices import prepare
 from pipeline.stages.embed.encoders import Spec, Transform, load
-from pipeline.stages.embed.towers import look
-
-Vectors = np.ndarray[Any, Any]
+from pipeline.stages.embed.layers import look
+from pipeline.stages.embed.tables import Features
 
 DECODING_THREADS = 4
-HALF_MAX = torch.finfo(torch.half).max  # a few channels of large networks exceed it
+FEEDING_CORES = 4  # decode and preprocess for a GPU
 
 
 class Encoded(NamedTuple):
     """What an encoder makes of images.
 
     vectors: (n, d) float32 of unit norm.
-    levels: (n, numbers) float16, of each level in turn, as `look` gives them.
+    features: (n, numbers), of each layer in turn, as `look` gives them.
+    widths: how many numbers are each layer's.
     """
 
-    vectors: Vectors
-    levels: Vectors
+    vectors: NDArray[np.float32]
+    features: Features
+    widths: tuple[int, ...]
+
+
+def settle(device: Device) -> Device:
+    """Say what `auto` means, once for all workers: CUDA if the machine that runs the stage has it."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def network_resources(device: Device, engine: Engine) -> Resources:
+    """Say what a task with a network takes: a GPU and cores that feed it, or all cores of a machine, which it can use.
+
+    Args:
+        device: settled.
+        engine: whose machines are meant.
+
+    Raises:
+        UserError: the engine's cluster does not answer.
+
+    """
+    cores = machine_cores(engine)
+    return Resources(min(FEEDING_CORES, cores), gpus=1) if device == "cuda" else Resources(cores)
 
 
 def encode(pixels: Pixels, spec: Spec, *, batch_size: int, threads: int | None = None) -> Encoded:
-    """Compute one unit vector an image, and what the levels asked for show.
+    """Compute one unit vector an image, and what the layers asked for show.
 
     Args:
         pixels: of the images.
         spec: of the encoder.
         batch_size: images in one pass.
-        threads: of this process that share one operation; None: as many as torch likes.
+        threads: of this process that share one operation, and results are repeatable; None: as torch likes.
 
     Raises:
         UserError: the encoder is unknown, its weights are missing or of another network.
 
     """
     if threads is not None:
-        torch.set_num_threads(threads)
+        prepare(spec.device, threads=threads)
     encoder = load(spec)
-    vectors, levels = [], []
+    vectors, layers = [], []
     with torch.inference_mode():
         for batch in batches(pixels, encoder.transform, batch_size=batch_size):
-            seen, described = look(encoder.network, batch.to(encoder.device, encoder.dtype), spec.levels)
-            vectors.append(seen.float().cpu())
-            levels.append(described.float().clamp(-HALF_MAX, HALF_MAX).half().cpu())
+            seen = look(encoder.network, batch.to(encoder.device, encoder.dtype), spec.layers)
+            vectors.append(seen.vectors.float().cpu())
+            layers.append([layer.cpu() for layer in seen.layers])
         unit = nn.functional.normalize(torch.cat(vectors), dim=1)
-    return Encoded(unit.numpy(), torch.cat(levels).numpy())
+    widths = tuple(layer.shape[1] for layer in layers[0])
+    if not widths:
+        return Encoded(unit.numpy(), np.zeros((len(unit), 0), np.float16), widths)
+    return Encoded(unit.numpy(), torch.cat([torch.cat(of_batch, dim=1) for of_batch in layers]).numpy(), widths)
 
 
 def pieces(pixels: Pixels, *, size: int) -> list[Pixels]:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import components, links
 
-Described = tuple[pd.DataFrame, NDArray[np.float32]]  # a table of descriptions and their matrix, row by row
+# The table Layers of one encoder and its features, row by row: (n, d), most in half precision.
+Described = tuple[pd.DataFrame, NDArray[np.float16] | NDArray[np.float32]]
 
 UNKNOWN = "unknown"
 CONTEXT = ("age", "sex", "site")  # never how the diagnosis was confirmed: that gives it away
@@ -29,8 +30,8 @@ class Dataset:
     given: (n,) position of the given diagnosis in `classes`.
     vectors: (n, d) unit norm, of the main encoder.
     layers: (n, d) unit norm, of each layer of it.
-    further: (n, d) unit norm, of each further network.
-    members: (n, classes) out-of-fold probabilities of each fine-tuned member.
+    further: (n, d) unit norm, of each layer of further encoders.
+    members: (n, classes) out-of-fold probabilities of each fine-tuned member; the benchmark knows of some.
     context: (n, numbers) what is known of the patient, from `patient_context`.
     evidence: (n,) how the given diagnosis was confirmed, `unknown` where nobody says: never a feature.
     split: (n,).
@@ -78,9 +79,8 @@ def align(
     embeddings: pd.DataFrame,
     *,
     vectors: NDArray[np.float32],
-    levels: Described,
-    opinions: Described,
-    out_of_fold: Described,
+    layers: Described,
+    further: Sequence[Described],
     groups: pd.DataFrame,
     duplicates: pd.DataFrame,
     classes: list[str],
@@ -92,21 +92,17 @@ def align(
         images: the table Images.
         embeddings: the table Embeddings.
         vectors: its vectors, row by row.
-        levels: the table Levels and its descriptions, row by row; empty where none is named.
-        opinions: the table Opinions likewise.
-        out_of_fold: the table OutOfFold and its probabilities, row by row; empty where no member is named.
+        layers: the encoder's table Layers and its features, row by row; empty where none is named.
+        further: of each further encoder likewise.
         groups: the table Groups.
         duplicates: the table Duplicates.
         classes: diagnoses in scope.
         context: what of the patient classifiers may know, columns of Images.
 
     Raises:
-        UserError: the vectors are of several encoders, or tables of earlier stages speak of other images.
+        UserError: tables of earlier stages speak of other images.
 
     """
-    encoders = sorted(embeddings["encoder"].unique())
-    if len(encoders) > 1:
-        raise UserError(f"data/embed holds vectors of {encoders}, which cannot be compared: run `dvc repro embed`")
     rows = images[images["diagnosis"].isin(classes)].sort_values("image_id")
     joined = rows.merge(groups, on="image_id", how="left").reset_index(drop=True)
     position = pd.Index(embeddings["image_id"]).get_indexer(joined["image_id"])
@@ -124,9 +120,9 @@ def align(
         classes=classes,
         given=pd.Index(classes).get_indexer(pd.Index(joined["diagnosis"])),
         vectors=np.ascontiguousarray(vectors[position], dtype=np.float32),
-        layers=further_views(levels, joined["image_id"]),
-        further=further_views(opinions, joined["image_id"]),
-        members=by_member(out_of_fold, joined["image_id"], classes=len(classes)),
+        layers=further_views(layers, joined["image_id"]),
+        further=tuple(view for one in further for view in further_views(one, joined["image_id"])),
+        members=(),
         context=patient_context(joined, context),
         evidence=joined["label_evidence"].fillna(UNKNOWN).to_numpy(dtype=str),
         split=split,
@@ -138,45 +134,27 @@ def align(
     )
 
 
-def by_member(out_of_fold: Described, image_ids: pd.Series[str], *, classes: int) -> tuple[NDArray[np.float64], ...]:
-    """Line up what fine-tuned members say: of each (n, classes).
-
-    Raises:
-        UserError: a member says nothing of an image, or knows other diagnoses.
-
-    """
-    table, probabilities = out_of_fold
-    members = []
-    for name, rows in table.groupby("member").indices.items():
-        position = pd.Index(table["image_id"].iloc[rows]).get_indexer(pd.Index(image_ids))
-        if (position < 0).any() or probabilities.shape[1] != classes:
-            raise UserError(f"the member {name} speaks of other images or diagnoses: run `dvc repro cross_fit`")
-        members.append(probabilities[rows[position]].astype(np.float64))
-    return tuple(members)
-
-
 def further_views(described: Described, image_ids: pd.Series[str]) -> tuple[NDArray[np.float32], ...]:
-    """Line up descriptions by levels or further networks: of each (n, d) float32 of unit norm.
+    """Line up what an encoder's layers show: of each (n, d) float32 of unit norm.
 
     Channels have scales of their own, so every number is standardised over the images first.
 
     Raises:
-        UserError: the descriptions are by other networks from batch to batch, or lack an image.
+        UserError: they lack an image.
 
     """
-    table, descriptions = described
+    table, features = described
     if table.empty:
         return ()
-    named = sorted({tuple(networks) for networks in table["networks"]})
     position = pd.Index(table["image_id"]).get_indexer(pd.Index(image_ids))
-    if len(named) > 1 or (position < 0).any():
-        raise UserError(f"descriptions by {named} are of some images only: run `dvc repro embed opinions`")
+    if (position < 0).any():
+        raise UserError(f"the layers {list(table['layers'].iloc[0])} show some images only: run `dvc repro embed`")
     cuts = np.cumsum(table["widths"].iloc[0])[:-1]
-    return tuple(_standardised(part) for part in np.split(descriptions[position], cuts, axis=1))
+    return tuple(_standardised(part) for part in np.split(features[position], cuts, axis=1))
 
 
-def _standardised(descriptions: NDArray[np.float32]) -> NDArray[np.float32]:
-    descriptions = descriptions.astype(np.float32)  # layers are kept in half precision, in which sums would overflow
+def _standardised(features: NDArray[np.float16] | NDArray[np.float32]) -> NDArray[np.float32]:
+    descriptions = features.astype(np.float32)  # layers are kept in half precision, in which sums would overflow
     descriptions = (descriptions - descriptions.mean(axis=0)) / np.maximum(descriptions.std(axis=0), 1e-6)
     norms = np.maximum(np.linalg.norm(descriptions, axis=1, keepdims=True), 1e-6)
     return np.ascontiguousarray(descriptions / norms, dtype=np.float32)

@@ -62,7 +62,7 @@ def narrow(vectors: NDArray[np.float32], known: NDArray[np.bool_], count: int) -
 def project(vectors: NDArray[np.float32], known: NDArray[np.bool_], count: int) -> NDArray[np.float32]:
     """Turn vectors (n, d) into principal components of the known ones (n,), scaled as `principal_components` does."""
     mean, projection = principal_components(vectors[known], count)
-    components: NDArray[np.float32] = (vectors - mean) @ projection
+    components: NDArray[np.float32] = np.asarray((vectors - mean) @ projection)
     return components
 
 

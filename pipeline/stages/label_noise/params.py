@@ -38,6 +38,7 @@ class Queue(Section):
 class LabelNoiseParams(StageParams):
     """Params of the stage.
 
+    encoders: of `embed`; the first one's vectors and layers judge labels, of the others their layers.
     context: what of the patient the classifiers may know; sources without it lose nothing.
     folds: of the cross-validation; a diagnosis with fewer groups in train has no prediction.
     repeats: of the cross-validation, with other folds.
@@ -60,6 +61,7 @@ class LabelNoiseParams(StageParams):
         "batches": "batches",
         "classes": "classes",
         "seed": "seed",
+        "encoders": "encoders",
         "context": "label_noise.context",
         "folds": "label_noise.folds",
         "repeats": "label_noise.repeats",
@@ -79,6 +81,7 @@ class LabelNoiseParams(StageParams):
     batches: list[str]
     classes: Classes
     seed: NonNegativeInt
+    encoders: list[str]
     context: list[Literal["age", "sex", "site"]]
     folds: int = Field(ge=2)
     repeats: PositiveInt

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
+from pipeline.core.errors import UserError
 from pipeline.core.store import Store
-from pipeline.core.table import Table
-from pipeline.stages.cross_fit.tables import OutOfFold
 from pipeline.stages.dedup.tables import Duplicates
-from pipeline.stages.embed.tables import Embeddings, Levels
-from pipeline.stages.label_noise.dataset import Dataset, Described, align
-from pipeline.stages.opinions.tables import Opinions
+from pipeline.stages.embed.tables import read_embeddings, read_layers
+from pipeline.stages.label_noise.dataset import Dataset, align
 
 
 def read_labelled(
@@ -21,42 +18,43 @@ def read_labelled(
     images: pd.DataFrame,
     batches: Sequence[str],
     *,
+    encoders: Sequence[str],
     groups: pd.DataFrame,
     classes: list[str],
     context: Sequence[str],
-    members: bool,
 ) -> Dataset:
     """Read what is known of images.
 
     Args:
         store: the project.
         images: rows of the table Images.
-        batches: theirs.
+        batches: of the images.
+        encoders: of `embed`, the main one first; of the others only their layers judge labels.
         groups: the table Groups.
         classes: diagnoses in scope.
-        context: what of the patient the probes may know, columns of Images.
-        members: whether fine-tuned members are heard. Where labels are planted they must not be: they would have learnt
-            from the true ones.
+        context: what of the patient classifiers may know, columns of Images.
 
     Raises:
-        UserError: a stage has not run, or tables speak of other images.
+        UserError: a stage has not run, tables speak of other images, or a further encoder names no layer.
 
     """
-    nobody: Described = (OutOfFold.empty(), np.zeros((0, 1)))
+    main, *others = encoders
+    embeddings, vectors = read_embeddings(store, main, batches)
+    further = {name: read_layers(store, name, batches) for name in others}
+    for name, (table, _) in further.items():
+        if table.empty:
+            raise UserError(
+                f"{name} names no layer, and layers are all that labels are judged by of an encoder after the first: "
+                f"name some in embed.encoders.{name}.layers, or take {name} out of encoders"
+            )
     return align(
         images,
-        store.read(Embeddings, batches),
-        vectors=store.vectors(Embeddings, "vector", batches),
-        levels=read_described(store, Levels, batches),
-        opinions=read_described(store, Opinions, batches),
-        out_of_fold=(store.read(OutOfFold), store.vectors(OutOfFold, "probabilities")) if members else nobody,
+        embeddings,
+        vectors=vectors,
+        layers=read_layers(store, main, batches),
+        further=list(further.values()),
         groups=groups,
         duplicates=store.read(Duplicates),
         classes=classes,
         context=context,
     )
-
-
-def read_described(store: Store, table: type[Table], batches: Sequence[str]) -> Described:
-    """Read a table of descriptions: Levels or Opinions."""
-    return store.read(table, batches), store.vectors(table, "description", batches)

@@ -34,8 +34,8 @@ def run(store: Store, params: LabelNoiseParams) -> None:
         params.batches,
         groups=store.read(Groups),
         classes=diagnoses_in_scope(images["diagnosis"], params.classes),
+        encoders=params.encoders,
         context=params.context,
-        members=True,
     )
 
     errors = find_label_errors(dataset, params)

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import SPLITS
+from pipeline.core.params import Device
 from pipeline.core.shards import Pixels
 from pipeline.models import members
 from pipeline.models.batches import AUGMENTATIONS, Pictures, load_pictures, stored_side
+from pipeline.models.devices import prepare
 from pipeline.models.fit import best_epoch
 from pipeline.models.params import Member
 from pipeline.models.trainable import SCORED, Part, Trained, train
@@ -28,7 +30,7 @@ def train_member(
     *,
     diagnoses: Sequence[str],
     weights: Path | None,
-    device: members.Device,
+    device: Device,
     seed: int,
     scratch: Path,
 ) -> tuple[members.Network, Trained]:
@@ -49,7 +51,7 @@ def train_member(
 
     """
     actual = classes_of(selection["diagnosis"], diagnoses)
-    place = members.prepare(device)
+    place = prepare(device)
     network = members.build(
         member.backbone, classes=len(diagnoses), side_pixels=member.side_pixels, weights=weights, seed=seed
     )

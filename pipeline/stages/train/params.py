@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from pipeline.core.params import StageParams
+from pipeline.core.params import Device, StageParams
 from pipeline.core.taxonomy import Classes
 from pipeline.models.params import Member
 
@@ -21,5 +21,5 @@ class TrainParams(StageParams):
 
     batches: list[str]
     classes: Classes
-    device: Literal["auto", "cpu", "cuda"]
+    device: Device
     member: Member

@@ -28,9 +28,8 @@ PROFILE: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text
 
 
 def params(*batches: str) -> DedupParams:
-    return DedupParams(
-        batches=list(batches), engine="local", split=PROFILE["split"], **{**PROFILE["dedup"], "pictures": 3}
-    )
+    given = {"batches": list(batches), "encoder": "clip", "engine": "local", "split": PROFILE["split"]}
+    return DedupParams.model_validate(given | PROFILE["dedup"] | {"pictures": 3})
 
 
 def prepare(store: Store, batch: str, *, encoder: str = "drawn") -> None:
@@ -39,7 +38,7 @@ def prepare(store: Store, batch: str, *, encoder: str = "drawn") -> None:
     vectors = np.random.default_rng(0).normal(size=(len(images), 8))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     frame = pd.DataFrame({"image_id": images["image_id"], "encoder": encoder})
-    store.write(Embeddings, frame, instance=batch, vectors={"vector": vectors})
+    store.write(Embeddings, frame, instance=f"clip/{batch}", vectors={"vector": vectors})
 
 
 def planted(root: Path) -> Store:

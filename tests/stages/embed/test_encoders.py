@@ -15,7 +15,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.stages.embed.encoders import Spec, load
 from pipeline.stages.embed.encoding import encode
-from pipeline.stages.embed.towers import skip_unused_tokens
+from pipeline.stages.embed.layers import check_layers, skip_unused_tokens
 from pipeline.stages.ingest.tables import Images, open_pixels
 from tests.drawn import ingest, jpeg, lesion
 from tests.networks import CLIP, save_clip, save_timm, small_clip
@@ -55,10 +55,10 @@ def test_every_image_gets_a_float32_vector_of_unit_norm(tmp_path: Path, make: Ma
 @pytest.mark.parametrize("make", [vit, clip])
 def test_vectors_do_not_depend_on_the_batch_size(tmp_path: Path, make: Make) -> None:
     pixels, spec = pictures(tmp_path), make(tmp_path)
-    spec = replace(spec, levels=(0,))
+    spec = replace(spec, layers=(0,))
     one, five = (encode(pixels, spec, batch_size=size) for size in (1, 5))
     assert np.allclose(one.vectors, five.vectors, atol=1e-5)
-    assert np.allclose(one.levels, five.levels, atol=1e-2)  # half precision
+    assert np.allclose(one.features, five.features, atol=1e-2)  # half precision
 
 
 def test_the_same_pictures_give_the_same_bytes(tmp_path: Path) -> None:
@@ -96,41 +96,43 @@ def tokens_after(blocks: Iterable[torch.nn.Module], look: Callable[[], object]) 
 
 
 @pytest.mark.parametrize(("make", "blocks"), [(vit, "blocks"), (clip, "transformer.resblocks")])
-def test_levels_are_the_class_token_and_the_mean_patch_of_blocks(tmp_path: Path, make: Make, blocks: str) -> None:
+def test_layers_are_the_class_token_and_the_mean_patch_of_blocks(tmp_path: Path, make: Make, blocks: str) -> None:
     pixels, plain = pictures(tmp_path), make(tmp_path)
-    spec = replace(plain, levels=(0, 1))
+    spec = replace(plain, layers=(0, 1))
     encoded, encoder = encode(pixels, spec, batch_size=3), load(spec)
     batch = torch.stack([encoder.transform(Image.fromarray(pixels[i])) for i in range(5)])
     with torch.inference_mode():
         seen = tokens_after(encoder.network.get_submodule(blocks)[:2], lambda: encoder.network(batch))
     expected = [part for tokens in seen for part in (tokens[:, 0], tokens[:, 1:].mean(1))]
-    assert encoded.levels.dtype == np.float16
-    assert np.allclose(encoded.levels, torch.cat(expected, 1).numpy(), atol=1e-2)
-    assert np.allclose(encoded.vectors, encode(pixels, plain, batch_size=3).vectors, atol=1e-5), "levels change nothing"
+    assert encoded.features.dtype == np.float16
+    assert np.allclose(encoded.features, torch.cat(expected, 1).numpy(), atol=1e-2)
+    assert np.allclose(encoded.vectors, encode(pixels, plain, batch_size=3).vectors, atol=1e-5), "layers change nothing"
 
 
 def test_what_half_precision_cannot_hold_is_cut_off(tmp_path: Path) -> None:
-    spec = replace(clip(tmp_path), levels=(0,))
+    spec = replace(clip(tmp_path), layers=(0,))
     load(spec).network.transformer.resblocks[0].register_forward_hook(lambda _block, _input, tokens: tokens * 1e9)
     try:
-        found = encode(pictures(tmp_path), spec, batch_size=5).levels
+        found = encode(pictures(tmp_path), spec, batch_size=5).features
     finally:
         load.cache_clear()
     assert np.isfinite(found).all()
     assert np.abs(found).max() == np.finfo(np.float16).max
 
 
-def test_without_levels_none_are_kept(tmp_path: Path) -> None:
-    assert encode(pictures(tmp_path), clip(tmp_path), batch_size=2).levels.shape == (5, 0)
+def test_without_layers_none_are_kept(tmp_path: Path) -> None:
+    assert encode(pictures(tmp_path), clip(tmp_path), batch_size=2).features.shape == (5, 0)
 
 
-def test_levels_that_the_network_does_not_have_are_refused(tmp_path: Path) -> None:
+def test_layers_that_the_network_does_not_have_are_refused(tmp_path: Path) -> None:
     for make in (vit, clip):
-        with pytest.raises(UserError, match=r"embed.levels is \[1, 99\]: the network's blocks are 0 to \d+"):
-            load(replace(make(tmp_path), levels=(1, 99)))
+        with pytest.raises(UserError, match=r"layers are \[1, 99\]: the network's are 0 to \d+"):
+            load(replace(make(tmp_path), layers=(1, 99)))
     save_timm(tmp_path / "flat.safetensors", model="test_efficientnet")
-    with pytest.raises(UserError, match=r"embed.levels is \[0\]: only vision transformers have such"):
-        load(Spec("timm", "test_efficientnet", tmp_path / "flat.safetensors", "fp32", "cpu", None, (0,)))
+    with pytest.raises(UserError, match=r"layers are \[0, 5\]: the network's are 0 to 4"):
+        load(Spec("timm", "test_efficientnet", tmp_path / "flat.safetensors", "fp32", "cpu", None, (0, 5)))
+    with pytest.raises(UserError, match=r"layers are \[0\], and this network shows none"):
+        check_layers(torch.nn.Identity(), (0,))
 
 
 def test_the_last_block_is_spared_for_a_class_token_only(tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ def test_a_network_is_loaded_once_for_many_pieces(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("library", ["open_clip", "timm"])
 def test_an_unknown_network_is_refused(tmp_path: Path, library: str) -> None:
-    with pytest.raises(UserError, match=f"embed.encoder.model: {library} knows no nonesuch"):
+    with pytest.raises(UserError, match=f"{library} has no model nonesuch"):
         load(Spec(library, "nonesuch", tmp_path / "w.safetensors", "fp32", "cpu", None))
 
 

@@ -8,11 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.store import Store
-from pipeline.core.table import Table, lay_out
-from pipeline.stages.cross_fit.tables import OutOfFold
 from pipeline.stages.dedup.tables import Duplicates, Groups
-from pipeline.stages.embed.tables import Embeddings, Levels
-from pipeline.stages.opinions.tables import Opinions
+from pipeline.stages.embed.tables import Embeddings, Layers, lay_out
 from tests.drawn import ingest, jpeg, lesion
 from tests.stages.label_noise.planted import CLASSES, Array, world
 
@@ -31,10 +28,8 @@ def project(root: Path) -> Store:
     diagnosis = [CLASSES[i] for i in given]
     store = ingest(root, dict.fromkeys((name[5:] for name in names), content), diagnosis=diagnosis)
     embeddings = pd.DataFrame({"image_id": names, "encoder": "drawn"})
-    store.write(Embeddings, embeddings, instance="demo", vectors={"vector": vectors})
-    for table in (Levels, Opinions):
-        describe(store, table, names[:0], vectors[:0])
-    store.write(OutOfFold, OutOfFold.empty(), vectors={"probabilities": np.zeros((0, len(CLASSES)))})
+    store.write(Embeddings, embeddings, instance="clip/demo", vectors={"vector": vectors})
+    show_layers(store, "clip", names[:0], vectors[:0])
     groups = pd.DataFrame({"image_id": names, "duplicate_of": None, "group_id": names, "split": split})
     groups.loc[1, ["duplicate_of", "group_id"]] = names[0]
     store.write(Groups, groups)
@@ -52,12 +47,12 @@ def project(root: Path) -> Store:
     return store
 
 
-def describe(store: Store, table: type[Table], names: list[str], *views: Array) -> None:
-    """Write what some networks see, on scales of their own; nothing for no names."""
-    described, matrix = lay_out(
+def show_layers(store: Store, encoder: str, names: list[str], *views: Array) -> None:
+    """Write what an encoder's layers see, on scales of their own; nothing for no names."""
+    frame, features = lay_out(
         pd.DataFrame({"image_id": names}),
         3 * np.hstack(views) + 1,
-        networks=[f"drawn/{i}" for i in range(len(views))],
+        layers=[f"drawn/{i}" for i in range(len(views))],
         widths=[view.shape[1] for view in views],
     )
-    store.write(table, described, instance="demo", vectors={"description": matrix})
+    store.write(Layers, frame, instance=f"{encoder}/demo", vectors={"features": features})

@@ -21,6 +21,7 @@ SEEN_WEAKLY = 2  # of them
 TREE: dict[str, Any] = {
     "batches": ["b"],
     "classes": "all",
+    "encoders": ["clip"],
     "context": ["age", "sex", "site"],
     "seed": 0,
     "folds": 5,

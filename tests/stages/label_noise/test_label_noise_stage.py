@@ -6,21 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
-from pipeline.core.table import Table
-from pipeline.stages.cross_fit.tables import OutOfFold
 from pipeline.stages.dedup.tables import Groups
-from pipeline.stages.embed.tables import Embeddings, Levels
+from pipeline.stages.embed.tables import Embeddings
 from pipeline.stages.label_noise import stage
 from pipeline.stages.label_noise.noise_model import NoiseSettings
 from pipeline.stages.label_noise.tables import AuditSample, LabelScores, SuspectQueue
-from pipeline.stages.opinions.tables import Opinions
-from tests.stages.label_noise.made import COUNT, describe, project
+from tests.stages.label_noise.made import COUNT, project, show_layers
 from tests.stages.label_noise.planted import CLASSES, params
 
 TREE: dict[str, Any] = {"batches": ["demo"], "folds": 3}
@@ -109,28 +105,35 @@ def test_classes_restrict_what_is_scored(tmp_path: Path) -> None:
     assert store.vectors(LabelScores, "probabilities").shape == (len(scores), 2)
 
 
-@pytest.mark.parametrize("networks", [1, 2])
-@pytest.mark.parametrize("table", [Levels, Opinions])
-def test_levels_and_opinions_change_probabilities_and_only_levels_what_is_far(
-    store: Store, tmp_path: Path, table: type[Table], networks: int
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("encoder", ["clip", "further"])
+def test_layers_change_probabilities_and_only_the_main_encoder_s_what_is_far(
+    store: Store, tmp_path: Path, encoder: str, count: int
 ) -> None:
     again = project(tmp_path)
     scores = store.read(LabelScores)
-    seen = store.vectors(Embeddings, "vector", "demo")
+    seen = store.vectors(Embeddings, "vector", "clip/demo")
     noise = np.random.default_rng(0).normal(0, 0.05, seen.shape)
-    describe(again, table, scores["image_id"].tolist(), *[seen + noise, (seen - noise)[:, 1:]][:networks])
-    stage.run(again, params(**TREE))
+    show_layers(again, encoder, scores["image_id"].tolist(), *[seen + noise, (seen - noise)[:, 1:]][:count])
+    stage.run(again, params(**TREE, encoders=list(dict.fromkeys(["clip", encoder]))))
     found = again.read(LabelScores)
     assert not np.allclose(found["error_probability"], scores["error_probability"], rtol=0.01, atol=0)
-    assert np.array_equal(found["off_topic"], scores["off_topic"]) == (table is Opinions)
+    assert np.array_equal(found["off_topic"], scores["off_topic"]) == (encoder == "further")
 
 
-@pytest.mark.parametrize("table", [Levels, Opinions])
-def test_levels_or_opinions_on_some_images_only_are_refused(tmp_path: Path, table: type[Table]) -> None:
+@pytest.mark.parametrize("encoder", ["clip", "further"])
+def test_layers_of_some_images_only_are_refused(tmp_path: Path, encoder: str) -> None:
     store = project(tmp_path)
-    describe(store, table, ["demo:000"], np.ones((1, 4)))
-    with pytest.raises(UserError, match="run `dvc repro embed opinions`"):
-        stage.run(store, params(**TREE))
+    show_layers(store, encoder, ["demo:000"], np.ones((1, 4)))
+    with pytest.raises(UserError, match="run `dvc repro embed`"):
+        stage.run(store, params(**TREE | {"encoders": list(dict.fromkeys(["clip", encoder]))}))
+
+
+def test_a_further_encoder_without_layers_is_refused(tmp_path: Path) -> None:
+    store = project(tmp_path)
+    show_layers(store, "further", [], np.zeros((0, 4)))
+    with pytest.raises(UserError, match=r"name some in embed\.encoders\.further\.layers"):
+        stage.run(store, params(**TREE, encoders=["clip", "further"]))
 
 
 def test_the_queue_holds_the_suspects_that_are_no_removed_copies(store: Store) -> None:
@@ -149,28 +152,8 @@ def test_the_audit_draws_from_all_splits_and_no_removed_copy(store: Store) -> No
 
 def test_vectors_of_two_encoders_are_refused(tmp_path: Path) -> None:
     store = project(tmp_path)
-    embeddings, vectors = store.read(Embeddings, "demo"), store.vectors(Embeddings, "vector", "demo")
+    embeddings, vectors = store.read(Embeddings, "clip/demo"), store.vectors(Embeddings, "vector", "clip/demo")
     embeddings.loc[5, "encoder"] = "another"
-    store.write(Embeddings, embeddings, instance="demo", vectors={"vector": vectors})
+    store.write(Embeddings, embeddings, instance="clip/demo", vectors={"vector": vectors})
     with pytest.raises(UserError, match="holds vectors of"):
         stage.run(store, params(**TREE))
-
-
-def test_members_are_heard_and_those_that_speak_of_other_images_or_diagnoses_are_refused(tmp_path: Path) -> None:
-    store = project(tmp_path)
-    names = store.read(Groups)["image_id"]
-    said = np.full((COUNT, len(CLASSES)), 1 / len(CLASSES))
-    stage.run(store, params(**TREE, method="self_confidence"))
-    before = store.read(LabelScores)["error_probability"].iloc[
-        2:
-    ]  # the first two are copies that contradict each other
-    store.write(OutOfFold, pd.DataFrame({"image_id": names, "member": "m"}), vectors={"probabilities": said})
-    stage.run(store, params(**TREE, method="self_confidence"))
-    # cleanlab's scores rest on the mean of the classifiers' prediction and the member's.
-    after = store.read(LabelScores)["error_probability"].iloc[2:]
-    assert after.to_numpy() == pytest.approx((before.to_numpy() + 1 - 1 / len(CLASSES)) / 2, abs=1e-5)
-    fewer = pd.DataFrame({"image_id": names.iloc[1:], "member": "m"})
-    for frame, matrix in ((fewer, said[1:]), (fewer.assign(image_id=names.iloc[:-1].to_numpy()), said[1:, 1:])):
-        store.write(OutOfFold, frame, vectors={"probabilities": matrix})
-        with pytest.raises(UserError, match="the member m speaks of other images or diagnoses"):
-            stage.run(store, params(**TREE))

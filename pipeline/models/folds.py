@@ -1,4 +1,4 @@
-"""Train a member once a fold, and let it judge what it never saw.
+"""Out-of-fold predictions of a fine-tuned member: k-fold cross-validation whose folds no group crosses.
 
 A fold's network learns from nine tenths of the other folds' groups; the last tenth says at which epoch to stop. So no
 label of the group that is judged, and none of validation or test, has any part in what it says of it.
@@ -9,30 +9,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.core.errors import UserError
 from pipeline.core.folds import assign_folds, judged_by
+from pipeline.core.params import Device
 from pipeline.core.shards import Pixels
 from pipeline.models import members
 from pipeline.models.batches import AUGMENTATIONS, Pictures, load_pictures, stored_side
+from pipeline.models.devices import prepare
 from pipeline.models.params import Member
 from pipeline.models.trainable import Part, train
 
-Array = np.ndarray[Any, Any]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 STOPPING_FOLDS = 10  # one of which says when to stop
 LEAST_IMAGES = 2  # or batch normalisation has nothing to normalise
-LEAST_GROUPS = 3  # to learn from, to stop by, to judge
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Images in scope, row by row.
+    """Labels of images, row by row.
 
     given: (n,) class numbers.
     classes: how many there are.
@@ -41,11 +42,11 @@ class Labels:
     weight: (n,) in the loss: each lesion counts once.
     """
 
-    given: Array
+    given: Integers
     classes: int
-    group: Array
-    learnt: Array
-    weight: Array
+    group: Integers
+    learnt: NDArray[np.bool_]
+    weight: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -56,43 +57,14 @@ class Shown:
     judge: Pictures
 
 
-def label_images(images: pd.DataFrame, groups: pd.DataFrame, classes: Sequence[str]) -> tuple[pd.DataFrame, Labels]:
-    """Choose the images in scope, sorted by image_id, and say what is learnt from.
-
-    Args:
-        images: the table Images.
-        groups: the table Groups.
-        classes: diagnoses in scope, sorted.
-
-    Returns:
-        rows of Images, and their labels.
-
-    Raises:
-        UserError: an image is in no group, or train holds too few groups.
-
-    """
-    rows = images[images["diagnosis"].isin(classes)].sort_values("image_id").reset_index(drop=True)
-    joined = rows[["image_id"]].merge(groups, on="image_id", how="left")
-    if joined["split"].isna().any():
-        raise UserError("data/dedup speaks of other images than data/ingest: run `dvc repro`")
-    learnt = ((joined["split"] == "train") & joined["duplicate_of"].isna()).to_numpy()
-    _, group = np.unique(joined["group_id"].to_numpy(dtype=str), return_inverse=True)
-    if len(np.unique(group[learnt])) < LEAST_GROUPS:
-        raise UserError(f"train holds fewer than {LEAST_GROUPS} groups in scope: add images, or widen classes")
-    lesion = rows["lesion_id"].fillna(rows["image_id"])
-    shared = pd.Series(learnt).groupby(lesion.to_numpy()).transform("sum").clip(lower=1)
-    given = pd.Index(classes).get_indexer(pd.Index(rows["diagnosis"]))
-    return rows, Labels(given, len(classes), group, learnt, (1 / shared).to_numpy(dtype=np.float32))
-
-
-def show(pixels: Pixels, member: Member, *, weights: Path | None, device: members.Device, scratch: Path) -> Shown:
+def show(pixels: Pixels, member: Member, *, weights: Path | None, device: Device, scratch: Path) -> Shown:
     """Decode all pictures once, in both sizes, as the member wants them.
 
     Raises:
         UserError: the member is unknown, its weights are of another, or the device is not there.
 
     """
-    place = members.prepare(device)
+    place = prepare(device)
     network = members.build(member.backbone, classes=0, side_pixels=member.side_pixels, weights=weights, seed=0)
     augmentation = AUGMENTATIONS[member.augmentation]
     found = []
@@ -103,9 +75,9 @@ def show(pixels: Pixels, member: Member, *, weights: Path | None, device: member
     return Shown(*found)
 
 
-def fit_out_of_fold(
+def out_of_fold(
     member: Member, shown: Shown, labels: Labels, *, folds: int, seed: int, weights: Path | None, scratch: Path
-) -> Array:
+) -> Floats:
     """Train a network for each fold, and collect what each makes of the images that it never saw.
 
     Args:
@@ -128,13 +100,13 @@ def fit_out_of_fold(
     return collect(
         [
             fit_fold(member, shown, labels, held_by, fold, seed=seed, weights=weights, scratch=scratch)
-            for fold in tqdm(range(held_by.max() + 1), desc="cross-fit", unit="fold", disable=None)
+            for fold in tqdm(range(held_by.max() + 1), desc="folds", unit="fold", disable=None)
         ],
         held_by,
     )
 
 
-def collect(of_folds: Sequence[Array], held_by: Array) -> Array:
+def collect(of_folds: Sequence[Floats], held_by: Integers) -> Floats:
     """Bring what each fold's network says into the order of the images; the mean where several judge one.
 
     Args:
@@ -157,14 +129,14 @@ def fit_fold(
     member: Member,
     shown: Shown,
     labels: Labels,
-    held_by: Array,
+    held_by: Integers,
     fold: int,
     *,
     seed: int,
     weights: Path | None,
     scratch: Path,
-) -> Array:
-    """Train one fold's network, unless `scratch` holds what it said; see `fit_out_of_fold`.
+) -> Floats:
+    """Train one fold's network, unless `scratch` holds what it said; see `out_of_fold`.
 
     Args:
         member: architecture and recipe.
@@ -180,7 +152,7 @@ def fit_fold(
         (rows of `judged_by`, classes).
 
     Raises:
-        UserError: the fold leaves too few images to learn from; or as `fit_out_of_fold`.
+        UserError: the fold leaves too few images to learn from; or as `out_of_fold`.
 
     """
     kept = scratch / f"fold-{fold}.npy"
@@ -191,7 +163,7 @@ def fit_fold(
         if len(learnt) < LEAST_IMAGES:
             raise UserError(
                 f"a network would learn from {len(learnt)} images in fold {fold + 1}, and needs {LEAST_IMAGES}: add "
-                "images, or set cross_fit.members: {}"
+                "images, or ask for fewer folds"
             )
         parts = {
             "train": _part(shown.learn, labels, learnt),
@@ -206,10 +178,10 @@ def fit_fold(
         partial = scratch / f"fold-{fold}.partial.npy"
         np.save(partial, trained.probabilities["test"])
         partial.replace(kept)
-    found: Array = np.load(kept)
+    found: Floats = np.load(kept)
     return found
 
 
-def _part(pictures: Pictures, labels: Labels, rows: Array) -> Part:
+def _part(pictures: Pictures, labels: Labels, rows: Integers) -> Part:
     weight = labels.weight[rows]
     return Part(pictures.take(rows), labels.given[rows], weight / weight.mean())

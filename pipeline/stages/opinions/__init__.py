@@ -1,1 +1,0 @@
-"""Stage 5: what further networks see, as more opinions on labels."""
