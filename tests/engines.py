@@ -24,7 +24,7 @@ from pipeline.demo import draw as demo
 from pipeline.stages.dedup import hash_search, verify, votes
 from pipeline.stages.dedup import stage as _dedup  # noqa: F401 - loaded, so that `record` finds what it calls
 from pipeline.stages.embed import stage as embed
-from pipeline.stages.fingerprint import stage as _fingerprint  # noqa: F401
+from pipeline.stages.fingerprint import stage as fingerprint
 from pipeline.stages.ingest import stage as _ingest  # noqa: F401
 from pipeline.stages.opinions import stage as opinions
 from tests.project import ROOT, draw_weights, tiny_params
@@ -56,6 +56,7 @@ def cut_small() -> None:
     hash_search.SHARD_SECONDS = 1e-9
     hash_search.MAX_KEY_BITS = 8
     votes.SHARD = 20
+    fingerprint.IMAGES_A_TASK = 16
     verify.IMAGES_A_TASK, verify.PAIRS_A_TASK = 20, 40
     embed.BATCHES_PER_TASK, opinions.IMAGES_PER_TASK, demo.LESIONS_PER_TASK = 2, 20, 10
 

@@ -138,7 +138,6 @@ def tiny_params() -> dict[str, Any]:
     tree["opinions"]["networks"] = [{"backbone": "test_resnet", "weights": "tiny.safetensors", "side_pixels": 64}]
     tree["cross_fit"] |= {"members": {"one": NETWORK}, "folds": 2}
     tree["evaluate"]["bootstrap"] = 50
-    tree["fingerprint"]["images_per_task"] = 16
     tree["ingest"]["limits"]["images_per_shard"] = 32
     return tree
 

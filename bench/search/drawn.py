@@ -16,7 +16,7 @@ import numpy as np
 from bench.search.copula import Copula, load, scores, values
 from pipeline.core.engine import map_shards
 from pipeline.core.orientations import COUNT, orient
-from pipeline.stages.fingerprint.hashes import COSINES, SIDE, Thumbnails, perceptual_hashes
+from pipeline.stages.fingerprint.hashes import COSINES, SIDE, perceptual_hashes
 
 STATISTICS = Path(__file__).parent / "statistics"
 KINDS = ("hashes", "vectors", "features")
@@ -94,7 +94,7 @@ def _hashes(copula: Copula, of: Array, rng: np.random.Generator) -> dict[str, Ar
     for copy in np.flatnonzero(of != np.arange(len(of))):
         squares[copy] = orient(squares[copy], int(rng.integers(COUNT)))
     squares = np.ascontiguousarray(squares.swapaxes(0, 1))
-    phash = perceptual_hashes(Thumbnails(squares, squares[:0], squares[:0]))
+    phash = perceptual_hashes(squares)
     return {"phash": phash.reshape(len(of), -1)}
 
 

@@ -63,7 +63,7 @@ def coefficients(pictures: Sequence[Picture]) -> Array:
     rows = []
     for picture in pictures:
         grey = _decode(picture, cv2.IMREAD_GRAYSCALE)
-        low = COSINES @ shrink([grey]).square[:, 0].astype(np.float64) @ COSINES.T
+        low = COSINES @ shrink([grey])[:, 0].astype(np.float64) @ COSINES.T
         rows.append(low.reshape(SIDE * SIDE) / (2 * DCT_SIDE) ** 2)
     return np.stack(rows)
 
