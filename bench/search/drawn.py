@@ -40,7 +40,7 @@ def draw(kind: str, images: int, *, seed: int) -> dict[str, Array]:
         hashes: phash (images, 256) uint8, the pipeline's own of pictures with the cosine coefficients that are drawn;
             copies lie in any orientation.
         vectors: vectors (images, dimensions) float32, unit norm.
-        features: points (n, 4) float32, descriptors (n, 128) uint8, owners (n,), as `verify.extract_features`; copies
+        features: points (n, 4) float32, descriptors (n, 128) uint8, owners (n,), as `features.extract`; copies
             are turned and scaled.
 
     """

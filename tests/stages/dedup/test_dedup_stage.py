@@ -13,9 +13,10 @@ import yaml
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
-from pipeline.stages.dedup import stage, verify
+from pipeline.stages.dedup import stage
 from pipeline.stages.dedup.params import DedupParams
 from pipeline.stages.dedup.tables import Duplicates, Groups
+from pipeline.stages.dedup.verification import verify
 from pipeline.stages.embed.tables import Embeddings
 from pipeline.stages.fingerprint.params import FingerprintParams
 from pipeline.stages.fingerprint.stage import run as fingerprint
@@ -29,7 +30,7 @@ PROFILE: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text
 
 def params(*batches: str) -> DedupParams:
     return DedupParams(
-        batches=list(batches), engine="local", split=PROFILE["split"], **{**PROFILE["dedup"], "pictures": 3}
+        batches=list(batches), engine="local", split=PROFILE["split"], **{**PROFILE["dedup"], "report_images": 3}
     )
 
 

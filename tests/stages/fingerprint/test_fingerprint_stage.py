@@ -8,6 +8,7 @@ import pytest
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.stages.fingerprint import stage
+from pipeline.stages.fingerprint.greys import read_grey
 from pipeline.stages.fingerprint.params import FingerprintParams
 from pipeline.stages.fingerprint.stage import run
 from pipeline.stages.fingerprint.tables import Fingerprints
@@ -36,8 +37,8 @@ def test_every_image_gets_one_row_with_its_hashes_and_flags(tmp_path: Path) -> N
 
 
 def test_a_hash_that_is_not_imagehashs_stops_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = stage.read_grey
-    monkeypatch.setattr(stage, "read_grey", lambda content: read(content)._replace(levels=read(content).levels[::-1]))
+    grey = read_grey(jpeg(lesion(9)))
+    monkeypatch.setattr(stage, "read_grey", lambda _content: grey)
     with pytest.raises(UserError, match="differs from imagehash's"):
         run(planted(tmp_path), PARAMS, "demo")
 
