@@ -21,10 +21,12 @@ from pipeline.__main__ import run_stage
 from pipeline.commands.audit_split import command
 from pipeline.core import engine as core
 from pipeline.demo import draw as demo
-from pipeline.stages.dedup import hash_search, verify, votes
 from pipeline.stages.dedup import stage as _dedup  # noqa: F401 - loaded, so that `record` finds what it calls
+from pipeline.stages.dedup.candidates import hash_search, keypoint_votes
+from pipeline.stages.dedup.features import extract
+from pipeline.stages.dedup.verification import verify
 from pipeline.stages.embed import stage as embed
-from pipeline.stages.fingerprint import stage as _fingerprint  # noqa: F401
+from pipeline.stages.fingerprint import stage as fingerprint
 from pipeline.stages.ingest import stage as _ingest  # noqa: F401
 from tests.project import ROOT, draw_weights, tiny_params
 
@@ -54,8 +56,9 @@ def cut_small() -> None:
     hash_search.choose_keys = lambda _hashes, **others: choose(10**6, **others)  # as among a million: several keys
     hash_search.SHARD_SECONDS = 1e-9
     hash_search.MAX_KEY_BITS = 8
-    votes.SHARD = 20
-    verify.IMAGES_A_TASK, verify.PAIRS_A_TASK = 20, 40
+    keypoint_votes.SHARD = 20
+    fingerprint.IMAGES_A_TASK = 16
+    extract.IMAGES_A_TASK, verify.PAIRS_A_TASK = 20, 40
     embed.BATCHES_PER_TASK, demo.LESIONS_PER_TASK = 2, 10
 
 

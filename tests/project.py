@@ -134,7 +134,6 @@ def tiny_params() -> dict[str, Any]:
         "second": encoder | {"side_pixels": 64, "layers": [3]},
     }
     tree["evaluate"]["bootstrap"] = 50
-    tree["fingerprint"]["images_per_task"] = 16
     tree["ingest"]["limits"]["images_per_shard"] = 32
     return tree
 

@@ -74,8 +74,8 @@ def test_a_wrong_value_is_named_with_its_place(
 
 
 def test_a_missing_key_is_named(tree: dict[str, Any]) -> None:
-    del tree["dedup"]["verify"]
-    with pytest.raises(UserError, match=r"dedup\.verify is missing"):
+    del tree["dedup"]["neighbours"]
+    with pytest.raises(UserError, match=r"dedup\.neighbours is missing"):
         params.check_tree(tree)
 
 

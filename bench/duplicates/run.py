@@ -87,7 +87,7 @@ def _compare(plan: Plan, gathered: Collection, truth: Truth, *, title: str) -> d
             continue
         figures["finders"][name] = score(pairs, truth, seed=plan.amounts.seed)
         if name == OURS:
-            figures["operating_point"] = operating_point(pairs, truth, params=plan.profile.dedup.verify)
+            figures["operating_point"] = operating_point(pairs, truth)
         listed = false_pairs(pairs, gathered, truth, count=FALSE_LISTED)
         listed.to_csv(gathered.root / f"false pairs, {name}.csv", index=False)
     return figures

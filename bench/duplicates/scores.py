@@ -20,7 +20,6 @@ from bench.duplicates.measures import (
     threshold,
 )
 from bench.duplicates.planting import Truth
-from pipeline.stages.dedup.params import Verify
 
 RESAMPLES = 200
 DIGITS = 4
@@ -68,13 +67,12 @@ def score(pairs: pd.DataFrame, truth: Truth, *, seed: int) -> Report:
     return {name: _rounded(figures) for name, figures in report.items()}
 
 
-def operating_point(pairs: pd.DataFrame, truth: Truth, *, params: Verify) -> Report:
+def operating_point(pairs: pd.DataFrame, truth: Truth) -> Report:
     """Score our own finder where the product stands: what it lists as copy or same lesion, and what it looked at.
 
     Args:
         pairs: from `finders.ours`, with relation and proposed_by.
         truth: of the collection.
-        params: the profile's thresholds.
 
     Returns:
         pairs, precision and recall of all that is proven, and of copies alone; by kind the share that was found a copy,
@@ -99,7 +97,7 @@ def operating_point(pairs: pd.DataFrame, truth: Truth, *, params: Verify) -> Rep
     }
     rounded = {name: _rounded(figures) for name, figures in report.items()}
     planted_pair = (listed["kind"] != FALSE).to_numpy()
-    return {**rounded, "calibration": calibrate(pairs, planted_pair, ~planted_pair, params=params)}
+    return {**rounded, "calibration": calibrate(pairs, planted_pair, ~planted_pair)}
 
 
 def false_pairs(pairs: pd.DataFrame, gathered: Collection, truth: Truth, *, count: int) -> pd.DataFrame:

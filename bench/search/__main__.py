@@ -23,6 +23,7 @@ from bench.search.checks import check, unlike
 from bench.search.drawn import ASKING, KINDS, draw, spread
 from bench.search.measuring import ROOT, measure
 from bench.search.report import exponents, tables
+from pipeline.stages.dedup.candidates.propose import REACH
 
 OURS, FLAT = "ours", "FAISS flat"
 FILING, SOME_ASK = "ours, filing alone", f"ours, {ASKING:,} images ask"
@@ -46,11 +47,10 @@ Array = np.ndarray[Any, Any]
 def main(arguments: Sequence[str]) -> int:
     """Measure, print the tables, write the results; return the exit status."""
     options = _parser().parse_args(arguments)
-    candidates = read_profile(ROOT / "profiles/ham10000.yaml").dedup.candidates
     reach = {
-        "hashes": candidates.max_distance_bits,
-        "vectors": candidates.neighbours,
-        "features": candidates.min_votes,
+        "hashes": REACH.max_distance_bits,
+        "vectors": read_profile(ROOT / "profiles/ham10000.yaml").dedup.neighbours,
+        "features": REACH.min_votes,
     }
     results: dict[str, Any] = {"reach": reach, "cores": os.cpu_count(), "kinds": {}}
     for kind in options.kinds:

@@ -10,8 +10,7 @@ import numpy as np
 
 from bench.search.drawn import planted
 from pipeline.core.orientations import COUNT, IDENTITY
-from pipeline.stages.dedup.candidates import distances
-from pipeline.stages.dedup.pairs import distinct
+from pipeline.stages.dedup.candidates.pairs import distinct
 
 SAMPLE = 1000
 BLOCK = 4096
@@ -80,6 +79,17 @@ def nearest_of(vectors: Array, sample: Array, *, reach: int) -> Array:
         best.add_result(np.take_along_axis(cosines, order, axis=1), order + start)
     best.finalize()
     return np.stack(np.broadcast_arrays(sample[:, None], best.I[:, :reach]), axis=2)
+
+
+def distances(phash: Array, pairs: Array) -> Array:
+    """Hamming distance of each pair's hashes, the smallest over b's 8 orientations."""
+    oriented = phash.reshape(len(phash), COUNT, -1)
+    found = np.zeros(len(pairs), np.int64)
+    for start in range(0, len(pairs), BLOCK):
+        block = pairs[start : start + BLOCK]
+        differing = oriented[block[:, 0], None, IDENTITY] ^ oriented[block[:, 1]]
+        found[start : start + len(block)] = np.bitwise_count(differing).sum(2, dtype=np.int64).min(1)
+    return found
 
 
 def among(pairs: Array, found: Array) -> Array:

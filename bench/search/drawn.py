@@ -16,7 +16,7 @@ import numpy as np
 from bench.search.copula import Copula, load, scores, values
 from pipeline.core.engine import map_shards
 from pipeline.core.orientations import COUNT, orient
-from pipeline.stages.fingerprint.hashes import COSINES, SIDE, Thumbnails, perceptual_hashes
+from pipeline.stages.fingerprint.hashes import COSINES, SIDE, perceptual_hashes
 
 STATISTICS = Path(__file__).parent / "statistics"
 KINDS = ("hashes", "vectors", "features")
@@ -40,7 +40,7 @@ def draw(kind: str, images: int, *, seed: int) -> dict[str, Array]:
         hashes: phash (images, 256) uint8, the pipeline's own of pictures with the cosine coefficients that are drawn;
             copies lie in any orientation.
         vectors: vectors (images, dimensions) float32, unit norm.
-        features: points (n, 4) float32, descriptors (n, 128) uint8, owners (n,), as `verify.extract_features`; copies
+        features: points (n, 4) float32, descriptors (n, 128) uint8, owners (n,), as `features.extract`; copies
             are turned and scaled.
 
     """
@@ -94,7 +94,7 @@ def _hashes(copula: Copula, of: Array, rng: np.random.Generator) -> dict[str, Ar
     for copy in np.flatnonzero(of != np.arange(len(of))):
         squares[copy] = orient(squares[copy], int(rng.integers(COUNT)))
     squares = np.ascontiguousarray(squares.swapaxes(0, 1))
-    phash = perceptual_hashes(Thumbnails(squares, squares[:0], squares[:0]))
+    phash = perceptual_hashes(squares)
     return {"phash": phash.reshape(len(of), -1)}
 
 

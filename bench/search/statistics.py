@@ -20,12 +20,12 @@ from bench.duplicates.sources import PARTS, Picture, read_pictures
 from bench.search.copula import fit, save
 from bench.search.drawn import FEATURES, STATISTICS
 from pipeline.core.errors import UserError
-from pipeline.stages.dedup.features import canonical, extract
+from pipeline.stages.dedup.features.keypoints import detect_keypoints
+from pipeline.stages.dedup.features.preprocess import preprocess
 from pipeline.stages.fingerprint.hashes import COSINES, DCT_SIDE, SIDE, shrink
 
 RANKS = {"hashes": 96, "vectors": 128, "features": 128}  # of the common factors
 FEATURES_OF = 1000  # pictures
-SIDE_PIXELS = 300  # at which features are taken, as the profiles say
 
 Array = np.ndarray[Any, Any]
 
@@ -63,7 +63,7 @@ def coefficients(pictures: Sequence[Picture]) -> Array:
     rows = []
     for picture in pictures:
         grey = _decode(picture, cv2.IMREAD_GRAYSCALE)
-        low = COSINES @ shrink([grey]).square[:, 0].astype(np.float64) @ COSINES.T
+        low = COSINES @ shrink([grey])[:, 0].astype(np.float64) @ COSINES.T
         rows.append(low.reshape(SIDE * SIDE) / (2 * DCT_SIDE) ** 2)
     return np.stack(rows)
 
@@ -78,9 +78,7 @@ def vectors(path: Path) -> Array:
 def features(pictures: Sequence[Picture]) -> Iterator[Array]:
     """Yield each picture's descriptors with the log2 of their sizes, (features, 129)."""
     for picture in pictures:
-        found = extract(
-            canonical(_decode(picture, cv2.IMREAD_COLOR_RGB), side_pixels=SIDE_PIXELS), max_features=FEATURES
-        )
+        found = detect_keypoints(preprocess(_decode(picture, cv2.IMREAD_COLOR_RGB)), max_keypoints=FEATURES)
         yield np.column_stack([found.descriptors, found.points[:, 2]])
 
 

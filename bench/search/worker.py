@@ -18,10 +18,10 @@ import numpy as np
 from bench.search.drawn import ASKING, FEATURES, spread
 from pipeline.core.arrays import SharedArrays
 from pipeline.core.orientations import COUNT, IDENTITY
-from pipeline.stages.dedup.candidates import nearest_embeddings
-from pipeline.stages.dedup.hash_search import near_hashes
-from pipeline.stages.dedup.pairs import distinct
-from pipeline.stages.dedup.votes import voted_pairs
+from pipeline.stages.dedup.candidates.hash_search import near_hashes
+from pipeline.stages.dedup.candidates.keypoint_votes import voted_pairs
+from pipeline.stages.dedup.candidates.pairs import distinct
+from pipeline.stages.dedup.candidates.propose import nearest_embeddings
 
 BLOCK = 2048
 
@@ -43,7 +43,7 @@ def features(given: Mapping[str, Array], reach: int) -> Array:
     """Ours."""
     with TemporaryDirectory() as scratch:
         shared = SharedArrays.write(Path(scratch), [given])
-        return voted_pairs(shared, voters=FEATURES, min_votes=reach, scratch=Path(scratch))
+        return voted_pairs(shared, keypoints=FEATURES, min_votes=reach, scratch=Path(scratch))
 
 
 def ask(given: Mapping[str, Array], reach: int, *, folder: Path, count: int) -> Array:
@@ -52,7 +52,7 @@ def ask(given: Mapping[str, Array], reach: int, *, folder: Path, count: int) -> 
     scratch.mkdir(exist_ok=True)
     shared = SharedArrays.write(scratch, [given])
     asking = spread(len(given["original"]), count)
-    return voted_pairs(shared, voters=FEATURES, min_votes=reach, scratch=scratch, asking=asking)
+    return voted_pairs(shared, keypoints=FEATURES, min_votes=reach, scratch=scratch, asking=asking)
 
 
 def flat_hashes(given: Mapping[str, Array], reach: int) -> Array:

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.core import vector_search
 from pipeline.core.vector_search import searcher
-from pipeline.stages.dedup.candidates import nearest_embeddings
+from pipeline.stages.dedup.candidates.propose import nearest_embeddings
 
 Array = np.ndarray[Any, Any]
 

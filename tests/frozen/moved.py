@@ -23,6 +23,12 @@ def _named(pattern: str, old: str) -> Callable[[pa.ChunkedArray], pa.ChunkedArra
     return back
 
 
+def _sources(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Name the source `panel` as it was: `part`."""
+    texts = [["part" if name == "panel" else name for name in names] for names in column.to_pylist()]
+    return pa.chunked_array([pa.array(texts, column.type)])
+
+
 MOVED = Moved(
     paths={
         r"data/rebalance/[a-z_]+/ledger\.json": "reports/replay/summary.json",
@@ -31,6 +37,8 @@ MOVED = Moved(
         r"data/opinions/(\w+)/opinions.parquet": r"data/embed/lite0/\1/layers.parquet",
     },
     columns={
+        r"data/dedup/duplicates\.parquet": {"deformation": "residual", "shared_clutter": "shared_occlusions"},
+        r"reports/dedup/summary\.json": {r"candidates_by_source\.part": "candidates_by_source.panel"},
         SUMMARY: {
             "not_judged": "without_prediction",
             "share_labelled_in_haste": "instance_dependent_noise_share",
@@ -39,10 +47,13 @@ MOVED = Moved(
         r"data/(embed/\w+/levels|opinions/\w+/opinions).parquet": {"networks": "layers", "description": "features"},
     },
     values={
+        r"data/dedup/duplicates\.parquet:proposed_by": _sources,
         r"data/embed/\w+/levels.parquet:networks": _named("/layer (?=[0-9]+$)", "/block "),
         r"data/opinions/\w+/opinions.parquet:networks": _named("/fp32/([0-9]+)/layer 3$", r"/\1"),
     },
     deleted={
+        r"data/fingerprint/.*/fingerprints\.parquet:dhash": "nothing read it",
+        r"data/dedup/duplicates\.parquet:distance_bits": "nothing read it",
         r"reports/rebalance/[a-z_]+\.json:moved_by_decisions.*": "in reports/replay/summary.json, once for all arms",
         r"data/label_noise/label_scores\.parquet:(self_confidence|normalized_margin|crowdlab)": "read by nothing",
         r"data/cross_fit/.*": "the stage is gone; the table was empty in every profile",

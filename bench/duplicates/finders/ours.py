@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,20 @@ from bench.duplicates.finders.ranked import ranked
 from bench.duplicates.prepared import Prepared
 from bench.duplicates.profile import Profile
 from pipeline.core.orientations import COUNT, IDENTITY
-from pipeline.stages.dedup.find import Found, find_duplicates
+from pipeline.stages.dedup.features.extract import extract_features
+from pipeline.stages.dedup.find import DuplicateSearch, find_duplicates
 from pipeline.stages.dedup.groups import keeper_ranks, representatives
-from pipeline.stages.dedup.verify import MEASURED, extract_features, verify
+from pipeline.stages.dedup.verification.relations import THRESHOLDS
+from pipeline.stages.dedup.verification.verify import MEASURED, verify
 
 # What a pair must show to be ranked at all, below everything that the profile's thresholds prove.
-RELAXED = {
-    "same_lesion_min_correlation": 0.15,
-    "same_lesion_min_inliers": 5,
-    "near_min_correlation": 0.05,
-    "whole_min_correlation": 0.15,
-}
+RELAXED = replace(
+    THRESHOLDS,
+    same_lesion_min_correlation=0.15,
+    same_lesion_min_inliers=5,
+    phash_min_correlation=0.05,
+    thumbnail_min_correlation=0.15,
+)
 TIERS = ("weak", "same_lesion", "copy", "pixels", "bytes")  # the strongest last
 CODE = ("pipeline.core", "pipeline.stages.fingerprint", "pipeline.stages.dedup", "bench.duplicates.finders.ours")
 
@@ -50,7 +54,7 @@ def rank(prepared: Prepared) -> pd.DataFrame:
     apart = np.unique(representatives(prints.images["pixel_sha256"], keeper_ranks(prints.images, prints.flags)))
     proposed = found.candidates.assign(**{end: apart[found.candidates[end]] for end in ("a", "b")})
     left = proposed.merge(proven[["a", "b"]], how="left", indicator=True)["_merge"].to_numpy() == "left_only"
-    weak = _relaxed(prints, profile, found.candidates[left].reset_index(drop=True), apart=apart, scratch=scratch)
+    weak = _relaxed(prints, found.candidates[left].reset_index(drop=True), apart=apart, scratch=scratch)
     weak = weak.assign(**{end: apart[weak[end]] for end in ("a", "b")}, relation="weak", evidence="geometry")
 
     pairs = pd.concat([proven, weak, proposed[left]], ignore_index=True).drop_duplicates(["a", "b"])
@@ -84,7 +88,7 @@ def orientations(prints: Prints) -> tuple[Array, Array]:
     return oriented, oriented[:, IDENTITY]
 
 
-def search(prints: Prints, vectors: Array | None, profile: Profile, *, scratch: Path) -> Found:
+def search(prints: Prints, vectors: Array | None, profile: Profile, *, scratch: Path) -> DuplicateSearch:
     """Find duplicates by the profile's thresholds, as the stage does; what a killed run has finished is kept."""
     return find_duplicates(
         prints.images,
@@ -92,21 +96,18 @@ def search(prints: Prints, vectors: Array | None, profile: Profile, *, scratch: 
         pixels=prints.pixels,
         phash=prints.phash,
         vectors=vectors,
-        candidates=profile.dedup.candidates,
-        verifying=profile.dedup.verify,
+        neighbours=profile.dedup.neighbours,
+        lesion_pairs=profile.dedup.lesion_pairs,
         engine="local",
         scratch=scratch,
     )
 
 
-def _relaxed(
-    prints: Prints, profile: Profile, candidates: pd.DataFrame, *, apart: Array, scratch: Path
-) -> pd.DataFrame:
+def _relaxed(prints: Prints, candidates: pd.DataFrame, *, apart: Array, scratch: Path) -> pd.DataFrame:
     """Verify candidates, positions in `apart`, by relaxed thresholds; the features lie in scratch already."""
-    params = profile.dedup.verify.model_copy(update=RELAXED)
     alone = prints.pixels.take(apart)
-    features = extract_features(alone, params=params, engine="local", scratch=scratch)
+    features = extract_features(alone, engine="local", scratch=scratch)
     below = scratch / "relaxed"
     below.mkdir(exist_ok=True)
-    proven, _ = verify(candidates, alone, features, params=params, engine="local", scratch=below)
+    proven, _ = verify(candidates, alone, features, thresholds=RELAXED, engine="local", scratch=below)
     return proven

@@ -19,7 +19,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
 from pipeline.params import read_tree
-from pipeline.stages.dedup.pictures import draw
+from pipeline.stages.dedup.report import draw
 from pipeline.stages.dedup.tables import Duplicates
 from pipeline.stages.ingest.rows import Reject
 from pipeline.stages.ingest.sources.side_files import is_text_name
@@ -115,8 +115,8 @@ def _audit_folder(root: Path, tree: Mapping[str, Any], split: Path, folder: Path
     for note in listing.notes:
         print(f"note: {note}")
     chosen = tuple(entries[name] for name in splits.index)
-    with audited(root, folder, chosen, read_knobs(tree)) as (names, pixels, found_pairs, unreadable):
-        evidence = Evidence(found_pairs.edges, found_pairs.transforms, bonds, names, pixels)
+    with audited(root, folder, chosen, read_knobs(tree)) as (names, pixels, search, unreadable):
+        evidence = Evidence(search.edges, search.transforms, bonds, names, pixels)
         outside = Outside(_of_pictures(left_out), (*listing.rejects, *unreadable))
         return _report(splits.reindex(names), evidence, outside, out)
 

@@ -17,7 +17,7 @@ from pipeline.core.engine import Engine, map_shards
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
 from pipeline.params import stage_params
-from pipeline.stages.dedup.find import Found, find_duplicates
+from pipeline.stages.dedup.find import DuplicateSearch, find_duplicates
 from pipeline.stages.dedup.params import DedupParams
 from pipeline.stages.fingerprint.params import FingerprintParams
 from pipeline.stages.fingerprint.stage import run as run_fingerprint
@@ -33,7 +33,7 @@ UNKNOWN = "unknown"  # label and licence: neither matters here
 
 
 class Knobs(NamedTuple):
-    """The parts of params.yaml that say how pictures are read and compared."""
+    """The parts of params.yaml that say how images are read and compared."""
 
     limits: Limits
     fingerprint: FingerprintParams
@@ -56,7 +56,7 @@ class Audited(NamedTuple):
 
     names: list[str]
     pixels: Pixels
-    found: Found
+    search: DuplicateSearch
     rejects: list[Reject]
 
 
@@ -93,20 +93,20 @@ def audited(root: Path, folder: Path, entries: tuple[Entry, ...], knobs: Knobs) 
     run_fingerprint(store, knobs.fingerprint, BATCH)
     prints = store.read(Fingerprints, BATCH)
     pixels = open_pixels(store, images)
-    found = find_duplicates(
+    search = find_duplicates(
         images,
         prints["flags"],
         pixels=pixels,
         phash=store.vectors(Fingerprints, "phash", BATCH),
         vectors=None,
-        candidates=knobs.dedup.candidates,
-        verifying=knobs.dedup.verify,
+        neighbours=knobs.dedup.neighbours,
+        lesion_pairs=knobs.dedup.lesion_pairs,
         engine=knobs.dedup.engine,
         scratch=store.scratch(knobs, keep="dedup"),
     )
-    edges = found.edges.assign(**{end: found.edges[end].str.removeprefix(f"{BATCH}:") for end in ("a", "b")})
+    edges = search.edges.assign(**{end: search.edges[end].str.removeprefix(f"{BATCH}:") for end in ("a", "b")})
     names = images["image_id"].str.removeprefix(f"{BATCH}:").tolist()
-    yield Audited(names, pixels, found._replace(edges=edges), rejects)
+    yield Audited(names, pixels, search._replace(edges=edges), rejects)
     shutil.rmtree(place)
 
 

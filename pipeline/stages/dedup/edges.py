@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
-
-from pipeline.stages.dedup.candidates import distances
+from numpy.typing import NDArray
 
 IDENTITY = np.eye(3, dtype=np.float32).ravel()
-
-Array = np.ndarray[Any, Any]
 
 
 def all_edges(
     images: pd.DataFrame,
-    phash: Array,
     proven: pd.DataFrame,
-    transforms: Array,
+    transforms: NDArray[np.float32],
     *,
-    represented_by: Array,
-    kept: Array,
-) -> tuple[pd.DataFrame, Array]:
+    represented_by: NDArray[np.int64],
+    kept: NDArray[np.int64],
+) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     """Build the table Duplicates.
 
     Args:
         images: image_id and sha256, sorted by image_id.
-        phash: (images, 256) uint8.
         proven: verified pairs of representatives, a and b as positions.
-        transforms: theirs, (n, 9).
+        transforms: of `proven`, (n, 9).
         represented_by: for every image the position of its representative.
         kept: for every image the position of the kept one, itself for a kept one.
 
     Returns:
-        its scalar columns, and the transforms.
+        the scalar columns, and the transforms, (edges, 9).
 
     """
     proven = proven.assign(evidence="geometry")
     parts = [
         (proven, transforms),
-        twin_edges(images["sha256"], phash, represented_by),
+        twin_edges(images["sha256"], represented_by),
         inherited_edges(proven, transforms, represented_by=represented_by, kept=kept),
     ]
     edges = pd.concat([part for part, _ in parts if len(part)] or [proven], ignore_index=True)
@@ -49,16 +42,15 @@ def all_edges(
     return edges, np.concatenate([matrices for _, matrices in parts])
 
 
-def twin_edges(sha256: pd.Series[str], phash: Array, represented_by: Array) -> tuple[pd.DataFrame, Array]:
+def twin_edges(sha256: pd.Series[str], represented_by: NDArray[np.int64]) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     """Link every image to the representative of its pixels.
 
     Args:
         sha256: of the bytes received.
-        phash: (images, 256) uint8.
         represented_by: for every image the position of its representative.
 
     Returns:
-        edges between positions, and their transforms.
+        edges between positions, and their transforms, (edges, 9).
 
     """
     twins = np.flatnonzero(represented_by != np.arange(len(represented_by)))
@@ -72,12 +64,11 @@ def twin_edges(sha256: pd.Series[str], phash: Array, represented_by: Array) -> t
             "relation": "copy",
             "evidence": np.where(same_bytes, "bytes", "pixels"),
             "proposed_by": [["bytes", "pixels"] if same else ["pixels"] for same in same_bytes],
-            "distance_bits": distances(phash, pairs).astype(float),
             "overlap": 1.0,
             "correlation": 1.0,
-            "deformation": 0.0,
+            "residual": 0.0,
             "bending": 0.0,
-            "shared_clutter": 1.0,
+            "shared_occlusions": 1.0,
             "inliers": 0,
         }
     )
@@ -85,15 +76,19 @@ def twin_edges(sha256: pd.Series[str], phash: Array, represented_by: Array) -> t
 
 
 def inherited_edges(
-    proven: pd.DataFrame, transforms: Array, *, represented_by: Array, kept: Array
-) -> tuple[pd.DataFrame, Array]:
+    proven: pd.DataFrame,
+    transforms: NDArray[np.float32],
+    *,
+    represented_by: NDArray[np.int64],
+    kept: NDArray[np.int64],
+) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     """Link the twins of every removed representative to the image that is kept in its place.
 
     A twin has the same pixels, so verifying it would give the same numbers.
 
     Args:
         proven: verified pairs of representatives.
-        transforms: theirs.
+        transforms: of `proven`, (n, 9).
         represented_by: for every image the position of its representative.
         kept: for every image the position of the kept one, itself for a kept one.
 
@@ -107,8 +102,8 @@ def inherited_edges(
     moved = transforms[rows].copy()
     pairs = np.sort(np.stack([twins, keeper[twins]], axis=1), axis=1)
     # The transform leads from a to b; where the twin sorts to the other side of the keeper, it must lead back.
-    turned = (proven["a"].to_numpy()[rows] == keeper[twins]) != (pairs[:, 0] == keeper[twins])
-    for i in np.flatnonzero(turned):
+    reversed_ = (proven["a"].to_numpy()[rows] == keeper[twins]) != (pairs[:, 0] == keeper[twins])
+    for i in np.flatnonzero(reversed_):
         moved[i] = np.linalg.inv(moved[i].reshape(3, 3)).ravel()
     edges["a"], edges["b"] = pairs.T
     edges["proposed_by"] = [["pixels", *sources] for sources in edges["proposed_by"]]

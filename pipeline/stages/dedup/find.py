@@ -1,4 +1,4 @@
-"""From images to proven edges: propose, verify, cover. The stage calls it, and so does whoever audits a split."""
+"""From images to proven edges: extract, propose, verify, cover. The stage calls it, and whoever audits a split."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.core.engine import Engine
 from pipeline.core.shards import Pixels
-from pipeline.stages.dedup.candidates import propose
+from pipeline.stages.dedup.candidates.propose import propose
 from pipeline.stages.dedup.edges import all_edges
+from pipeline.stages.dedup.features.extract import extract_features
 from pipeline.stages.dedup.groups import cover, keeper_ranks, representatives, twin_keys
-from pipeline.stages.dedup.params import Candidates, Verify
-from pipeline.stages.dedup.verify import extract_features, verify
-
-Array = np.ndarray[Any, Any]
+from pipeline.stages.dedup.verification.verify import verify
 
 
-class Found(NamedTuple):
+class DuplicateSearch(NamedTuple):
     """What was looked at and what was proven.
 
-    candidates: every pair that was verified, as positions of distinct pictures, with what proposed it.
+    candidates: every pair that was verified, as positions of distinct images, with what proposed it.
     edges: the scalar columns of Duplicates.
-    transforms: theirs, (edges, 9) float32.
-    kept: for every image the position of the image kept in its place, itself if it is kept.
+    transforms: of `edges`, (edges, 9).
+    kept: (images,) the position of the image kept in its place, itself if it is kept.
     """
 
     candidates: pd.DataFrame
     edges: pd.DataFrame
-    transforms: Array
-    kept: Array
+    transforms: NDArray[np.float32]
+    kept: NDArray[np.int64]
 
 
 def find_duplicates(
@@ -39,23 +38,23 @@ def find_duplicates(
     flags: pd.Series[Any],
     *,
     pixels: Pixels,
-    phash: Array,
-    vectors: Array | None,
-    candidates: Candidates,
-    verifying: Verify,
+    phash: NDArray[np.uint8],
+    vectors: NDArray[np.float32] | None,
+    neighbours: int,
+    lesion_pairs: bool,
     engine: Engine,
     scratch: Path,
-) -> Found:
+) -> DuplicateSearch:
     """Find all pairs that show the same photograph or the same lesion, and what to keep.
 
     Args:
         images: of Images, sorted by image_id.
-        flags: their lists of quality flags.
-        pixels: theirs.
-        phash: (images, 256) uint8, 8 orientations.
-        vectors: (images, dimensions) float32 of unit norm; None proposes nothing by embedding.
-        candidates: how far proposals reach.
-        verifying: what a pair must show.
+        flags: lists of quality flags of `images`.
+        pixels: of `images`.
+        phash: (images, 256), 8 orientations.
+        vectors: (images, dimensions) of unit norm; None proposes nothing by embedding.
+        neighbours: nearest embeddings of an image that are looked at.
+        lesion_pairs: also look at all pairs that the source says show one lesion.
         engine: where the work is done.
         scratch: for finished work.
 
@@ -65,18 +64,18 @@ def find_duplicates(
     distinct = np.unique(represented_by)
     alone = pixels.take(distinct)
 
-    features = extract_features(alone, params=verifying, engine=engine, scratch=scratch)
-    proposed = propose(
-        images["lesion_id"].iloc[distinct],
+    features = extract_features(alone, engine=engine, scratch=scratch)
+    candidates = propose(
+        images["lesion_id"].iloc[distinct] if lesion_pairs else None,
         phash=phash[distinct],
         vectors=None if vectors is None else vectors[distinct],
         features=features,
-        params=candidates,
+        neighbours=neighbours,
         engine=engine,
         scratch=scratch,
     )
-    proven, transforms = verify(proposed, alone, features, params=verifying, engine=engine, scratch=scratch)
+    proven, transforms = verify(candidates, alone, features, engine=engine, scratch=scratch)
     proven[["a", "b"]] = distinct[proven[["a", "b"]].to_numpy(int)]
     kept = cover(proven.loc[proven["relation"] == "copy", ["a", "b"]].to_numpy(), ranks)[represented_by]
-    edges, matrices = all_edges(images, phash, proven, transforms, represented_by=represented_by, kept=kept)
-    return Found(proposed, edges, matrices, kept)
+    edges, matrices = all_edges(images, proven, transforms, represented_by=represented_by, kept=kept)
+    return DuplicateSearch(candidates, edges, matrices, kept)

@@ -13,23 +13,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.core.grouping import assign_splits, components, links
 from pipeline.stages.dedup.params import Split
 
 EVIDENCE = ("histopathology", "confocal", "follow-up", "consensus")  # strongest first; then any other, then none
 
-Array = np.ndarray[Any, Any]
 
-
-def keeper_ranks(images: pd.DataFrame, flags: pd.Series[Any]) -> Array:
+def keeper_ranks(images: pd.DataFrame, flags: pd.Series[Any]) -> NDArray[np.int64]:
     """Rank the images by which of two copies to keep: 0 is kept before all others.
 
     Better label evidence goes first, then more pixels, then fewer quality flags, then the smaller image_id.
 
     Args:
         images: label_evidence, width, height; sorted by image_id.
-        flags: the lists of quality flags, in the same order.
+        flags: the lists of quality flags of `images`.
 
     """
     weakest = len(EVIDENCE)
@@ -45,21 +44,21 @@ def keeper_ranks(images: pd.DataFrame, flags: pd.Series[Any]) -> Array:
 def twin_keys(images: pd.DataFrame, flags: pd.Series[Any]) -> pd.Series[str]:
     """Return what images must share to be one: their pixels, or their bytes where the pixels show nothing.
 
-    Two blank pictures are equal whatever they were taken of: an export that failed twice is no copy.
+    Two blank images are equal whatever they were taken of: an export that failed twice is no copy.
     """
-    blank = flags.map(lambda found: "blank" in found).to_numpy(dtype=bool)
+    blank = flags.map(lambda raised: "blank" in raised).to_numpy(dtype=bool)
     return images["pixel_sha256"].mask(blank, images["sha256"])
 
 
-def representatives(keys: pd.Series[str], ranks: Array) -> Array:
-    """Return for every image the position of the best-ranked image of the same key (see `twin_keys`)."""
+def representatives(keys: pd.Series[str], ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for every image, (images,), the position of the best-ranked image of the same key (see `twin_keys`)."""
     best = pd.Series(ranks).groupby(keys.to_numpy()).transform("min").to_numpy()
     by_rank = np.argsort(ranks)
-    found: Array = by_rank[best]
-    return found
+    positions: NDArray[np.int64] = by_rank[best]
+    return positions
 
 
-def cover(copies: Array, ranks: Array) -> Array:
+def cover(copies: NDArray[np.int64], ranks: NDArray[np.int64]) -> NDArray[np.int64]:
     """Choose what is kept: going by rank, an image with a `copy` edge to a kept one is that one's duplicate.
 
     Args:
@@ -82,7 +81,7 @@ def cover(copies: Array, ranks: Array) -> Array:
     return kept
 
 
-def group_images(images: pd.DataFrame, edges: pd.DataFrame, kept: Array, split: Split) -> pd.DataFrame:
+def group_images(images: pd.DataFrame, edges: pd.DataFrame, kept: NDArray[np.int64], split: Split) -> pd.DataFrame:
     """Build the table Groups.
 
     An image whose source names no lesion is a lesion of its own: were it named after its group, a new image with a

@@ -1,4 +1,4 @@
-"""Find images that show the same photograph or the same lesion, prove each finding, and split what there is."""
+"""Find images that show the same photograph or the same lesion, prove each pair, and split what there is."""
 
 from __future__ import annotations
 
@@ -6,56 +6,56 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.core.store import Store
 from pipeline.stages.dedup.find import find_duplicates
-from pipeline.stages.dedup.findings import conflicts, summarise
 from pipeline.stages.dedup.groups import group_images
 from pipeline.stages.dedup.params import DedupParams
-from pipeline.stages.dedup.pictures import choose, draw
+from pipeline.stages.dedup.report import choose, conflicts, draw, summarise
 from pipeline.stages.dedup.tables import Duplicates, Groups
 from pipeline.stages.embed.tables import read_embeddings
 from pipeline.stages.fingerprint.tables import Fingerprints
 from pipeline.stages.ingest.tables import Images, open_pixels
-
-Array = np.ndarray[Any, Any]
 
 
 def run(store: Store, params: DedupParams) -> None:
     """Write Duplicates, Groups and the reports, over all batches."""
     images, flags, phash, vectors = read(store, params.batches, params.encoder)
     pixels = open_pixels(store, images)
-    found = find_duplicates(
+    search = find_duplicates(
         images,
         flags,
         pixels=pixels,
         phash=phash,
         vectors=vectors,
-        candidates=params.candidates,
-        verifying=params.verify,
+        neighbours=params.neighbours,
+        lesion_pairs=params.lesion_pairs,
         engine=params.engine,
         scratch=store.scratch(params, keep="dedup"),
     )
-    groups = group_images(images, found.edges, found.kept, params.split)
-    contradicting = conflicts(found.edges, images)
+    groups = group_images(images, search.edges, search.kept, params.split)
+    contradicting = conflicts(search.edges, images)
 
-    store.write(Duplicates, found.edges, vectors={"transform": found.transforms})
+    store.write(Duplicates, search.edges, vectors={"transform": search.transforms})
     store.write(Groups, groups)
     store.report("dedup/conflicts.csv", contradicting)
-    store.report("dedup/summary.json", summarise(found.candidates, found.edges, groups, contradicting))
-    chosen = choose(found.edges, contradicting, count=params.pictures)
-    drawn = draw(found.edges, found.transforms, chosen, image_ids=images["image_id"].to_numpy(), pixels=pixels)
+    store.report("dedup/summary.json", summarise(search.candidates, search.edges, groups, contradicting))
+    chosen = choose(search.edges, contradicting, count=params.report_images)
+    drawn = draw(search.edges, search.transforms, chosen, image_ids=images["image_id"].to_numpy(), pixels=pixels)
     with store.output("reports/dedup/pictures") as folder:
         folder.mkdir()
         for name, content in drawn:
             (folder / name).write_bytes(content)
 
 
-def read(store: Store, batches: list[str], encoder: str) -> tuple[pd.DataFrame, pd.Series[Any], Array, Array]:
+def read(
+    store: Store, batches: list[str], encoder: str
+) -> tuple[pd.DataFrame, pd.Series[Any], NDArray[np.uint8], NDArray[np.float32]]:
     """Read all batches, sorted by image_id.
 
     Returns:
-        Images, quality flags, (images, 256) pHashes, (images, dimensions) embeddings.
+        Images, quality flags, pHashes (images, 256), embeddings (images, dimensions).
 
     Raises:
         UserError: the batches were embedded by unlike encoders.

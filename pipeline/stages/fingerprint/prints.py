@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.core.memory import keep_freed
 from pipeline.core.shards import Pixels
 from pipeline.stages.fingerprint.greys import Grey, read_grey
-from pipeline.stages.fingerprint.hashes import Thumbnails, difference_hashes, join, perceptual_hashes, shrink
-from pipeline.stages.fingerprint.params import QualityThresholds
-from pipeline.stages.fingerprint.quality import Quality, flags, measure
+from pipeline.stages.fingerprint.hashes import perceptual_hashes, shrink
+from pipeline.stages.fingerprint.quality import Quality, Thresholds, flags, measure
 
-RUN_PIXELS = 1 << 19  # small pictures of one size are taken together, as many as stay in a processor's cache
-
-Array = np.ndarray[Any, Any]
+RUN_PIXELS = 1 << 19  # small images of one size are taken together, as many as stay in a processor's cache
 
 
-def fingerprint(pixels: Pixels, *, thresholds: QualityThresholds) -> tuple[pd.DataFrame, Array, Array]:
-    """Fingerprint some images; of each only its thumbnails stay in memory, and all are hashed together.
+def fingerprint(pixels: Pixels, *, thresholds: Thresholds) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
+    """Fingerprint some images; of each only its square stays in memory, and all are hashed together.
 
     Returns:
-        the scalar columns of Fingerprints but for image_id; pHashes and dHashes, each (images, 256) uint8.
+        the scalar columns of Fingerprints but for image_id; pHashes, (images, 256).
 
     """
     scores: list[Quality] = []
     sides: list[int] = []
-    small: list[Thumbnails] = []
+    squares: list[NDArray[np.uint8]] = []
     keep_freed()
     for run in _runs(pixels):
-        small.append(shrink([grey.levels for grey in run]))
-        scores += measure(run, small[-1].square)
+        squares.append(shrink([grey.levels for grey in run]))
+        scores += measure(run, squares[-1])
         sides += [min(grey.height, grey.width) for grey in run]
-    thumbnails = join(small)
-    phashes, dhashes = perceptual_hashes(thumbnails), difference_hashes(thumbnails)
+    hashes = perceptual_hashes(np.concatenate(squares, axis=1))
     raised = [flags(score, shorter_side=side, thresholds=thresholds) for score, side in zip(scores, sides, strict=True)]
     prints = pd.DataFrame(scores, columns=Quality._fields).assign(flags=pd.Series(raised))
-    return prints, phashes.reshape(len(prints), -1), dhashes.reshape(len(prints), -1)
+    return prints, hashes.reshape(len(prints), -1)
 
 
 def _runs(pixels: Pixels) -> Iterator[list[Grey]]:

@@ -1,25 +1,22 @@
-"""Scores of what makes a picture useless for learning; flags by thresholds, which may change while the scores stay.
+"""Scores of what makes an image useless for learning; flags by thresholds, which may change while the scores stay.
 
-Each is measured at a size of its own, so that scores of a thumbnail and of a photograph of 24 megapixels can be
+Each is measured at a size of its own, so that scores of a thumbnail and of an image of 24 megapixels can be
 compared, and that it is cheap: light on the square that the pHash compares too, sharpness on a working copy.
-
-Not scored, because nothing that we tried is both right and cheap: hair, rulers, ink and text. DullRazor's morphology
-(Lee et al. 1997) scored as the share of long, thin, dark lines finds the hairiest pictures of HAM10000, but half of its
-highest fifth are pigment network, scales or skin ridges without a hair; on clinical photographs it finds lips, folds
-and scars; and it takes several times as long as all scores here together.
+Sharpness is the variance of the Laplacian (Pech-Pacheco et al. 2000). What was tried and left is in decision 7.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.stages.fingerprint.greys import LONGER_SIDE, Grey
-from pipeline.stages.fingerprint.params import QualityThresholds
 
 LEVELS = 256
 WHITE = LEVELS - 1
@@ -27,13 +24,29 @@ TAILS = (0.01, 0.99)  # between these shares of the pixels lies the range
 DARK_LEVEL = 40  # grey levels, as in dedup's masks: this dark and connected to a corner is vignette or background
 APERTURE = 3
 APERTURE_GAIN = 4  # of a Laplacian of this aperture beside the plain one
-REACHED = 2  # marks what is dark and connected to a corner, in a picture of 0 and 1
+REACHED = 2  # marks what is dark and connected to a corner, in an image of 0 and 1
 
-Array = np.ndarray[Any, Any]
+
+@dataclass(frozen=True)
+class Thresholds:
+    """A flag is raised where a score, as the columns of Fingerprints, lies at its threshold or beyond.
+
+    All were set on the planted defects of tests/stages/fingerprint/test_quality.py, except low_contrast_max_range,
+    which is a param, since it depends on how a collection was lit.
+    """
+
+    low_contrast_max_range: float
+    blank_max_std: float = 0.01
+    dark_max_mean: float = 0.08
+    bright_min_mean: float = 0.95
+    blurred_max_sharpness: float = 4.0
+    dark_corners_min_share: float = 0.01
+    small_max_side_pixels: int = 64
+    odd_min_aspect: float = 3.0
 
 
 class Quality(NamedTuple):
-    """Scores of one picture, as the columns of Fingerprints."""
+    """Scores of one image, as the columns of Fingerprints."""
 
     mean: float
     std: float
@@ -43,18 +56,18 @@ class Quality(NamedTuple):
     aspect: float
 
 
-def measure(greys: Sequence[Grey], squares: Array) -> list[Quality]:
-    """Score pictures.
+def measure(greys: Sequence[Grey], squares: NDArray[np.uint8]) -> list[Quality]:
+    """Score images.
 
     Args:
-        greys: the pictures.
-        squares: (side, images, side) uint8: they again, reduced to squares in which a hair or noise no longer shows.
+        greys: the images.
+        squares: (side, images, side), of `greys`: reduced to squares in which a hair or noise no longer shows.
 
     """
-    pictures = range(squares.shape[1])
-    counts = [cv2.calcHist([squares[:, i]], [0], None, [LEVELS], [0, LEVELS]).ravel() for i in pictures]
+    images = range(squares.shape[1])
+    counts = [cv2.calcHist([squares[:, i]], [0], None, [LEVELS], [0, LEVELS]).ravel() for i in images]
     mean, deviation, spread = _light(np.array(counts, np.float64))
-    dark: Array = (squares <= DARK_LEVEL).astype(np.uint8)
+    dark: NDArray[np.uint8] = (squares <= DARK_LEVEL).astype(np.uint8)
     has_dark_corner = dark[[0, 0, -1, -1], :, [0, -1, 0, -1]].max(0)
     return [
         Quality(
@@ -69,13 +82,13 @@ def measure(greys: Sequence[Grey], squares: Array) -> list[Quality]:
     ]
 
 
-def flags(quality: Quality, *, shorter_side: int, thresholds: QualityThresholds) -> list[str]:
-    """Name what is wrong with a picture, but not what follows: where there is no contrast, nothing is sharp.
+def flags(quality: Quality, *, shorter_side: int, thresholds: Thresholds) -> list[str]:
+    """Name what is wrong with an image, but not what follows: where there is no contrast, nothing is sharp.
 
     Args:
         quality: its scores.
         shorter_side: pixels.
-        thresholds: from params.
+        thresholds: of the flags.
 
     """
     blank = quality.std <= thresholds.blank_max_std
@@ -94,7 +107,7 @@ def flags(quality: Quality, *, shorter_side: int, thresholds: QualityThresholds)
     return [name for name, is_raised in raised.items() if is_raised]
 
 
-def _light(counts: Array) -> tuple[list[float], list[float], list[float]]:
+def _light(counts: NDArray[np.float64]) -> tuple[list[float], list[float], list[float]]:
     """Return mean, standard deviation and range from the (images, 256) numbers of pixels that have each level."""
     sizes, levels = counts.sum(1), np.arange(LEVELS, dtype=np.float64)
     mean = counts @ levels / sizes  # sums of whole numbers, which are the same in any order
@@ -104,7 +117,7 @@ def _light(counts: Array) -> tuple[list[float], list[float], list[float]]:
     return (mean / WHITE).tolist(), (np.sqrt(variance) / WHITE).tolist(), ((high - low) / WHITE).tolist()
 
 
-def _working_copy(grey: Array) -> Array:
+def _working_copy(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Average areas of a whole number of pixels, which is fast, and interpolate the rest of the way."""
     factor = min(max(grey.shape) // LONGER_SIDE, *grey.shape)
     if factor > 1:
@@ -116,24 +129,24 @@ def _working_copy(grey: Array) -> Array:
     return grey
 
 
-def _blocks(grey: Array, side: int) -> Array:
+def _blocks(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Average squares of pixels; some pixels at the right and at the bottom may be left out."""
     height, width = (length // side for length in grey.shape)
     return np.asarray(cv2.resize(grey[: height * side, : width * side], (width, height), interpolation=cv2.INTER_AREA))
 
 
-def _sharpness(grey: Array) -> float:
-    """Variance of the Laplacian (Pech-Pacheco et al. 2000), on the 0 to 255 scale.
+def _sharpness(grey: NDArray[np.uint8]) -> float:
+    """Measure the variance of the Laplacian, on the 0 to 255 scale.
 
     OpenCV's aperture of 3 pixels compares diagonal neighbours. It is faster than the plain one, and less moved by the
-    rounding of levels, which is all that the plain one sees in a blurred picture.
+    rounding of levels, which is all that the plain one sees in a blurred image.
     """
     laplacian = cv2.Laplacian(grey, cv2.CV_16S, ksize=APERTURE)
     mean = cv2.sumElems(laplacian)[0] / grey.size
     return float(cv2.norm(laplacian, cv2.NORM_L2SQR) / grey.size - mean**2) / APERTURE_GAIN**2
 
 
-def _dark_corners(dark: Array) -> float:
+def _dark_corners(dark: NDArray[np.uint8]) -> float:
     """Share of the area that is dark and connected to a corner; `dark` is 1 where it is dark."""
     marked = np.ascontiguousarray(dark)
     height, width = marked.shape

@@ -21,11 +21,10 @@ class Fingerprints(Table):
         number("sharpness", "variance of the Laplacian of the luma at no more than 256 pixels, 0 to 255 scale"),
         number("dark_corners", "share of the area that is dark and connected to a corner: vignette or background"),
         number("aspect", "longer side by shorter side"),
-        texts("flags", f"thresholds in params say which: {', '.join(FLAGS)}"),
+        texts("flags", f"by the thresholds of `fingerprint/quality.py` and a param: {', '.join(FLAGS)}"),
         vector(
             "phash",
             "256-bit pHash over the 8 rotations and flips: 8 by 32 bytes, orientation by orientation",
             of=pa.uint8(),
         ),
-        vector("dhash", "256-bit dHash likewise", of=pa.uint8()),
     )

@@ -13,9 +13,10 @@ import yaml
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
-from pipeline.stages.dedup import stage, verify
+from pipeline.stages.dedup import stage
 from pipeline.stages.dedup.params import DedupParams
 from pipeline.stages.dedup.tables import Duplicates, Groups
+from pipeline.stages.dedup.verification import verify
 from pipeline.stages.embed.tables import Embeddings
 from pipeline.stages.fingerprint.params import FingerprintParams
 from pipeline.stages.fingerprint.stage import run as fingerprint
@@ -28,8 +29,13 @@ PROFILE: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text
 
 
 def params(*batches: str) -> DedupParams:
-    given = {"batches": list(batches), "encoder": "clip", "engine": "local", "split": PROFILE["split"]}
-    return DedupParams.model_validate(given | PROFILE["dedup"] | {"pictures": 3})
+    return DedupParams(
+        batches=list(batches),
+        encoder="clip",
+        engine="local",
+        split=PROFILE["split"],
+        **{**PROFILE["dedup"], "report_images": 3},
+    )
 
 
 def prepare(store: Store, batch: str, *, encoder: str = "drawn") -> None:

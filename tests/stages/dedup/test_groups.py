@@ -37,11 +37,10 @@ def proven(*pairs: tuple[int, int], relation: str = "copy") -> tuple[pd.DataFram
         relation=relation,
         overlap=1.0,
         correlation=0.9,
-        deformation=2.0,
+        residual=2.0,
         bending=0.0,
-        shared_clutter=0.9,
+        shared_occlusions=0.9,
         inliers=50,
-        distance_bits=9.0,
     )
     frame["proposed_by"] = [("phash",)] * len(pairs)
     return frame, np.tile(np.array([2, 0, 5, 0, 2, 7, 0, 0, 1], np.float32), (len(pairs), 1))
@@ -94,9 +93,7 @@ def test_a_thousand_identical_images_cost_a_thousand_edges_each_to_the_kept_one(
     represented_by = representatives(pixels, ranks)
     found, matrices = proven((999, 1000))
     kept = cover(found[["a", "b"]].to_numpy(), ranks)[represented_by]
-    edges, transforms = all_edges(
-        images, np.zeros((1001, 256), np.uint8), found, matrices, represented_by=represented_by, kept=kept
-    )
+    edges, transforms = all_edges(images, found, matrices, represented_by=represented_by, kept=kept)
     groups = group_images(images, edges, kept, SPLIT)
     assert len(edges) == len(transforms) == 999 + 1 + 999
     assert set(groups["duplicate_of"].dropna()) == {"b:1000"}
@@ -110,9 +107,7 @@ def test_equal_bytes_are_named_as_such() -> None:
     images = table(3, sha256=["x", "x", "y"])
     represented_by = np.array([0, 0, 0])
     found, matrices = proven()
-    edges, transforms = all_edges(
-        images, np.zeros((3, 256), np.uint8), found, matrices, represented_by=represented_by, kept=represented_by
-    )
+    edges, transforms = all_edges(images, found, matrices, represented_by=represented_by, kept=represented_by)
     assert edges[["a", "b", "evidence", "relation"]].to_numpy().tolist() == [
         ["b:0000", "b:0001", "bytes", "copy"],
         ["b:0000", "b:0002", "pixels", "copy"],
@@ -124,9 +119,7 @@ def test_a_twin_on_the_other_side_of_the_keeper_inherits_the_inverse_transform()
     images = table(3)
     represented_by = np.array([0, 1, 0])  # 2 has the pixels of 0, and 0 is a copy of the kept image 1
     found, matrices = proven((0, 1))
-    edges, transforms = all_edges(
-        images, np.zeros((3, 256), np.uint8), found, matrices, represented_by=represented_by, kept=np.array([1, 1, 1])
-    )
+    edges, transforms = all_edges(images, found, matrices, represented_by=represented_by, kept=np.array([1, 1, 1]))
     place = edges[["a", "b"]].to_numpy().tolist().index(["b:0001", "b:0002"])
     assert transforms[place].reshape(3, 3) == pytest.approx(np.linalg.inv(matrices[0].reshape(3, 3)))
 
@@ -136,9 +129,7 @@ def test_groups_join_over_patient_lesion_and_verified_pairs_and_only_copies_are_
         7, lesion_id=["l", "l", None, None, None, None, None], patient_id=[None, "p", "p", None, *[None] * 3]
     )
     found, matrices = proven((2, 3), relation="same_lesion")
-    edges, _ = all_edges(
-        images, np.zeros((7, 256), np.uint8), found, matrices, represented_by=np.arange(7), kept=np.arange(7)
-    )
+    edges, _ = all_edges(images, found, matrices, represented_by=np.arange(7), kept=np.arange(7))
     groups = group_images(images, edges, np.arange(7), SPLIT)
     assert groups["group_id"].tolist() == ["b:0000"] * 4 + ["b:0004", "b:0005", "b:0006"]
     assert groups["duplicate_of"].isna().all()

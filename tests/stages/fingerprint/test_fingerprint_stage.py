@@ -4,21 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
+from pipeline.core.errors import UserError
 from pipeline.core.store import Store
+from pipeline.stages.fingerprint import stage
+from pipeline.stages.fingerprint.greys import read_grey
 from pipeline.stages.fingerprint.params import FingerprintParams
 from pipeline.stages.fingerprint.stage import run
 from pipeline.stages.fingerprint.tables import Fingerprints
 from tests.drawn import ingest, jpeg, lesion, png
-from tests.project import ROOT
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
-
-def params(images_per_task: int) -> FingerprintParams:
-    quality = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))["fingerprint"]["quality"]
-    return FingerprintParams(engine="local", images_per_task=images_per_task, quality=quality)
+PARAMS = FingerprintParams(engine="local", low_contrast_max_range=0.08)
 
 
 def planted(root: Path) -> Store:
@@ -29,7 +27,7 @@ def planted(root: Path) -> Store:
 
 def test_every_image_gets_one_row_with_its_hashes_and_flags(tmp_path: Path) -> None:
     store = planted(tmp_path)
-    run(store, params(100), "demo")
+    run(store, PARAMS, "demo")
     prints = store.read(Fingerprints, "demo")
     flags = {image_id: list(raised) for image_id, raised in zip(prints["image_id"], prints["flags"], strict=True)}
     assert flags == {f"demo:{seed}.jpg": [] for seed in range(5)} | {"demo:blank.png": ["blank", "small"]}
@@ -38,19 +36,28 @@ def test_every_image_gets_one_row_with_its_hashes_and_flags(tmp_path: Path) -> N
     assert phash.dtype == np.uint8
 
 
-def test_the_split_into_tasks_changes_no_byte(tmp_path: Path) -> None:
+def test_a_hash_that_is_not_imagehashs_stops_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = read_grey(jpeg(lesion(9)))
+    monkeypatch.setattr(stage, "read_grey", lambda _content: grey)
+    with pytest.raises(UserError, match="differs from imagehash's"):
+        run(planted(tmp_path), PARAMS, "demo")
+
+
+def test_the_split_into_tasks_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
     for size in (2, 100):
-        run(planted(tmp_path / str(size)), params(size), "demo")
+        monkeypatch.setattr(stage, "IMAGES_A_TASK", size)
+        run(planted(tmp_path / str(size)), PARAMS, "demo")
         written.append((tmp_path / str(size) / "data/fingerprint/demo/fingerprints.parquet").read_bytes())
     assert written[0] == written[1]
 
 
-def test_finished_tasks_survive_a_killed_run(tmp_path: Path) -> None:
-    run(planted(tmp_path), params(2), "demo")
+def test_finished_tasks_survive_a_killed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "IMAGES_A_TASK", 2)
+    run(planted(tmp_path), PARAMS, "demo")
     store = Store(tmp_path)
     finished = sorted((tmp_path / "data/.cache/work/fingerprint@demo").glob("*/*.pkl"))
     assert len(finished) == 3
     ages = [path.stat().st_mtime_ns for path in finished]
-    run(store, params(2), "demo")
+    run(store, PARAMS, "demo")
     assert [path.stat().st_mtime_ns for path in finished] == ages

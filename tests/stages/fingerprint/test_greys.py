@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline.core.shards import decode
 from pipeline.stages.fingerprint.as_pillow import to_grey
 from pipeline.stages.fingerprint.greys import read_grey, reduction
-from pipeline.stages.fingerprint.hashes import difference_hashes, perceptual_hashes, shrink
+from pipeline.stages.fingerprint.hashes import perceptual_hashes, shrink
 from pipeline.stages.fingerprint.quality import measure
 from tests.drawn import jpeg, lesion, png
 
@@ -40,11 +40,9 @@ def by_pillow(content: bytes) -> Image.Image:
     return image
 
 
-def hashes(levels: Array) -> tuple[Array, Array]:
-    """Return the bits of both hashes of the picture as it is."""
-    thumbnails = shrink([levels])
-    perceptual, difference = perceptual_hashes(thumbnails)[0, 0], difference_hashes(thumbnails)[0, 0]
-    return np.unpackbits(perceptual), np.unpackbits(difference)
+def phash(levels: Array) -> Array:
+    """Return the bits of the hash of the image as it is."""
+    return np.unpackbits(perceptual_hashes(shrink([levels]))[0, 0])
 
 
 def real(archive: str) -> Iterator[bytes]:
@@ -107,24 +105,17 @@ def test_a_jpeg_whose_size_is_misread_is_decoded_in_full() -> None:
 @pytest.mark.parametrize("archive", SAMPLED)
 def test_the_hashes_of_real_jpegs_are_those_of_imagehash_after_pillows_draft(archive: str) -> None:
     for content in real(archive):
-        perceptual, difference = hashes(read_grey(content).levels)
-        assert (perceptual == imagehash.phash(by_pillow(content), hash_size=16).hash.ravel()).all()
-        assert (difference == imagehash.dhash(by_pillow(content), hash_size=16).hash.ravel()).all()
+        expected = imagehash.phash(by_pillow(content), hash_size=16).hash.ravel()
+        assert (phash(read_grey(content).levels) == expected).all()
 
 
 def moved_bits(contents: Iterator[bytes]) -> Array:
-    """Compare with the hashes of the same pixels in another format, which is decoded in full and colour.
-
-    Returns:
-        (images, 2): bits of pHash and dHash.
-
-    """
+    """Count the bits, (images,), that differ from the hash of the same pixels in another format: decoded in full."""
     moved = []
     for content in contents:
         copy = read_grey(png(decode(content))).levels
         assert (copy == to_grey(decode(content))).all()
-        pairs = zip(hashes(read_grey(content).levels), hashes(copy), strict=True)
-        moved.append([int((a != b).sum()) for a, b in pairs])
+        moved.append(int((phash(read_grey(content).levels) != phash(copy)).sum()))
     return np.array(moved)
 
 
@@ -138,7 +129,7 @@ def test_a_drawn_jpeg_is_a_few_bits_from_its_pixels_in_another_format(size: tupl
 @pytest.mark.parametrize("archive", SAMPLED)
 def test_a_real_jpeg_is_a_few_bits_from_its_pixels_in_another_format(archive: str) -> None:
     moved = moved_bits(real(archive))
-    assert moved.mean(0).max() <= MOVED_MEAN_BITS
+    assert moved.mean() <= MOVED_MEAN_BITS
     assert moved.max() <= MOVED_MAX_BITS
 
 
@@ -146,5 +137,5 @@ def test_scores_of_a_reduced_jpeg_are_those_of_its_pixels_in_another_format() ->
     content = jpeg(lesion(1, width=1200, height=900))
     greys = [read_grey(content), read_grey(png(decode(content)))]
     assert greys[0].levels.shape != greys[1].levels.shape
-    (reduced,), (full,) = (measure([grey], shrink([grey.levels]).square) for grey in greys)
+    (reduced,), (full,) = (measure([grey], shrink([grey.levels])) for grey in greys)
     assert reduced == pytest.approx(full, rel=0.1, abs=0.01)

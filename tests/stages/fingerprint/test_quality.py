@@ -5,26 +5,21 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import yaml
 
 from pipeline.stages.fingerprint.as_pillow import to_grey
-from pipeline.stages.fingerprint.greys import whole
+from pipeline.stages.fingerprint.greys import unreduced
 from pipeline.stages.fingerprint.hashes import shrink
-from pipeline.stages.fingerprint.params import QualityThresholds
-from pipeline.stages.fingerprint.quality import Quality, flags, measure
+from pipeline.stages.fingerprint.quality import Quality, Thresholds, flags, measure
 from tests.drawn import lesion
-from tests.project import ROOT
 
-THRESHOLDS = QualityThresholds(
-    **yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))["fingerprint"]["quality"]
-)
+THRESHOLDS = Thresholds(low_contrast_max_range=0.08)
 
 Array = np.ndarray[Any, Any]
 
 
 def score(grey: Array) -> Quality:
     """Score one grey picture."""
-    (quality,) = measure([whole(grey)], shrink([grey]).square)
+    (quality,) = measure([unreduced(grey)], shrink([grey]))
     return quality
 
 

@@ -35,13 +35,12 @@ def project(root: Path) -> Store:
     store.write(Groups, groups)
     edge = {"a": names[0], "b": names[1], "relation": "copy", "evidence": "bytes", "proposed_by": ["bytes"]}
     numbers = {
-        "distance_bits": 0.0,
         "overlap": 1.0,
         "correlation": 1.0,
-        "deformation": None,
+        "residual": None,
         "bending": None,
         "inliers": 0,
-        "shared_clutter": None,
+        "shared_occlusions": None,
     }
     store.write(Duplicates, pd.DataFrame([edge | numbers]), vectors={"transform": np.zeros((1, 9))})
     return store
