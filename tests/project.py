@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from tests import params
+
 ROOT = Path(__file__).parent.parent
 COPIED = (
     "pipeline",
@@ -75,13 +77,7 @@ class Project:
     def set_params(self, **changes: Any) -> None:
         """Change params.yaml; `a__b=1` sets `a.b`, None as the value deletes nothing."""
         path = self.root / "params.yaml"
-        tree = yaml.safe_load(path.read_text("utf-8"))
-        for name, value in changes.items():
-            *parents, last = name.split("__")
-            place = tree
-            for parent in parents:
-                place = place[parent]
-            place[last] = value
+        tree = params.changed(yaml.safe_load(path.read_text("utf-8")), **changes)
         path.write_text(yaml.safe_dump(tree, sort_keys=False), "utf-8")
 
     def commit(self, message: str) -> None:
@@ -124,23 +120,24 @@ def create(root: Path, *, images: int) -> Project:
 
 def tiny_params() -> dict[str, Any]:
     """Return the demo's params with the smallest networks."""
-    tree: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
-    tree["members"] = ["one", "two"]
-    tree["train"]["members"] = {"one": NETWORK, "two": {**NETWORK, "trainable": "head", "augmentation": "none"}}
-    tree["embed"]["levels"] = []  # the network below has none
-    tree["embed"]["encoder"] = {
-        "library": "timm",
-        "model": "test_resnet",
-        "weights": "tiny.safetensors",
-        "source": "package",
-        "side_pixels": None,
-    }
-    tree["opinions"]["networks"] = [{"backbone": "test_resnet", "weights": "tiny.safetensors", "side_pixels": 64}]
-    tree["cross_fit"] |= {"members": {"one": NETWORK}, "folds": 2}
-    tree["evaluate"]["bootstrap"] = 50
-    tree["fingerprint"]["images_per_task"] = 16
-    tree["ingest"]["limits"]["images_per_shard"] = 32
-    return tree
+    return params.tree(
+        members=["one", "two"],
+        train__members={"one": NETWORK, "two": {**NETWORK, "trainable": "head", "augmentation": "none"}},
+        embed__levels=[],  # the network below has none
+        embed__encoder={
+            "library": "timm",
+            "model": "test_resnet",
+            "weights": "tiny.safetensors",
+            "source": "package",
+            "side_pixels": None,
+        },
+        opinions__networks=[{"backbone": "test_resnet", "weights": "tiny.safetensors", "side_pixels": 64}],
+        cross_fit__members={"one": NETWORK},
+        cross_fit__folds=2,
+        evaluate__bootstrap=50,
+        fingerprint__images_per_task=16,
+        ingest__limits__images_per_shard=32,
+    )
 
 
 def draw_weights(root: Path) -> None:

@@ -19,6 +19,7 @@ from pipeline.commands.sections import Section, sections, to_text
 from pipeline.core.errors import UserError
 from pipeline.demo.score import score
 from tests.commands.made import facts, truth
+from tests.params import write as write_params
 
 ROOT = Path(__file__).parent.parent.parent
 FIGURE = {"value": 0.75, "low": 0.5, "high": 0.875}
@@ -110,7 +111,7 @@ def test_numbers_stand_right_and_words_left() -> None:
 
 
 def test_before_the_first_run_the_remedy_is_named(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "profiles/demo.yaml", tmp_path / "params.yaml")
+    write_params(tmp_path)
     with pytest.raises(UserError, match=r"does not exist .*: run `dvc repro`"):
         results.run(tmp_path, argparse.Namespace(write=None))
 

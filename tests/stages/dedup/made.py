@@ -17,7 +17,7 @@ from tests.project import ROOT
 
 Array = np.ndarray[Any, Any]
 
-PARAMS = Verify(**yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))["dedup"]["verify"])
+PARAMS = Verify(**yaml.safe_load((ROOT / "profiles/default.yaml").read_text("utf-8"))["dedup"]["verify"])
 
 
 def judge(tmp_path: Path, a: Array, b: Array, *, proposed_by: str = "features") -> tuple[pd.DataFrame, Array]:

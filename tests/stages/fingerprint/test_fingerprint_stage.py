@@ -4,20 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from pipeline.core.store import Store
 from pipeline.stages.fingerprint.params import FingerprintParams
 from pipeline.stages.fingerprint.stage import run
 from pipeline.stages.fingerprint.tables import Fingerprints
 from tests.drawn import ingest, jpeg, lesion, png
-from tests.project import ROOT
+from tests.params import section
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
 
 def params(images_per_task: int) -> FingerprintParams:
-    quality = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))["fingerprint"]["quality"]
+    quality = section("fingerprint.quality")
     return FingerprintParams(engine="local", images_per_task=images_per_task, quality=quality)
 
 

@@ -5,7 +5,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import yaml
 
 from pipeline.stages.fingerprint.as_pillow import to_grey
 from pipeline.stages.fingerprint.greys import whole
@@ -13,11 +12,9 @@ from pipeline.stages.fingerprint.hashes import shrink
 from pipeline.stages.fingerprint.params import QualityThresholds
 from pipeline.stages.fingerprint.quality import Quality, flags, measure
 from tests.drawn import lesion
-from tests.project import ROOT
+from tests.params import section
 
-THRESHOLDS = QualityThresholds(
-    **yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))["fingerprint"]["quality"]
-)
+THRESHOLDS = QualityThresholds(**section("fingerprint.quality"))
 
 Array = np.ndarray[Any, Any]
 
