@@ -95,7 +95,7 @@ def test_a_profile_says_single_keys_and_the_defaults_comments_stay(folder: Path)
 
 def test_values_stay_as_they_are_written_so_that_yamls_traps_are_told(folder: Path) -> None:
     assert "loud: 1e-4" in made(folder, "ingest: {batches: {loud: 1e-4}}\n")
-    made(folder, "label_noise: {probe: {context_weight: 1e-4}}\n")
+    made(folder, "evaluate: {confidence: 1e-4}\n")
     with pytest.raises(UserError, match=r"mine.yaml cannot be used: .*YAML reads 1e-4 as a text; write 1.0e-4"):
         read_tree(folder / "mine.yaml")
 
