@@ -51,7 +51,8 @@ def lay_out(template: Mapping[str, Entry], whole: Mapping[str, Entry], place: st
         if value is None:
             if entry.children or find(f"{place}{name}", keys):
                 inner = lay_out(entry.children, {}, f"{place}{name}.") if entry.children else entry.value
-                found |= {name: replace(entry, value=inner)} if inner else {}
+                if inner:
+                    found[name] = replace(entry, value=inner)
         elif entry.children and value.children:
             found[name] = replace(entry, value=lay_out(entry.children, value.children, f"{place}{name}."))
         else:
