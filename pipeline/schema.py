@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from inspect import cleandoc
-from types import NoneType, UnionType
+from types import GenericAlias, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pipeline.core.params import Section, StageParams
@@ -76,6 +76,10 @@ def _of_stage(stage: str, model: type[StageParams]) -> Iterator[Key]:
     for name, template in model.keys.items():
         place = re.sub(r"\{(\w+)\}", lambda part: f"<{axes[0] if part[1] == 'instance' else part[1]}>", template)
         field = model.model_fields[name]
+        listed = re.fullmatch(r"(.*)\.\d+", place)
+        if listed:  # one item of a list
+            yield Key(listed[1], describe(GenericAlias(list, (field.annotation,))), meanings.get(name, ""), (stage,))
+            continue
         if "<" in place:
             yield Key(place.rpartition(".")[0], "mapping", "", (stage,), free=True)
         yield from _below(place, field.annotation, field.metadata, meanings.get(name, ""), stage)

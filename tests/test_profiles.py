@@ -12,6 +12,7 @@ from pipeline.core.errors import UserError
 from pipeline.params import read_tree
 from pipeline.profiles import MANUAL, compose, merge, profiles
 from pipeline.schema import find, known_keys
+from pipeline.stages.dedup.params import DedupParams
 from pipeline.yaml_text import Document, Entry, leaves, parse, write
 from tests.derive_profiles import derive, main
 from tests.params import tree
@@ -200,6 +201,14 @@ def test_every_key_is_described() -> None:
     bare = [key.place for key in keys if not (key.free or meaning(key, default))]
     assert [place for place in bare if not place.startswith(LEAVING)] == []
     assert [place for place, _ in leaves(default) if find(place, keys) is None] == []
+
+
+def test_a_stage_that_receives_one_item_of_a_list_reads_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DedupParams.keys, "batches", "batches.0")
+    key = find("batches", known_keys())
+    assert key is not None
+    assert "dedup" in key.stages
+    assert find("batches.0", known_keys()) is None
 
 
 def test_the_document_in_the_repository_is_fresh() -> None:
