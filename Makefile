@@ -45,8 +45,9 @@ lock: .venv/installed  ## resolve requirements.lock anew from pyproject.toml
 		--universal --fork-strategy fewest `# one version of each package for every Python that is supported` \
 		--upgrade --quiet --output-file requirements.lock
 
-docs: .venv/installed  ## write docs/tables.md, and quote docs/results in README.md and docs/results.md
+docs: .venv/installed  ## write docs/tables.md and docs/params.md, and quote docs/results in README.md and docs/results.md
 	python -m pipeline tables
+	python -m pipeline params
 	python -m pipeline quote
 
 clean:  ## delete the environment; data stays

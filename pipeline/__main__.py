@@ -51,9 +51,11 @@ def run_stage(root: Path, stage: str, instance: str | None = None, *spare: str) 
     if "DVC_STAGE" in os.environ:
         lock.die_with_parent()
     name = f"{stage}@{instance}" if instance else stage
-    received = params.stage_params(params.read_tree(root / "params.yaml"), stage, instance)
+    tree = params.read_tree(root / "params.yaml")
+    received, workers = params.stage_params(tree, stage, instance), params.running(tree).workers
     with lock.only_writer(root / "data/.cache/locks", name):
         store = Store(root)
+        import_module("pipeline.core.engine").WORKERS.set(None if workers == "auto" else workers)
         with measure() as cost:
             run = import_module(f"pipeline.stages.{stage}.stage").run
             if instance is None:

@@ -7,16 +7,17 @@ One of the two files that no stage depends on (the other is `__main__.py`): a ne
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import PositiveInt, ValidationError
 
 from pipeline.core.errors import UserError
 from pipeline.core.params import Section, StageParams
+from pipeline.renamed_params import answer
 from pipeline.yaml_values import Written, remedy
 
 STAGES = (
@@ -41,26 +42,57 @@ AXES = {"batches": "batch", "encoders": "encoder", "arms": "arm", "members": "me
 NESTED = ("embed",)  # stages whose instances lie in folders of folders: data/embed/<encoder>/<batch>
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 
+Received = TypeVar("Received", bound=StageParams)
+
+
+class Running(StageParams):
+    """What decides how a stage runs and nothing of what it yields, so that DVC need not track it.
+
+    workers: processes that work on shards beside each other on this machine; `auto`: as many as it has cores.
+    """
+
+    keys: ClassVar = {"workers": "runtime.workers"}
+
+    workers: PositiveInt | Literal["auto"]
+
 
 def read_tree(path: Path) -> dict[str, Any]:
-    """Read params.yaml and check the whole of it.
+    """Read params.yaml, or a profile as `use` would write it, and check the whole of it.
 
     Raises:
         UserError: says which key is wrong and how.
 
     """
+    if (path.parent / "default.yaml").is_file():
+        from pipeline.profiles import load  # noqa: PLC0415 - which needs this module
+
+        return load(path)[1]
     try:
-        text = path.read_text("utf-8")
-        tree = yaml.safe_load(text)
-        written = Written(yaml.compose(text, yaml.SafeLoader))
+        return check_text(path.read_text("utf-8"), path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: run from the project's folder") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is no UTF-8 text: save it as UTF-8") from None
+
+
+def check_text(text: str, path: Path) -> dict[str, Any]:
+    """Parse what params.yaml holds and check the whole of it.
+
+    Args:
+        text: of the file.
+        path: what an error calls it.
+
+    Raises:
+        UserError: says which key is wrong and how; of keys that have another name now, all at once.
+
+    """
+    try:
+        tree = yaml.safe_load(text)
+        written = Written(yaml.compose(text, yaml.SafeLoader))
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2019-13-45
         raise UserError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(tree, dict):
-        raise UserError(f"{path} is not a mapping: copy one of profiles/*.yaml over it")
+        raise UserError(f"{path} is not a mapping: `python -m pipeline use` writes one from a profile")
     written.check_keys()
     check_tree(tree, written)
     return tree
@@ -77,7 +109,8 @@ def check_tree(tree: Mapping[str, Any], written: Written | None = None) -> None:
         UserError: says which key is wrong and how.
 
     """
-    used: set[str] = set()
+    used = set(Running.keys.values())
+    refuse_renamed(_leaves(tree))
     for name in AXES:
         values = tree.get(name)
         if not isinstance(values, list) or not values or len(set(map(str, values))) != len(values):
@@ -93,6 +126,7 @@ def check_tree(tree: Mapping[str, Any], written: Written | None = None) -> None:
             stage_params(tree, stage, instance, written)
             used.update(keys(stage, instance).values())
     used.update(AXES)
+    running(tree, written)
     _check_spares(tree, used, written)
 
 
@@ -140,9 +174,24 @@ def stage_params(
     if instance not in instances(tree, stage):
         listed = [name for name in instances(tree, stage) if name]
         raise UserError(f"{stage} has no instance {instance}: params.yaml lists {listed or 'none'}")
-    where = keys(stage, instance)
+    return _validated(params_class(stage), keys(stage, instance), tree, written)
+
+
+def running(tree: Mapping[str, Any], written: Written | None = None) -> Running:
+    """Build what holds for every stage.
+
+    Raises:
+        UserError: a key is missing or of the wrong type.
+
+    """
+    return _validated(Running, Running.keys, tree, written)
+
+
+def _validated(
+    model: type[Received], where: Mapping[str, str], tree: Mapping[str, Any], written: Written | None
+) -> Received:
     try:
-        return params_class(stage).model_validate({field: _lookup(tree, key) for field, key in where.items()})
+        return model.model_validate({field: _lookup(tree, key) for field, key in where.items()})
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
@@ -157,27 +206,49 @@ def _lookup(tree: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - YAML ho
         elif isinstance(value, Mapping) and part in value:
             value = value[part]
         else:
-            raise UserError(f"params.yaml: {key} is missing: copy it from one of profiles/*.yaml")
+            raise UserError(f"params.yaml: {key} is missing: copy it from profiles/default.yaml")
     return value
 
 
+def refuse_renamed(places: Iterable[str]) -> None:
+    """Refuse keys of older versions.
+
+    Args:
+        places: keys `a.b.c` of a file.
+
+    Raises:
+        UserError: says the new name of each, or where its value stands now.
+
+    """
+    known = {_stem(key) for stage in STAGES for key in params_class(stage).keys.values()}
+    told = answer(place for place in places if not any(place == key or place.startswith(f"{key}.") for key in known))
+    if told:
+        raise UserError(told)
+
+
+def dictionaries() -> dict[str, type[Section]]:
+    """Return the mappings of which each instance of a stage receives one entry, with what an entry is."""
+    found: dict[str, type[Section]] = {}
+    for stage in STAGES:
+        model = params_class(stage)
+        for field, key in model.keys.items():
+            section = model.model_fields[field].annotation
+            if key.endswith("}") and isinstance(section, type) and issubclass(section, Section):
+                found[_stem(key)] = section
+    return found
+
+
+def _stem(key: str) -> str:
+    return key.partition(".{")[0]
+
+
 def _check_spares(tree: Mapping[str, Any], used: set[str], written: Written | None) -> None:
-    """Refuse keys that no stage reads; entries of dictionaries by name may wait unlisted."""
-    waiting = {"ingest.batches", "embed.encoders", "rebalance.arms", "train.members"}
+    """Refuse keys that no stage reads; entries of dictionaries of batches and members may wait unlisted."""
+    waiting = dictionaries()
     for key in _leaves(tree):
-        read = any(key == u or key.startswith(f"{u}.") for u in used)
-        if not read and not any(key.startswith(f"{w}.") for w in waiting):
+        if not any(key == place or key.startswith(f"{place}.") for place in (*used, *waiting)):
             raise UserError(f"params.yaml: no stage reads {key}: remove it, or correct its name")
-    _check_waiting(tree, written)
-
-
-def _check_waiting(tree: Mapping[str, Any], written: Written | None) -> None:
-    from pipeline.models.params import Member  # noqa: PLC0415
-    from pipeline.stages.embed.params import Encoder  # noqa: PLC0415 - composes the stages' sections
-    from pipeline.stages.ingest.params import Batch  # noqa: PLC0415
-
-    sections: dict[str, type[Section]] = {"ingest.batches": Batch, "embed.encoders": Encoder, "train.members": Member}
-    for key, section in sections.items():
+    for key, section in waiting.items():
         for name, entry in _lookup(tree, key).items():
             try:
                 section.model_validate(entry)

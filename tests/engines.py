@@ -28,6 +28,7 @@ from pipeline.stages.dedup.verification import verify
 from pipeline.stages.embed import stage as embed
 from pipeline.stages.fingerprint import stage as fingerprint
 from pipeline.stages.ingest import stage as _ingest  # noqa: F401
+from tests.params import changed
 from tests.project import ROOT, draw_weights, tiny_params
 
 IMAGES = 40
@@ -66,7 +67,7 @@ def set_up(root: Path, engine: core.Engine) -> None:
     os.environ["PYTHONPATH"] = str(ROOT)  # for the script that draws weights
     shutil.copytree(ROOT / "taxonomies", root / "taxonomies")
     draw_weights(root)
-    (root / "params.yaml").write_text(yaml.safe_dump(tiny_params() | {"engine": engine}), "utf-8")
+    (root / "params.yaml").write_text(yaml.safe_dump(changed(tiny_params(), runtime__engine=engine)), "utf-8")
     demo.run(root, argparse.Namespace(images=IMAGES, seed=0))
 
 

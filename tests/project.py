@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from tests import params
+
 ROOT = Path(__file__).parent.parent
 COPIED = (
     "pipeline",
@@ -75,13 +77,7 @@ class Project:
     def set_params(self, **changes: Any) -> None:
         """Change params.yaml; `a__b=1` sets `a.b`, None as the value deletes nothing."""
         path = self.root / "params.yaml"
-        tree = yaml.safe_load(path.read_text("utf-8"))
-        for name, value in changes.items():
-            *parents, last = name.split("__")
-            place = tree
-            for parent in parents:
-                place = place[parent]
-            place[last] = value
+        tree = params.changed(yaml.safe_load(path.read_text("utf-8")), **changes)
         path.write_text(yaml.safe_dump(tree, sort_keys=False), "utf-8")
 
     def commit(self, message: str) -> None:
@@ -124,18 +120,18 @@ def create(root: Path, *, images: int) -> Project:
 
 def tiny_params() -> dict[str, Any]:
     """Return the demo's params with the smallest networks."""
-    tree: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
-    tree["members"] = ["one", "two"]
-    tree["train"]["members"] = {"one": NETWORK, "two": {**NETWORK, "trainable": "head", "augmentation": "none"}}
     encoder = {"library": "timm", "model": "test_resnet", "weights": "tiny.safetensors", "source": "package"}
-    tree["encoders"] = ["first", "second"]
-    tree["embed"]["encoders"] = {
-        "first": encoder | {"side_pixels": None, "layers": []},
-        "second": encoder | {"side_pixels": 64, "layers": [3]},
-    }
-    tree["evaluate"]["bootstrap"] = 50
-    tree["ingest"]["limits"]["images_per_shard"] = 32
-    return tree
+    return params.tree(
+        members=["one", "two"],
+        train__members={"one": NETWORK, "two": {**NETWORK, "trainable": "head", "augmentation": "none"}},
+        encoders=["first", "second"],
+        embed__encoders={
+            "first": encoder | {"side_pixels": None, "layers": []},
+            "second": encoder | {"side_pixels": 64, "layers": [3]},
+        },
+        evaluate__bootstrap=50,
+        ingest__limits__images_per_shard=32,
+    )
 
 
 def draw_weights(root: Path) -> None:

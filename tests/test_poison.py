@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from PIL import Image
 
 from pipeline.commands.audit_split.command import CROSSED
@@ -30,11 +28,9 @@ from pipeline.stages.ingest.normalise import normalise, pixel_digest
 from pipeline.stages.ingest.rows import RejectedError
 from pipeline.stages.ingest.stage import run as ingest
 from pipeline.stages.ingest.tables import Images, Rejects, open_pixels
+from tests import params
 from tests.poison import IMAGE, draw, odd_files
-from tests.project import ROOT
 from tests.stages.ingest.layouts import make_params
-
-PROFILE: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +39,14 @@ def poisoned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str,
     root = tmp_path_factory.mktemp("poison")
     (root / "taxonomies").mkdir()
     expected = draw(root / "data/raw/one/nevus")
-    params = make_params("folder", taxonomy="as_given", max_pixels=10_000_000)
+    accepting = make_params("folder", taxonomy="as_given", max_pixels=10_000_000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.cpu_count", lambda: 1)
-        ingest(Store(root), params, "one")
-        fingerprint(Store(root), FingerprintParams(engine="local", **PROFILE["fingerprint"]), "one")
+        ingest(Store(root), accepting, "one")
+        fingerprint(Store(root), FingerprintParams(engine="local", **params.section("fingerprint")), "one")
         embed(Store(root))
-        dedup(
-            Store(root),
-            DedupParams(batches=["one"], encoder="clip", engine="local", split=PROFILE["split"], **PROFILE["dedup"]),
-        )
+        given = {"batches": ["one"], "encoder": "clip", "engine": "local", "split": params.section("split")}
+        dedup(Store(root), DedupParams.model_validate(given | params.section("dedup")))
     return Store(root), {f"nevus/{name}": expectation for name, expectation in expected.items()}
 
 
@@ -126,7 +120,7 @@ def test_what_shows_nothing_is_proven_by_equal_pixels_only(poisoned: tuple[Store
 def test_audit_split_reads_the_poison_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copy(ROOT / "profiles/demo.yaml", tmp_path / "params.yaml")
+    params.write(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     expected = draw(tmp_path / "images/train")

@@ -26,7 +26,7 @@ def ours() -> Fingerprint:
     from pipeline.stages.fingerprint.quality import Thresholds  # noqa: PLC0415
 
     cv2.setNumThreads(1)  # as the engine does; the variables of the environment do not reach it
-    profile = yaml.safe_load((Path(__file__).parents[2] / "profiles/ham10000.yaml").read_text("utf-8"))
+    profile = yaml.safe_load((Path(__file__).parents[2] / "profiles/default.yaml").read_text("utf-8"))
     thresholds = Thresholds(**profile["fingerprint"])
 
     def run(paths: Sequence[Path]) -> object:

@@ -13,7 +13,7 @@ from pipeline.params import STAGES
 # A command's module has `add_arguments(parser)` and `run(root, options)`, which returns an exit status or None.
 COMMANDS = {
     "fetch": ("pipeline.commands.fetch", "bring a batch or weights to data/raw and track it"),
-    "use": ("pipeline.commands.use", "copy a profile over params.yaml; without a name, list the profiles"),
+    "use": ("pipeline.commands.use", "write params.yaml from a profile; without a name, list the profiles"),
     "prune": ("pipeline.commands.prune", "delete what instances that params.yaml no longer lists have left"),
     "salt": ("pipeline.commands.salt", "propose the salt that balances the classes best over the splits"),
     "results": ("pipeline.commands.results", "show what was measured, and write reports/index.html"),
@@ -24,6 +24,7 @@ COMMANDS = {
         "list what crosses a given split: pairs, lesions; exit status 3 if any",
     ),
     "quote": ("pipeline.commands.quote", "quote docs/results in README.md and docs/results.md"),
+    "params": ("pipeline.commands.params", "write docs/params.md from the params' models and the default profile"),
     "tables": ("pipeline.commands.tables", "write docs/tables.md from the tables' classes"),
 }
 

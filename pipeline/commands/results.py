@@ -12,11 +12,12 @@ from typing import Any
 from pipeline.commands.facts import accounts, find_problems, read_facts, read_runs, summarise
 from pipeline.commands.page import page
 from pipeline.commands.sections import sections, to_text
-from pipeline.commands.use import is_current, profiles
+from pipeline.commands.use import is_current
 from pipeline.core.store import Store
 from pipeline.demo import score as planted
 from pipeline.ledger.file import count_waiting
 from pipeline.params import STAGES, instances, read_tree
+from pipeline.profiles import profiles
 from pipeline.stages.embed.tables import read_embeddings
 
 METRICS = "evaluate/metrics.json"  # below reports/

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence, Sized
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from pipeline.core import lock
 from pipeline.core.errors import UserError
 
 Engine = Literal["local", "ray"]
+WORKERS: ContextVar[int | None] = ContextVar("workers", default=None)  # at most, on this machine; None: as many as fit
 ATTEMPTS = 3
 WINDOW = 4  # shards submitted for each that can run: bounds the results that wait for their turn
 STORE_BYTES = 1 << 28  # of the object store of a Ray that is started here; what it cannot hold goes to disk
@@ -128,6 +130,7 @@ def _run_local(
     function: Callable[[Shard], Result], shards: Sequence[Shard], *, label: str, resources: Resources
 ) -> Generator[Result, None, None]:
     workers = 1 if resources.gpus else max((os.cpu_count() or 1) // resources.cores, 1)
+    workers = min(workers, WORKERS.get() or workers)
     work = partial(_run_shard, function, cores=resources.cores)
     if workers == 1 or len(shards) <= 1:
         yield from map(work, shards)

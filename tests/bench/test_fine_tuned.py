@@ -12,6 +12,7 @@ from bench.label_noise.collection import read_collection
 from bench.label_noise.cross_fitting import main, read_fitted, read_params, read_plan
 from bench.label_noise.planting import plant
 from bench.label_noise.run import OURS, Cell
+from pipeline.params import read_tree
 from tests.project import NETWORK, ROOT
 from tests.stages.label_noise.made import project
 from tests.stages.label_noise.planted import params
@@ -24,7 +25,7 @@ NAME = "uniform|0.2|5"
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Set up a project, a profile with a member, and in `fitted/` a cell's plan."""
     root = project(tmp_path_factory.mktemp("fine_tuned")).root
-    tree = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
+    tree = read_tree(ROOT / "profiles/demo.yaml")
     member = NETWORK | {"weights": None, "trainable": "head", "augmentation": "none", "epochs": 1}
     tree |= {"encoders": ["clip"], "members": ["one"], "train": tree["train"] | {"members": {"one": member}}}
     (root / "params.yaml").write_text(yaml.safe_dump(tree), "utf-8")

@@ -23,6 +23,7 @@ from pipeline.ledger import file
 from pipeline.ledger.decisions import PATH
 from tests.commands.made import facts, truth
 from tests.ledger.made import decision, ledger
+from tests.params import write as write_params
 
 ROOT = Path(__file__).parent.parent.parent
 FIGURE = {"value": 0.75, "low": 0.5, "high": 0.875}
@@ -125,7 +126,7 @@ def test_decisions_that_await_application_are_a_warning(tmp_path: Path) -> None:
 
 
 def test_before_the_first_run_the_remedy_is_named(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "profiles/demo.yaml", tmp_path / "params.yaml")
+    write_params(tmp_path)
     with pytest.raises(UserError, match=r"does not exist .*: run `dvc repro`"):
         results.run(tmp_path, argparse.Namespace(write=None))
 

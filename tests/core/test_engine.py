@@ -18,7 +18,7 @@ import pytest
 import threadpoolctl
 
 from pipeline.core import lock
-from pipeline.core.engine import Engine, Resources, machine_cores, map_shards
+from pipeline.core.engine import WORKERS, Engine, Resources, machine_cores, map_shards
 from pipeline.core.errors import UserError
 from tests.project import ROOT
 
@@ -85,6 +85,10 @@ def add_in_place(bound: np.ndarray[Any, Any], shard: np.ndarray[Any, Any]) -> np
 def threads(_number: int) -> set[int]:
     np.ones((2, 2)) @ np.ones((2, 2))
     return {cv2.getNumThreads(), *(library["num_threads"] for library in threadpoolctl.threadpool_info())}
+
+
+def process(_number: int) -> int:
+    return os.getpid()
 
 
 def took(seconds: float) -> tuple[float, float]:
@@ -175,6 +179,16 @@ def test_a_task_computes_in_as_many_threads_as_it_has_cores(engine: Engine, core
     found = list(map_shards(threads, range(3), label="t", engine=engine, resources=Resources(cores)))
     assert found == [{cores}] * 3
     assert threads(0) == outside
+
+
+@pytest.mark.parametrize("engine", ["processes"], indirect=True)
+def test_no_more_workers_run_than_are_allowed(engine: Engine) -> None:
+    token = WORKERS.set(1)
+    try:
+        assert list(map_shards(process, range(3), label="t", engine=engine)) == [os.getpid()] * 3
+    finally:
+        WORKERS.reset(token)
+    assert os.getpid() not in set(map_shards(process, range(3), label="t", engine=engine))
 
 
 @other_processes

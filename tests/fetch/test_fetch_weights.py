@@ -18,6 +18,7 @@ from pipeline.core.errors import UserError
 from pipeline.fetch import weights, wheels
 from pipeline.models.weights import Card, read_card, read_tensors
 from pipeline.params import read_tree
+from tests import params
 from tests.networks import CLIP, save_timm, small_clip
 from tests.project import ROOT
 
@@ -33,7 +34,7 @@ def project(
     **encoder: str,
 ) -> Path:
     """Write params.yaml with an encoder, members given as (backbone, weights), and a further encoder."""
-    tree: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
+    tree: dict[str, Any] = params.tree()
     packaged = {"library": "timm", "model": "test_resnet", "weights": "test_resnet.safetensors", "source": "package"}
     first: dict[str, object] = {**packaged, "side_pixels": None, "layers": [], **encoder}
     tree["encoders"] = ["first", *(["further"] if further else [])]

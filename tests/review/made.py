@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from pipeline.core.store import Store
 from pipeline.params import read_tree, stage_params
@@ -16,13 +15,13 @@ from pipeline.stages.ingest.tables import Images
 from pipeline.stages.label_noise.tables import LabelScores
 from pipeline.stages.rebalance.stage import run as rebalance
 from pipeline.stages.replay.stage import run as replay
+from tests import params
 from tests.drawn import ingest, jpeg, lesion, png
 from tests.ledger.made import EMPTY, ledger
 from tests.stages.rebalance.made import duplicates, groups, scores
 
 COUNT = 12
 PAIRS = [("demo:00", "demo:01", "copy"), ("demo:02", "demo:05", "same_lesion")]
-PROFILE = Path(__file__).parents[2] / "profiles/demo.yaml"
 
 
 def project(root: Path, content: bytes = EMPTY) -> Store:
@@ -39,8 +38,7 @@ def project(root: Path, content: bytes = EMPTY) -> Store:
     encoders = pd.DataFrame({"image_id": images["image_id"], "encoder": "drawn"})
     vectors = np.random.default_rng(0).normal(0, 1, (COUNT, 8))
     store.write(Embeddings, encoders, instance="clip/demo", vectors={"vector": vectors})
-    tree = yaml.safe_load(PROFILE.read_text("utf-8"))
-    (root / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), "utf-8")
+    params.write(root)
     ledger(root, content)
     apply_decisions(store)
     return store

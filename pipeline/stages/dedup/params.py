@@ -30,7 +30,7 @@ class DedupParams(StageParams):
     keys: ClassVar = {
         "batches": "batches",
         "encoder": "encoders.0",
-        "engine": "engine",
+        "engine": "runtime.engine",
         "split": "split",
         "neighbours": "dedup.neighbours",
         "lesion_pairs": "dedup.lesion_pairs",

@@ -50,11 +50,11 @@ class EmbedParams(StageParams):
     """
 
     keys: ClassVar = {
-        "engine": "engine",
+        "engine": "runtime.engine",
         "encoder": "embed.encoders.{encoder}",
         "precision": "embed.precision",
-        "device": "embed.device",
-        "batch_size": "embed.batch_size",
+        "device": "runtime.device",
+        "batch_size": "runtime.batch_size",
     }
 
     engine: Engine

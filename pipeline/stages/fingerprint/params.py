@@ -15,7 +15,7 @@ class FingerprintParams(StageParams):
     """
 
     keys: ClassVar = {
-        "engine": "engine",
+        "engine": "runtime.engine",
         "low_contrast_max_range": "fingerprint.low_contrast_max_range",
     }
 

@@ -38,7 +38,7 @@ class IngestParams(StageParams):
 
     keys: ClassVar = {
         "taxonomy": "taxonomy",
-        "engine": "engine",
+        "engine": "runtime.engine",
         "limits": "ingest.limits",
         "batch": "ingest.batches.{instance}",
     }

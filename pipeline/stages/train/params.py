@@ -15,7 +15,7 @@ class TrainParams(StageParams):
     keys: ClassVar = {
         "batches": "batches",
         "classes": "classes",
-        "device": "train.device",
+        "device": "runtime.device",
         "member": "train.members.{member}",
     }
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from pipeline.commands.main import main
 from pipeline.core.errors import UserError
 from pipeline.stages.dedup.tables import Duplicates
 from tests.drawn import ingest, jpeg, lesion
-from tests.project import ROOT
+from tests.params import write as write_params
 from tests.stages.ingest.foreign import zip_of
 
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("one_core")
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Six lesions; a mirrored, darker re-encode of one in train lies in test, and a page named .jpg."""
-    shutil.copy(ROOT / "profiles/demo.yaml", tmp_path / "params.yaml")
+    write_params(tmp_path)
     monkeypatch.chdir(tmp_path)
     mirrored = (lesion(0)[:, ::-1] * 0.8).astype(np.uint8)
     pictures = {f"train/nv/{seed}.jpg": jpeg(lesion(seed)) for seed in range(3)}
@@ -157,7 +156,7 @@ def test_nothing_of_an_earlier_report_stays_and_what_is_not_ours_does(folder: Pa
 def test_a_projects_own_lesions_and_patients_count_and_so_do_the_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copy(ROOT / "profiles/demo.yaml", tmp_path / "params.yaml")
+    write_params(tmp_path)
     monkeypatch.chdir(tmp_path)
     patients: list[str | None] = ["demo:p", None, "demo:p", None]
     store = ingest(tmp_path, {f"mel/{i}.jpg": jpeg(lesion(i)) for i in range(4)}, patient_id=patients)

@@ -25,7 +25,7 @@ from tests.drawn import ingest, jpeg, lesion
 from tests.project import ROOT
 from tests.stages.dedup.test_groups import expect_lawful
 
-PROFILE: dict[str, Any] = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
+PROFILE: dict[str, Any] = yaml.safe_load((ROOT / "profiles/default.yaml").read_text("utf-8"))
 
 
 def params(*batches: str) -> DedupParams:
