@@ -191,7 +191,6 @@ def test_an_old_name_that_means_something_again_is_no_old_key(
     params.check_tree(tree)
 
 
-@pytest.mark.xfail(reason="some stages have their old keys still", strict=True)
 def test_what_the_table_of_old_keys_says_is_true() -> None:
     known = known_keys()
     old = [*renamed_params.RENAMED, *renamed_params.GONE, *(k for n in renamed_params.CONSTANTS.values() for k in n)]
