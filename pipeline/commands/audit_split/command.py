@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.commands.audit_split.crossings import Bond, bonds_of, crossings, shared
 from pipeline.commands.audit_split.folder import audited, list_images, read_knobs
@@ -33,19 +34,19 @@ PICTURES = 24
 REPORTS = ("crossings.csv", "shared.csv", "rejects.csv", "left_out.csv")
 NO_PICTURES = {"not_an_image", "empty_file"}  # reasons of files whose absence from the audit loses no picture
 
-Array = np.ndarray[Any, Any]
-
 
 class Evidence(NamedTuple):
     """What a split is held against.
 
-    edges, transforms: of Duplicates.
+    edges: the scalar columns of Duplicates.
+    transforms: of `edges`, (edges, 9).
     bonds: lesions and patients by image.
     names: of `pixels`, sorted.
+    pixels: of all images.
     """
 
     edges: pd.DataFrame
-    transforms: Array
+    transforms: NDArray[np.float32]
     bonds: Sequence[Bond]
     names: Sequence[str]
     pixels: Pixels
@@ -198,7 +199,7 @@ def _clear(out: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _rows(edges: pd.DataFrame, crossing: pd.DataFrame) -> Array:
+def _rows(edges: pd.DataFrame, crossing: pd.DataFrame) -> NDArray[np.int64]:
     """Return the rows of `edges` that cross, in the order of `crossing`."""
     rows = {pair: row for row, pair in enumerate(zip(edges["a"], edges["b"], strict=True))}
     pairs = zip(crossing["a"], crossing["b"], strict=True)

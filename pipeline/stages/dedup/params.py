@@ -11,7 +11,12 @@ from pipeline.core.params import Section, StageParams
 
 
 class Split(Section):
-    """How lesions are hashed to splits; `python -m pipeline salt` proposes a salt that balances the classes."""
+    """How lesions are hashed to splits.
+
+    salt: of the hash; `python -m pipeline salt` proposes one that balances the classes.
+    validation_share: of the lesions.
+    test_share: of the lesions.
+    """
 
     salt: str
     validation_share: float = Field(gt=0, lt=1)
