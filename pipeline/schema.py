@@ -79,7 +79,7 @@ def _of_stage(stage: str, model: type[StageParams]) -> Iterator[Key]:
         field = model.model_fields[name]
         listed = re.fullmatch(r"(.*)\.\d+", place)
         if listed:  # one item of a list
-            yield Key(listed[1], describe(GenericAlias(list, (field.annotation,))), meanings.get(name, ""), (stage,))
+            yield Key(listed[1], describe(GenericAlias(list, (field.annotation,))), "", (stage,))
             continue
         if "<" in place:
             yield Key(place.rpartition(".")[0], "mapping", "", (stage,), free=True)
