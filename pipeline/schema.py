@@ -68,7 +68,7 @@ def fields_of(model: type[Section]) -> dict[str, str]:
             meanings[last] += f" {line.strip()}"
         else:
             last = ""
-    return meanings
+    return {name: text.removesuffix(".") for name, text in meanings.items()}
 
 
 def _of_stage(stage: str, model: type[StageParams]) -> Iterator[Key]:
