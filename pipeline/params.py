@@ -158,8 +158,8 @@ def params_class(stage: str) -> type[StageParams]:
     """Return the params model that a stage declares."""
     module = import_module(f"pipeline.stages.{stage}.params")
     name = "".join(word.capitalize() for word in stage.split("_")) + "Params"
-    found: type[StageParams] = getattr(module, name)
-    return found
+    model: type[StageParams] = getattr(module, name)
+    return model
 
 
 def stage_params(
@@ -228,14 +228,14 @@ def refuse_renamed(places: Iterable[str]) -> None:
 
 def dictionaries() -> dict[str, type[Section]]:
     """Return the mappings of which each instance of a stage receives one entry, with what an entry is."""
-    found: dict[str, type[Section]] = {}
+    sections: dict[str, type[Section]] = {}
     for stage in STAGES:
         model = params_class(stage)
         for field, key in model.keys.items():
             section = model.model_fields[field].annotation
             if key.endswith("}") and isinstance(section, type) and issubclass(section, Section):
-                found[_stem(key)] = section
-    return found
+                sections[_stem(key)] = section
+    return sections
 
 
 def _stem(key: str) -> str:
@@ -268,8 +268,8 @@ def _refusal(key: str, rest: Sequence[int | str], error: ValidationError, writte
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
+    leaves: list[str] = []
     for name, value in tree.items():
         key = f"{prefix}{name}"
-        found += _leaves(value, f"{key}.") if isinstance(value, Mapping) and value else [key]
-    return found
+        leaves += _leaves(value, f"{key}.") if isinstance(value, Mapping) and value else [key]
+    return leaves

@@ -105,11 +105,11 @@ def merge(base: Mapping[str, Entry], over: Mapping[str, Entry]) -> dict[str, Ent
 
 def below(entries: Mapping[str, Entry], place: str) -> dict[str, Entry]:
     """Return the entries of the mapping at `a.b`; none where there is no such mapping."""
-    found: dict[str, Entry] = dict(entries)
+    inside: dict[str, Entry] = dict(entries)
     for part in place.split("."):
-        entry = found.get(part)
-        found = (entry.children if entry else None) or {}
-    return found
+        entry = inside.get(part)
+        inside = (entry.children if entry else None) or {}
+    return inside
 
 
 def placed(entries: Mapping[str, Entry], place: str, content: dict[str, Entry]) -> dict[str, Entry]:
@@ -147,8 +147,8 @@ def _recipes(folder: Path, members: Sequence[str]) -> dict[str, Entry]:
 
 def _names(entries: Mapping[str, Entry], axis: str) -> list[str]:
     """Return the names in a list; none where it is no list, which is refused once the whole is checked."""
-    found = plain(entries[axis].value) if axis in entries else None
-    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+    listed = plain(entries[axis].value) if axis in entries else None
+    return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
 
 
 def _check_known(overlay: Mapping[str, Entry], base: Mapping[str, Entry]) -> None:

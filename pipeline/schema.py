@@ -36,15 +36,15 @@ class Key:
 
 def known_keys() -> list[Key]:
     """List the keys in the order of the stages that receive them, each once."""
-    found: dict[str, Key] = {}
+    keys: dict[str, Key] = {}
     models: dict[str, type[StageParams]] = {stage: params_class(stage) for stage in STAGES} | {"every stage": Running}
     for name, model in models.items():
         for key in _of_stage(name, model):
-            before = found.get(key.place)
+            before = keys.get(key.place)
             meaning = (before.meaning if before else "") or key.meaning
             stages = (*before.stages, name) if before else (name,)
-            found[key.place] = replace(key, meaning=meaning, stages=stages)
-    return list(found.values())
+            keys[key.place] = replace(key, meaning=meaning, stages=stages)
+    return list(keys.values())
 
 
 def find(place: str, keys: Sequence[Key]) -> Key | None:

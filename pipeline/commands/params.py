@@ -78,9 +78,9 @@ def shown(key: Key, default: Mapping[str, Entry]) -> str:
 
 def _entry(place: str, entries: Mapping[str, Entry]) -> Entry | None:
     """Return the entry at a key's place; of any name's the first there is."""
-    found: Entry | None = None
+    entry: Entry | None = None
     inner: Mapping[str, Entry] = entries
     for part in place.split("."):
-        found = next(iter(inner.values()), None) if part.startswith("<") else inner.get(part)
-        inner = (found.children if found else None) or {}
-    return found
+        entry = next(iter(inner.values()), None) if part.startswith("<") else inner.get(part)
+        inner = (entry.children if entry else None) or {}
+    return entry

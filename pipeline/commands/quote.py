@@ -53,13 +53,13 @@ def quotes(folder: Path) -> dict[str, dict[str, str]]:
             is not quoted.
 
     """
-    found = {name: _read(folder, name) for name in (*QUOTED, "duplicates", "label_noise")}
-    profiles = {name: found[name] for name in QUOTED if found[name]}
+    results = {name: _read(folder, name) for name in (*QUOTED, "duplicates", "label_noise")}
+    profiles = {name: results[name] for name in QUOTED if results[name]}
     runs = {
         name: "\n".join(markdown(shown) for shown in sections(results) if shown.title.startswith(QUOTED[name]))
         for name, results in profiles.items()
     }
-    compared = found["duplicates"], found["label_noise"]
+    compared = results["duplicates"], results["label_noise"]
     return {"README.md": {"headline": markdown(headline(*compared))} if any(compared) else {}, "docs/results.md": runs}
 
 
@@ -119,5 +119,5 @@ def _row(cells: Sequence[str]) -> str:
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
     path = folder / f"{name}.json"
-    found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    return found
+    result: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return result

@@ -43,8 +43,8 @@ def tables_of(stage: str) -> list[type[Table]]:
     name = f"pipeline.stages.{stage}.tables"
     if find_spec(name) is None:
         return []
-    found = vars(import_module(name)).values()
-    return [t for t in found if isinstance(t, type) and issubclass(t, Table) and t.__module__ == name]
+    members = vars(import_module(name)).values()
+    return [t for t in members if isinstance(t, type) and issubclass(t, Table) and t.__module__ == name]
 
 
 def describe(table: type[Table]) -> str:

@@ -44,11 +44,11 @@ def components(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> list[s
 def links(names: Sequence[str], keys: Sequence[object]) -> list[tuple[str, str]]:
     """Link the names of one key to the first of them: n names, n - 1 edges; a missing key (None, NaN) links nothing."""
     first: dict[str, str] = {}
-    found = []
+    joined = []
     for name, key in zip(names, keys, strict=True):
         if isinstance(key, str) and first.setdefault(key, name) != name:
-            found.append((first[key], name))
-    return found
+            joined.append((first[key], name))
+    return joined
 
 
 def assign_splits(

@@ -114,8 +114,8 @@ class Store:
             UserError: it does not exist.
 
         """
-        found: dict[str, Any] = json.loads(self.input(relative).read_text("utf-8"))
-        return found
+        report: dict[str, Any] = json.loads(self.input(relative).read_text("utf-8"))
+        return report
 
     def input(self, relative: str) -> Path:
         """Return the path of an input that is not a table (archive, weights file), and record that it is read.

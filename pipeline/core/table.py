@@ -193,8 +193,8 @@ def _schema(table: type[Table]) -> pa.Schema:
     return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in table.scalars()])
 
 
-def _expect_names(table: type[Table], what: str, expected: set[str], found: set[str]) -> None:
-    if expected != found:
+def _expect_names(table: type[Table], what: str, expected: set[str], present: set[str]) -> None:
+    if expected != present:
         raise TableError(
-            f"{table.__name__}: {what} missing {sorted(expected - found)}, not declared {sorted(found - expected)}"
+            f"{table.__name__}: {what} missing {sorted(expected - present)}, not declared {sorted(present - expected)}"
         )

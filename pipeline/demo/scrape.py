@@ -98,12 +98,12 @@ def _copies(rng: np.random.Generator, photographs: Sequence[Item], count: int) -
     sources = [item for item in photographs if not item.defect]
     kinds = [kind for _ in range(-(-count // len(copies.KINDS))) for kind in copies.KINDS][:count]
     across = set(rng.choice(count, max(round(ACROSS_SHARE * count), 1), replace=False).tolist())
-    found = []
+    copied = []
     for i, (kind, j) in enumerate(zip(kinds, rng.integers(0, len(sources), count), strict=True)):
         source = sources[j]
         given = str(rng.choice(CONFUSED[source.true_label])) if i in across else source.true_label
-        found.append(Item(len(photographs) + i, source.lesion, source.true_label, given, kind, source.number))
-    return found
+        copied.append(Item(len(photographs) + i, source.lesion, source.true_label, given, kind, source.number))
+    return copied
 
 
 def _strays(rng: np.random.Generator, count: int, *, first: int) -> list[Item]:

@@ -72,13 +72,13 @@ def download(file: Published, folder: Path) -> Path:
             continue
         if partial.stat().st_size >= file.size:
             break
-    found = _md5(partial)
-    if found != file.md5:
+    actual = _md5(partial)
+    if actual != file.md5:
         size = partial.stat().st_size
         if size >= file.size:
             partial.unlink()  # not worth resuming
         raise UserError(
-            f"{file.name} came with {size} bytes and md5 {found}, not {file.size} and {file.md5}: run again"
+            f"{file.name} came with {size} bytes and md5 {actual}, not {file.size} and {file.md5}: run again"
         )
     partial.replace(path)
     return path

@@ -59,12 +59,12 @@ def download_timm(model: str, tag: str | None) -> Path:
         )
     repository, _, revision = config.hf_hub_id.partition("@")
     try:
-        found = huggingface_hub.hf_hub_download(
+        downloaded = huggingface_hub.hf_hub_download(
             repository, config.hf_hub_filename or "model.safetensors", revision=revision or None
         )
     except OSError as error:
         raise _unreachable(f"weights {name}", config.hf_hub_id, error) from error
-    return Path(found)
+    return Path(downloaded)
 
 
 def _unreachable(what: str, where: str, error: OSError) -> UserError:

@@ -107,15 +107,15 @@ def wanted_weights(tree: Mapping[str, Any]) -> list[Wanted]:
         for member in members
         if member["weights"] is not None
     ]
-    found: dict[str, Wanted] = {}
+    by_file: dict[str, Wanted] = {}
     for entry in wanted:
         if Path(entry.weights).name != entry.weights or not entry.weights.endswith(SUFFIX):
             raise UserError(f"params.yaml: weights {entry.weights} is not a file name: use <name>{SUFFIX}")
-        first = found.setdefault(entry.weights, entry)
+        first = by_file.setdefault(entry.weights, entry)
         if first.architecture != entry.architecture:
             networks = f"{first.architecture} and {entry.architecture}"
             raise UserError(f"params.yaml: {entry.weights} is named for {networks}: give each its own file")
-    return list(found.values())
+    return list(by_file.values())
 
 
 def obtain(wanted: Wanted, *, root: Path, folder: Path | None) -> tuple[Tensors, Card, str]:

@@ -67,12 +67,12 @@ def show(pixels: Pixels, member: Member, *, weights: Path | None, device: Device
     place = prepare(device)
     network = members.build(member.backbone, classes=0, side_pixels=member.side_pixels, weights=weights, seed=0)
     augmentation = AUGMENTATIONS[member.augmentation]
-    found = []
+    stored_as = []
     for label, applied in (("to learn from", augmentation), ("to judge", None)):
         side = stored_side(member.side_pixels, applied)
         stored = load_pictures(pixels, side, network.preprocessing, scratch=scratch, label=label)
-        found.append(Pictures(stored, member.side_pixels, network.preprocessing, applied, place))
-    return Shown(*found)
+        stored_as.append(Pictures(stored, member.side_pixels, network.preprocessing, applied, place))
+    return Shown(*stored_as)
 
 
 def out_of_fold(
@@ -117,12 +117,12 @@ def collect(of_folds: Sequence[Floats], held_by: Integers) -> Floats:
         (n, classes) float64.
 
     """
-    found, votes = np.zeros((len(held_by), of_folds[0].shape[1])), np.zeros(len(held_by))
+    summed, votes = np.zeros((len(held_by), of_folds[0].shape[1])), np.zeros(len(held_by))
     for fold, said in enumerate(of_folds):
         judged = judged_by(fold, held_by)
-        found[judged] += said
+        summed[judged] += said
         votes[judged] += 1
-    return found / votes[:, None]
+    return summed / votes[:, None]
 
 
 def fit_fold(
@@ -178,8 +178,8 @@ def fit_fold(
         partial = scratch / f"fold-{fold}.partial.npy"
         np.save(partial, trained.probabilities["test"])
         partial.replace(kept)
-    found: Floats = np.load(kept)
-    return found
+    predictions: Floats = np.load(kept)
+    return predictions
 
 
 def _part(pictures: Pictures, labels: Labels, rows: Integers) -> Part:

@@ -116,13 +116,13 @@ def features(network: nn.Module, pictures: Pictures, *, label: str) -> Tensor:
     chunks = torch.arange(len(pictures)).split(FEATURE_BATCH)
     width = network.get_classifier().in_features
     with torch.inference_mode():
-        found = [
+        chunked = [
             network.forward_head(network.forward_features(pictures(rows)), pre_logits=True)
             for rows in tqdm(chunks, desc=f"features of {label}", unit="batch", disable=None)
             if len(rows)
         ]
     # A clone, because tensors of inference mode cannot take part in training.
-    return torch.cat(found).clone() if found else torch.empty(0, width, device=pictures.device)
+    return torch.cat(chunked).clone() if chunked else torch.empty(0, width, device=pictures.device)
 
 
 def _lookup(matrix: Tensor) -> Inputs:

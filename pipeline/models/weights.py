@@ -92,10 +92,10 @@ def load_weights(module: nn.Module, path: Path, *, model: str, without: Sequence
         UserError: the file was made for another architecture, or a tensor is missing, left over or of another shape.
 
     """
-    found = read_card(path).model
-    if found != model:
+    carried = read_card(path).model
+    if carried != model:
         raise UserError(
-            f"{path.name} holds weights of {found}, not of {model}: correct the model or the file in params.yaml"
+            f"{path.name} holds weights of {carried}, not of {model}: correct the model or the file in params.yaml"
         )
     with safe_open(path, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys() if not _within(name, without)}  # noqa: SIM118 - not a mapping

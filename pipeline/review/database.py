@@ -49,8 +49,8 @@ def mongod(folder: Path) -> Iterator[str]:
 
 
 def _binary() -> Path:
-    found = importlib.util.find_spec("fiftyone")  # found, not imported: that takes seconds and wants the database first
-    path = Path(found.origin).parent / "db/bin/mongod" if found and found.origin else None
+    spec = importlib.util.find_spec("fiftyone")  # found, not imported: that takes seconds and wants the database first
+    path = Path(spec.origin).parent / "db/bin/mongod" if spec and spec.origin else None
     if path is None or not path.exists():
         raise UserError("FiftyOne's MongoDB is not installed: run `make .venv/installed`")
     return path

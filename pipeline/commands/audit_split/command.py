@@ -105,8 +105,8 @@ def _audit_folder(root: Path, tree: Mapping[str, Any], split: Path, folder: Path
     entries = {entry.source_id: entry for entry in listing.entries}
     bonds: list[Bond] = []
     if split.is_dir():
-        found, problems = split_by_folder(entries)
-        splits = pd.Series(found, dtype=object)
+        by_name, problems = split_by_folder(entries)
+        splits = pd.Series(by_name, dtype=object)
         left_out = pd.DataFrame([(None, *pair) for pair in problems.items()], columns=["row", "name", "problem"])
     else:
         splits, bonds, left_out = _splits_of_table(split, list(entries))
@@ -130,11 +130,11 @@ def _splits_of_table(path: Path, names: Sequence[str]) -> tuple[pd.Series[str], 
 
     """
     rows, problems = read_split(path)
-    found, unmet = match(rows, names)
-    if not len(found):
+    met_rows, unmet = match(rows, names)
+    if not len(met_rows):
         named = f", {rows['image'].iloc[0]} among them" if len(rows) else ""
         raise UserError(f"none of the {len(rows)} rows of {path} names an image{named}: name the folder of its images")
-    met = rows.set_index("row").loc[found.index].set_axis(found.to_numpy())
+    met = rows.set_index("row").loc[met_rows.index].set_axis(met_rows.to_numpy())
     return met["split"], bonds_of(met), pd.concat([problems, unmet], ignore_index=True)
 
 

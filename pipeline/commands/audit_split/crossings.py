@@ -85,6 +85,6 @@ def _bound_pairs(splits: pd.Series[str], bond: Bond) -> pd.DataFrame:
     joined = members.merge(firsts, on="bond", suffixes=("", "_first"))
     joined = joined[joined["split"] != joined["split_first"]]
     ordered = sorted({(min(pair), max(pair)) for pair in zip(joined["image"], joined["image_first"], strict=True)})
-    found = pd.DataFrame(ordered, columns=["a", "b"], dtype=object)
+    pairs = pd.DataFrame(ordered, columns=["a", "b"], dtype=object)
     relation = f"same_{bond.evidence.removesuffix('_id')}"
-    return found.assign(relation=relation, evidence=bond.evidence, correlation=float("nan"), inliers=0)
+    return pairs.assign(relation=relation, evidence=bond.evidence, correlation=float("nan"), inliers=0)

@@ -100,17 +100,17 @@ def match(rows: pd.DataFrame, names: Iterable[str]) -> tuple[pd.Series[str], pd.
             problems[row] = f"fits {len(fitting)} images, such as {fitting[0]} and {fitting[1]}"
         else:
             claims.setdefault(fitting[0], []).append((best, row))
-    found: dict[int, str] = {}
+    image_of: dict[int, str] = {}
     for image, claimed in claims.items():
         score, row = max(claimed)
         rivals = [other for rival, other in claimed if rival == score]
         if len(rivals) == 1:
-            found[row] = image
+            image_of[row] = image
         for _, other in claimed:
             if other != row or len(rivals) > 1:
                 problems[other] = f"names {image}, as another row does"
     listed = [(row, wanted[row], problem) for row, problem in sorted(problems.items())]
-    return pd.Series(found, dtype=object), pd.DataFrame(listed, columns=["row", "name", "problem"])
+    return pd.Series(image_of, dtype=object), pd.DataFrame(listed, columns=["row", "name", "problem"])
 
 
 def _problems(table: RawTable, rows: pd.DataFrame) -> pd.DataFrame:

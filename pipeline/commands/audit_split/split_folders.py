@@ -52,11 +52,13 @@ def split_by_folder(names: Iterable[str]) -> tuple[dict[str, str], dict[str, str
     splits: dict[str, str] = {}
     left_out: dict[str, str] = {}
     for name, folders in paths.items():
-        found = {naming[folders[:depth]] for depth in range(1, len(folders) + 1) if folders[:depth] in naming}
-        if len(found) == 1:
-            splits[name] = found.pop()
+        splits_named = {naming[folders[:depth]] for depth in range(1, len(folders) + 1) if folders[:depth] in naming}
+        if len(splits_named) == 1:
+            splits[name] = splits_named.pop()
         else:
-            left_out[name] = f"its path names {' and '.join(sorted(found))}" if found else "its path names no split"
+            left_out[name] = (
+                f"its path names {' and '.join(sorted(splits_named))}" if splits_named else "its path names no split"
+            )
     there = sorted(set(splits.values()))
     if len(there) < 2:  # noqa: PLR2004 - a split has two sides
         example = f" ({min(left_out)} lies in none)" if left_out else ""
@@ -69,8 +71,8 @@ def split_by_folder(names: Iterable[str]) -> tuple[dict[str, str], dict[str, str
 
 def split_of_word(text: str) -> str | None:
     """Return the split that a name stands for, if it says nothing else: `Training`, `test-set`, `hold_out`."""
-    found, rest = _read(text)
-    return found if found and all(word is None or SET.fullmatch(word) for word in rest) else None
+    split, rest = _read(text)
+    return split if split and all(word is None or SET.fullmatch(word) for word in rest) else None
 
 
 def _naming_folders(paths: Iterable[Sequence[str]]) -> dict[tuple[str, ...], str]:
@@ -97,8 +99,8 @@ def _read(text: str) -> tuple[str | None, tuple[str | None, ...]]:
     plain = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
     plain = re.sub(r"hold[\W_]*out", "holdout", plain.casefold())
     words = [(word, _split(word)) for word in re.findall(r"[^\W\d_]+|\d+", plain)]
-    found = {split for _, split in words if split}
-    return found.pop() if len(found) == 1 else None, tuple(None if split else word for word, split in words)
+    splits = {split for _, split in words if split}
+    return splits.pop() if len(splits) == 1 else None, tuple(None if split else word for word, split in words)
 
 
 def _split(word: str) -> str | None:

@@ -70,10 +70,10 @@ def strip_jpeg(content: bytes) -> bytes:
 
     """
     parts, position, pattern = [content[:2]], 2, MARKER
-    while found := pattern.search(content, position):
-        code, start = content[found.end() - 1], found.end()
+    while marker := pattern.search(content, position):
+        code, start = content[marker.end() - 1], marker.end()
         if pattern is SCAN_END:
-            parts.append(content[position : found.start()])
+            parts.append(content[position : marker.start()])
         if code == EOI:
             return b"".join([*parts, b"\xff\xd9"])
         pattern, position = MARKER, start

@@ -73,11 +73,11 @@ def diagnose(listing: Listing, mapping: Mapping[str, str] | None) -> Listing:
     """
     entries, rejects = [], list(listing.rejects)
     for entry in listing.entries:
-        found = _first_known(entry, mapping)
-        if isinstance(found, Entry):
-            entries.append(found)
+        labelled = _first_known(entry, mapping)
+        if isinstance(labelled, Entry):
+            entries.append(labelled)
         else:
-            rejects.append(found)
+            rejects.append(labelled)
     notes = listing.notes
     if len(entries) > 1 and len({entry.diagnosis for entry in entries}) == 1:
         notes += (f"all {len(entries)} images have one diagnosis, {entries[0].diagnosis}",)

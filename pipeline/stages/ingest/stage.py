@@ -37,7 +37,7 @@ def run(store: Store, params: IngestParams, instance: str) -> None:
         write = partial(write_shard, raw=raw, shards=folder, batch=instance, limits=limits)
         work = cut(listing.entries, limits.images_per_shard)
         packed = list(map_shards(write, work, label=f"ingest {instance}", engine=params.engine))
-        rejects = [*listing.rejects, *(reject for _, found in packed for reject in found)]
+        rejects = [*listing.rejects, *(reject for _, refused in packed for reject in refused)]
         check(rejects)
 
     images = pd.concat([Images.empty(), *(rows for rows, _ in packed)], ignore_index=True)

@@ -321,19 +321,19 @@ def _listed(reader: ArchiveReader, file: str, prefix: str, positions: tuple[int,
         detail = f"within a {kind} archive, which is not read: unpack it"
         return Members([], [Reject(printable(f"{prefix}/{name}"), "unsupported_format", detail) for name in names], [])
     named, encoding = reader.archive(file, positions).names()
-    found = Members([], [], [])
+    members = Members([], [], [])
     if encoding:
-        found.notes.append(f"an archive does not say how its names are encoded: they are read as {encoding}")
+        members.notes.append(f"an archive does not say how its names are encoded: they are read as {encoding}")
     for position, name in named.items():
         whole, place = printable(f"{prefix}/{name}"), (*positions, position)
         if not is_archive_name(name):
-            found.files.append(RawFile(whole, Locator(file, place[0], place[1:])))
+            members.files.append(RawFile(whole, Locator(file, place[0], place[1:])))
             continue
         inner = _nested(reader, file, whole, place)
-        found.files.extend(inner.files)
-        found.rejects.extend(inner.rejects)
-        found.notes.extend(inner.notes)
-    return found
+        members.files.extend(inner.files)
+        members.rejects.extend(inner.rejects)
+        members.notes.extend(inner.notes)
+    return members
 
 
 def _nested(reader: ArchiveReader, file: str, name: str, positions: tuple[int, ...]) -> Members:

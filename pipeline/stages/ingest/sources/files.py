@@ -62,13 +62,13 @@ def list_raw(folder: Path, *, expand: bool = True) -> Raw:
             files.append(file)
             continue
         try:
-            found = archives.list_members(folder, file.locator.file)
+            members = archives.list_members(folder, file.locator.file)
         except UserError:
             rejects.append(archives.damaged(folder, file.locator.file))
             continue
-        files += found.files
-        rejects += found.rejects
-        notes += found.notes
+        files += members.files
+        rejects += members.rejects
+        notes += members.notes
     kept, litter = without_litter(folder, files)
     return Raw(kept, rejects, list(dict.fromkeys(notes)), litter)
 
@@ -133,14 +133,14 @@ class RawReader:
 def _walked(folder: Path) -> tuple[list[RawFile], list[Reject]]:
     """List plain files, sorted by name; each folder once, whatever links lead to it."""
     own = {os.path.realpath(parent) for parent, _, _ in os.walk(folder)}
-    found: list[RawFile] = []
+    listed: list[RawFile] = []
     rejects: list[Reject] = []
     waiting = [folder]
     while waiting:
         for parent, folders, files in os.walk(waiting.pop(), onerror=_stop):
             for name in files:
                 relative = str((Path(parent) / name).relative_to(folder))
-                found.append(RawFile(printable(relative), Locator(relative)))
+                listed.append(RawFile(printable(relative), Locator(relative)))
             for link in sorted(Path(parent) / name for name in folders if (Path(parent) / name).is_symlink()):
                 below = {os.path.realpath(inner) for inner, _, _ in os.walk(link)}
                 if below & own:
@@ -150,7 +150,7 @@ def _walked(folder: Path) -> tuple[list[RawFile], list[Reject]]:
                 else:
                     own |= below
                     waiting.append(link)
-    return sorted(found, key=lambda file: file.name), rejects
+    return sorted(listed, key=lambda file: file.name), rejects
 
 
 def _is_archive(folder: Path, file: RawFile) -> bool:

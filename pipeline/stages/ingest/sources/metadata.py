@@ -40,12 +40,12 @@ def find_table(names: Iterable[str], stem: str, *, folder: Path, remedy: str, su
         UserError: there is none, or several.
 
     """
-    found = sorted(name for name in names if name == stem or name.lower() in {stem.lower() + end for end in SUFFIXES})
-    if not found:
+    tables = sorted(name for name in names if name == stem or name.lower() in {stem.lower() + end for end in SUFFIXES})
+    if not tables:
         raise UserError(f"{folder} lacks {stem}{suffix}: {remedy}")
-    if len(found) > 1:
-        raise UserError(f"{folder} holds {' and '.join(found)}: keep one of them")
-    return found[0]
+    if len(tables) > 1:
+        raise UserError(f"{folder} holds {' and '.join(tables)}: keep one of them")
+    return tables[0]
 
 
 def match(

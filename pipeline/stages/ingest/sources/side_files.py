@@ -86,11 +86,11 @@ def sort_by_id(folder: Path, files: Sequence[RawFile], ids: Collection[str]) -> 
     with RawReader(folder, max_bytes=MAX_BYTES) as reader:
         for stem, group in groups.items():
             plain = [file for file in group if not _is_side_name(file, named_so, stem)]
-            found = _main_images(plain, reader, common)
-            side += [file for file in group if file not in found]
-            if found:
-                images[found[0].stem] = found[0]
-                repeats += found[1:]
+            chosen = _main_images(plain, reader, common)
+            side += [file for file in group if file not in chosen]
+            if chosen:
+                images[chosen[0].stem] = chosen[0]
+                repeats += chosen[1:]
             else:
                 lonely[stem] = group[0]
     return Sorted(images, repeats, side, lonely, _notes(side))
@@ -176,8 +176,8 @@ def _is_text(file: RawFile) -> bool:
 
 def _plain_stem(file: RawFile) -> str:
     """Return a file's stem without a last word such as `_mask` or `_segmentation`."""
-    found = re.fullmatch(r"(.+?)[\W_]+([^\W_]+)", file.stem)
-    return found[1] if found and SIDE_WORD.fullmatch(found[2].casefold()) else file.stem
+    matched = re.fullmatch(r"(.+?)[\W_]+([^\W_]+)", file.stem)
+    return matched[1] if matched and SIDE_WORD.fullmatch(matched[2].casefold()) else file.stem
 
 
 def _plain_folders(file: RawFile) -> list[str]:
@@ -205,8 +205,8 @@ def _common_suffix(files: Iterable[RawFile]) -> str:
 
 def _words_of_all(files: Iterable[RawFile]) -> frozenset[str]:
     """Return the side words in the folders of every image: where all say `thumbs`, thumbnails are all there is."""
-    found = [_side_words(file) for file in files if not _is_text(file)]
-    return frozenset.intersection(*found) if found else frozenset()
+    words = [_side_words(file) for file in files if not _is_text(file)]
+    return frozenset.intersection(*words) if words else frozenset()
 
 
 def _notes(side: Collection[RawFile]) -> tuple[str, ...]:
