@@ -272,9 +272,10 @@ method, stage, times, *arguments = sys.argv[1:]
 original, calls = getattr(Stage, method), []
 
 def paused(self, *args, **kwargs):
-    if self.name.startswith(stage):
-        calls.append(self.name)
-    if calls and calls[-1] == self.name and len(calls) == int(times):
+    name = getattr(self, "name", "")  # `.dvc` files have none
+    if name.startswith(stage):
+        calls.append(name)
+    if name in calls and len(calls) == int(times):
         Path("data/.cache/paused").touch()
         while not Path("data/.cache/go").exists():
             time.sleep(0.02)
