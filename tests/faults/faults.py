@@ -29,8 +29,8 @@ FAULTS = (
     Fault(
         "a copy is proven by a measurement that is NaN",
         "pipeline/stages/dedup/**/relations.py",
-        r"and not math\.isnan\(seen\.bending\).*\n +and seen\.bending <= (\S+)",
-        r"and not seen.bending > \1",
+        r"(?s)residual, bending\)\):(.*?)bending <= (\S+)",
+        r"residual)):\1not bending > \2",
         ("test_too_few_tiles_for_a_field_leave_a_pair_in_doubt_and_kept",),
     ),
     Fault(
