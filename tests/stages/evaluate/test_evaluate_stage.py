@@ -143,9 +143,8 @@ def test_an_ensemble_averages_probabilities_over_members_and_seeds() -> None:
 def test_arms_built_from_different_decisions_are_refused(tmp_path: Path, column: str) -> None:
     store = made(tmp_path)
     older = store.read(Selection, "raw")
-    values = older[column].tolist()
-    values[80] = {"diagnosis": older["given"].tolist()[80], "group_id": "demo:080x"}[column]
-    older[column] = values
+    value = {"diagnosis": DIAGNOSES[80 % 3], "group_id": "demo:080x"}[column]
+    older[column] = [value if row == 80 else old for row, old in enumerate(older[column])]
     store.write(Selection, older, instance="raw")
     with pytest.raises(UserError, match="arms raw and curated differ in validation or test: run `dvc repro`"):
         stage.run(store, params())
