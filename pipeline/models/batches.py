@@ -1,7 +1,7 @@
-"""Pixels for training: every picture is decoded once, and augmented in whole batches of tensors.
+"""Pixels for training: every image is decoded once, and augmented in whole batches of tensors.
 
-Decoding costs more than a training step of a small network, so pictures are kept as small 8-bit squares. The whole
-picture is squeezed into the square: a centre crop would cut the lesion's border, which is what tells melanoma.
+Decoding costs more than a training step of a small network, so images are kept as small 8-bit squares. The whole
+image is squeezed into the square: a centre crop would cut the lesion's border, which is what tells melanoma.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.core.shards import Pixels
 from pipeline.models.members import Preprocessing
 
 MARGIN = 1.15  # stored side by input side: room for random crops without loss of detail
-MAX_BYTES_IN_MEMORY = 2 << 30  # beyond it pictures live in a file that the system pages in
+MAX_BYTES_IN_MEMORY = 2 << 30  # beyond it images live in a file that the system pages in
 
 Stored = NDArray[np.uint8]  # (n, side, side, 3), RGB
 Rows = NDArray[np.int64]
@@ -32,9 +32,9 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Bounds of what is drawn at random for each picture; mirror images and quarter turns are always among it.
+    """Bounds of what is drawn at random for each image; mirror images and quarter turns are always among it.
 
-    min_area: of the crop, as a share of the picture.
+    min_area: of the crop, as a share of the image.
     max_aspect: of the crop, longer by shorter side.
     max_turn_degrees: either way, beyond the quarter turn.
     brightness, contrast, saturation: factors are drawn from 1 ± this.
@@ -56,35 +56,35 @@ AUGMENTATIONS: dict[str, Augmentation | None] = {
 
 
 def stored_side(side_pixels: int, augmentation: Augmentation | None) -> int:
-    """Side at which pictures are kept."""
+    """Side at which images are kept."""
     return side_pixels if augmentation is None else round(side_pixels * MARGIN)
 
 
-def load_pictures(pixels: Pixels, side: int, preprocessing: Preprocessing, *, scratch: Path, label: str) -> Stored:
+def load_images(pixels: Pixels, side: int, preprocessing: Preprocessing, *, scratch: Path, label: str) -> Stored:
     """Decode and resize: uint8 array of shape (n, side, side, 3), RGB; in a file of `scratch` if it is large."""
     shape = (len(pixels), side, side, 3)
-    pictures: Stored
+    images: Stored
     if math.prod(shape) > MAX_BYTES_IN_MEMORY:
-        pictures = np.lib.format.open_memmap(scratch / f"{label}.npy", mode="w+", dtype=np.uint8, shape=shape)
+        images = np.lib.format.open_memmap(scratch / f"{label}.npy", mode="w+", dtype=np.uint8, shape=shape)
     else:
-        pictures = np.empty(shape, np.uint8)
+        images = np.empty(shape, np.uint8)
 
     def load(position: int) -> None:
         image = Image.fromarray(pixels[position])
-        pictures[position] = np.asarray(image.resize((side, side), preprocessing.resampling))
+        images[position] = np.asarray(image.resize((side, side), preprocessing.resampling))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in tqdm(pool.map(load, range(len(pixels))), desc=label, total=len(pixels), unit="image", disable=None):
             pass
-    return pictures
+    return images
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures as a network takes them.
+class ImageSet:
+    """Images as a network takes them.
 
     Args:
-        stored: from `load_pictures`.
+        stored: from `load_images`.
         side: of the network's input.
         preprocessing: the network's.
         augmentation: what may be drawn at random.
@@ -103,7 +103,7 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.stored if self.chosen is None else self.chosen)
 
-    def take(self, rows: Rows) -> Pictures:
+    def take(self, rows: Rows) -> ImageSet:
         """Choose some of them, without copying pixels."""
         return replace(self, chosen=rows if self.chosen is None else self.chosen[rows])
 
@@ -121,7 +121,7 @@ class Pictures:
 
 
 def augment(batch: Tensor, bounds: Augmentation, *, side: int, generator: torch.Generator) -> Tensor:
-    """Draw a crop, a turn, a mirror image and a change of colour for every picture, and apply all of them at once.
+    """Draw a crop, a turn, a mirror image and a change of colour for every image, and apply all of them at once.
 
     Args:
         batch: (n, 3, height, width), 0 to 1.
@@ -132,20 +132,20 @@ def augment(batch: Tensor, bounds: Augmentation, *, side: int, generator: torch.
     """
     maps = crops(len(batch), bounds, generator).to(batch.device)
     grid = functional.affine_grid(maps, [len(batch), 3, side, side], align_corners=False)
-    pictures = functional.grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
+    images = functional.grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
     factors = [
         _uniform(len(batch), 1 - width, 1 + width, generator).to(batch.device).view(-1, 1, 1, 1)
         for width in (bounds.brightness, bounds.contrast, bounds.saturation)
     ]
     luma = torch.tensor([0.299, 0.587, 0.114], device=batch.device).view(1, 3, 1, 1)
-    pictures = pictures * factors[0]
-    pictures = torch.lerp((pictures * luma).sum(1, keepdim=True).mean((2, 3), keepdim=True), pictures, factors[1])
-    pictures = torch.lerp((pictures * luma).sum(1, keepdim=True), pictures, factors[2])
-    return pictures.clamp(0, 1)
+    images = images * factors[0]
+    images = torch.lerp((images * luma).sum(1, keepdim=True).mean((2, 3), keepdim=True), images, factors[1])
+    images = torch.lerp((images * luma).sum(1, keepdim=True), images, factors[2])
+    return images.clamp(0, 1)
 
 
 def crops(count: int, bounds: Augmentation, generator: torch.Generator) -> Tensor:
-    """Draw affine maps of shape (count, 2, 3) from the result to the picture, both as squares from -1 to 1."""
+    """Draw affine maps of shape (count, 2, 3) from the result to the image, both as squares from -1 to 1."""
     area = _uniform(count, bounds.min_area, 1, generator)
     aspect = torch.exp(_uniform(count, -math.log(bounds.max_aspect), math.log(bounds.max_aspect), generator))
     width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)

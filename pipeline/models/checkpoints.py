@@ -46,7 +46,7 @@ def open_clip_tower(checkpoint: Path, *, model: str, tag: str | None) -> tuple[T
     Args:
         checkpoint: the file.
         model: open_clip's name of the network.
-        tag: of the training run, which says how pictures are preprocessed; None means open_clip's usual way.
+        tag: of the training run, which says how images are preprocessed; None means open_clip's usual way.
 
     Raises:
         UserError: the file does not fit the network.
@@ -67,7 +67,7 @@ def timm_network(checkpoint: Path, *, model: str, tag: str | None) -> tuple[Tens
     Args:
         checkpoint: the file.
         model: timm's name of the network, without a tag.
-        tag: of the training run, which says how pictures are preprocessed; the network's first if timm knows no such.
+        tag: of the training run, which says how images are preprocessed; the network's first if timm knows no such.
 
     Raises:
         UserError: the file does not fit the network.

@@ -19,7 +19,7 @@ from pipeline.core.folds import assign_folds, judged_by
 from pipeline.core.params import Device
 from pipeline.core.shards import Pixels
 from pipeline.models import members
-from pipeline.models.batches import AUGMENTATIONS, Pictures, load_pictures, stored_side
+from pipeline.models.batches import AUGMENTATIONS, ImageSet, load_images, stored_side
 from pipeline.models.devices import prepare
 from pipeline.models.params import Member
 from pipeline.models.trainable import Part, train
@@ -51,14 +51,14 @@ class Labels:
 
 @dataclass(frozen=True)
 class Shown:
-    """Pictures of the same rows, larger and augmented to learn from, as they are to be judged."""
+    """Images of the same rows, larger and augmented to learn from, as they are to be judged."""
 
-    learn: Pictures
-    judge: Pictures
+    learn: ImageSet
+    judge: ImageSet
 
 
 def show(pixels: Pixels, member: Member, *, weights: Path | None, device: Device, scratch: Path) -> Shown:
-    """Decode all pictures once, in both sizes, as the member wants them.
+    """Decode all images once, in both sizes, as the member wants them.
 
     Raises:
         UserError: the member is unknown, its weights are of another, or the device is not there.
@@ -70,8 +70,8 @@ def show(pixels: Pixels, member: Member, *, weights: Path | None, device: Device
     stored_as = []
     for label, applied in (("to learn from", augmentation), ("to judge", None)):
         side = stored_side(member.side_pixels, applied)
-        stored = load_pictures(pixels, side, network.preprocessing, scratch=scratch, label=label)
-        stored_as.append(Pictures(stored, member.side_pixels, network.preprocessing, applied, place))
+        stored = load_images(pixels, side, network.preprocessing, scratch=scratch, label=label)
+        stored_as.append(ImageSet(stored, member.side_pixels, network.preprocessing, applied, place))
     return Shown(*stored_as)
 
 
@@ -82,7 +82,7 @@ def out_of_fold(
 
     Args:
         member: architecture and recipe.
-        shown: pictures.
+        shown: images.
         labels: of the same rows.
         folds: how many, at most.
         seed: of everything random.
@@ -140,7 +140,7 @@ def fit_fold(
 
     Args:
         member: architecture and recipe.
-        shown: pictures.
+        shown: images.
         labels: of the same rows.
         held_by: (n,) from `assign_folds`.
         fold: which.
@@ -182,6 +182,6 @@ def fit_fold(
     return predictions
 
 
-def _part(pictures: Pictures, labels: Labels, rows: Integers) -> Part:
+def _part(images: ImageSet, labels: Labels, rows: Integers) -> Part:
     weight = labels.weight[rows]
-    return Part(pictures.take(rows), labels.given[rows], weight / weight.mean())
+    return Part(images.take(rows), labels.given[rows], weight / weight.mean())

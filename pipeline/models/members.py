@@ -68,7 +68,7 @@ def build(backbone: str, *, classes: int, side_pixels: int | None, weights: Path
     side = card["input_size"][-1]
     if module.default_cfg.get("fixed_input_size") and side_pixels not in {None, side}:
         raise UserError(
-            f"{backbone} takes pictures of {side} pixels only, not {side_pixels}: correct side_pixels in params.yaml"
+            f"{backbone} takes images of {side} pixels only, not {side_pixels}: correct side_pixels in params.yaml"
         )
     if weights is not None:
         load_weights(module, weights, model=f"timm/{architecture(backbone)}", without=head_names(module))

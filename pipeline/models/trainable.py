@@ -1,4 +1,4 @@
-"""What of a network is trained: all of it, or a linear head on what the frozen rest says of each picture.
+"""What of a network is trained: all of it, or a linear head on what the frozen rest says of each image.
 
 The head costs one forward pass an image and then seconds, so it is the member for machines without an accelerator. Both
 ways end with a whole network that holds the result.
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
-from pipeline.models.batches import Pictures
+from pipeline.models.batches import ImageSet
 from pipeline.models.fit import Epoch, Examples, Inputs, fit, predict
 from pipeline.models.params import Member, Recipe
 
@@ -29,14 +29,14 @@ SCORED = ("validation", "test")
 
 @dataclass(frozen=True)
 class Part:
-    """One split: pictures, the class of each (int) and its weight in the loss (float32)."""
+    """One split: images, the class of each (int) and its weight in the loss (float32)."""
 
-    pictures: Pictures
+    images: ImageSet
     actual: NDArray[np.integer]
     weight: NDArray[np.float32]
 
     def examples(self, inputs: Inputs) -> Examples:
-        """Pair some form of the pictures with classes and weights."""
+        """Pair some form of the images with classes and weights."""
         return Examples(
             inputs, torch.tensor(self.actual, dtype=torch.int64), torch.tensor(self.weight, dtype=torch.float32)
         )
@@ -56,7 +56,7 @@ class Trained:
 def train_all(network: nn.Module, parts: Parts, recipe: Recipe, *, seed: int, checkpoint: Path) -> Trained:
     """Train every layer, in place."""
     network.to(memory_format=torch.channels_last)  # twice as fast on a CPU as the default layout
-    examples = {split: part.examples(part.pictures) for split, part in parts.items()}
+    examples = {split: part.examples(part.images) for split, part in parts.items()}
     history = fit(network, examples["train"], examples["validation"], recipe, seed=seed, checkpoint=checkpoint)
     return Trained(history, _predictions(network, examples, recipe))
 
@@ -74,7 +74,7 @@ def train_head(network: nn.Module, parts: Parts, recipe: Recipe, *, seed: int, c
         raise UserError(
             f"{name} has no linear classifier: set trainable: all in params.yaml, or choose another backbone"
         )
-    raw = {split: features(network, part.pictures, label=split) for split, part in parts.items()}
+    raw = {split: features(network, part.images, label=split) for split, part in parts.items()}
     std, mean = torch.std_mean(raw["train"], 0, correction=0)
     std = std.clamp(min=1e-6)  # a feature that never varies says nothing
     head = nn.Linear(classifier.in_features, classifier.out_features).to(std.device)
@@ -110,19 +110,19 @@ def weights_file(store: Store, member: Member) -> Path | None:
     return None if member.weights is None else store.input(f"data/raw/weights/{member.weights}")
 
 
-def features(network: nn.Module, pictures: Pictures, *, label: str) -> Tensor:
-    """Compute what the network's classifier would see: float32 tensor of shape (pictures, width)."""
+def features(network: nn.Module, images: ImageSet, *, label: str) -> Tensor:
+    """Compute what the network's classifier would see: float32 tensor of shape (images, width)."""
     network.to(memory_format=torch.channels_last).eval()
-    chunks = torch.arange(len(pictures)).split(FEATURE_BATCH)
+    chunks = torch.arange(len(images)).split(FEATURE_BATCH)
     width = network.get_classifier().in_features
     with torch.inference_mode():
         chunked = [
-            network.forward_head(network.forward_features(pictures(rows)), pre_logits=True)
+            network.forward_head(network.forward_features(images(rows)), pre_logits=True)
             for rows in tqdm(chunks, desc=f"features of {label}", unit="batch", disable=None)
             if len(rows)
         ]
     # A clone, because tensors of inference mode cannot take part in training.
-    return torch.cat(chunked).clone() if chunked else torch.empty(0, width, device=pictures.device)
+    return torch.cat(chunked).clone() if chunked else torch.empty(0, width, device=images.device)
 
 
 def _lookup(matrix: Tensor) -> Inputs:

@@ -8,7 +8,7 @@ import torch
 from PIL.Image import Resampling
 
 from pipeline.models import batches
-from pipeline.models.batches import AUGMENTATIONS, Augmentation, Pictures, augment, crops, load_pictures
+from pipeline.models.batches import AUGMENTATIONS, Augmentation, ImageSet, augment, crops, load_images
 from pipeline.models.members import Preprocessing
 from pipeline.stages.ingest.tables import Images, open_pixels
 from tests import drawn
@@ -23,11 +23,11 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def test_the_whole_picture_is_squeezed_into_the_square(tmp_path: Path) -> None:
-    picture = np.zeros((40, 80, 3), np.uint8)
-    picture[:, :40, 0] = 200  # the left half is red
-    store = drawn.ingest(tmp_path, {"a": drawn.png(picture)})
+    image = np.zeros((40, 80, 3), np.uint8)
+    image[:, :40, 0] = 200  # the left half is red
+    store = drawn.ingest(tmp_path, {"a": drawn.png(image)})
     pixels = open_pixels(store, store.read(Images, "demo"))
-    found = load_pictures(pixels, 16, PLAIN, scratch=tmp_path, label="train")
+    found = load_images(pixels, 16, PLAIN, scratch=tmp_path, label="train")
     assert found.shape == (1, 16, 16, 3)
     assert (found[0, :, :6] == [200, 0, 0]).all()
     assert (found[0, :, 10:] == 0).all()
@@ -36,17 +36,17 @@ def test_the_whole_picture_is_squeezed_into_the_square(tmp_path: Path) -> None:
 def test_many_pictures_live_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = drawn.ingest(tmp_path, {name: drawn.png(drawn.lesion(seed)) for seed, name in enumerate("abc")})
     pixels = open_pixels(store, store.read(Images, "demo"))
-    whole = load_pictures(pixels, 16, PLAIN, scratch=tmp_path, label="train")
+    whole = load_images(pixels, 16, PLAIN, scratch=tmp_path, label="train")
     monkeypatch.setattr(batches, "MAX_BYTES_IN_MEMORY", 100)
-    paged = load_pictures(pixels, 16, PLAIN, scratch=tmp_path, label="train")
+    paged = load_images(pixels, 16, PLAIN, scratch=tmp_path, label="train")
     assert isinstance(paged, np.memmap)
     assert (paged == whole).all()
 
 
 def test_without_a_generator_pictures_are_as_they_are() -> None:
     stored = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
-    pictures = Pictures(stored, 8, PLAIN, AUGMENTATIONS["strong"], CPU)
-    found = pictures(torch.tensor([2, 0]))
+    images = ImageSet(stored, 8, PLAIN, AUGMENTATIONS["strong"], CPU)
+    found = images(torch.tensor([2, 0]))
     expected = (stored[[2, 0]].transpose(0, 3, 1, 2) / 255 - 0.5) / 0.25
     assert found.numpy() == pytest.approx(expected, abs=1e-5)
     assert found.is_contiguous(memory_format=torch.channels_last)
@@ -54,18 +54,18 @@ def test_without_a_generator_pictures_are_as_they_are() -> None:
 
 def test_some_are_taken_without_copying_and_of_these_some_again() -> None:
     stored = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
-    some = Pictures(stored, 8, PLAIN, None, CPU).take(np.array([5, 3, 1]))
+    some = ImageSet(stored, 8, PLAIN, None, CPU).take(np.array([5, 3, 1]))
     fewer = some.take(np.array([2, 0]))
     assert (len(some), len(fewer)) == (3, 2)
     assert fewer.stored is stored
-    every = Pictures(stored, 8, PLAIN, None, CPU)
+    every = ImageSet(stored, 8, PLAIN, None, CPU)
     assert torch.equal(fewer(torch.arange(2)), every(torch.tensor([1, 5])))
 
 
 def test_turns_and_mirror_images_are_the_eight_of_the_square() -> None:
-    picture = torch.rand(3, 6, 6, generator=generator())
-    eight = [torch.rot90(p, k, (1, 2)) for p in (picture, picture.flip(2)) for k in range(4)]
-    found = augment(picture.expand(64, 3, 6, 6), TURNS, side=6, generator=generator())
+    image = torch.rand(3, 6, 6, generator=generator())
+    eight = [torch.rot90(p, k, (1, 2)) for p in (image, image.flip(2)) for k in range(4)]
+    found = augment(image.expand(64, 3, 6, 6), TURNS, side=6, generator=generator())
     nearest = [min(range(8), key=lambda i: float((one - eight[i]).abs().max())) for one in found]
     assert set(nearest) == set(range(8))
     assert max(float((one - eight[i]).abs().max()) for one, i in zip(found, nearest, strict=True)) < 1e-4
@@ -92,9 +92,9 @@ def test_colours_change_within_their_bounds() -> None:
 
 def test_augmentation_follows_from_the_generator() -> None:
     stored = np.random.default_rng(0).integers(0, 256, (4, 9, 9, 3), np.uint8)
-    pictures = Pictures(stored, 8, PLAIN, AUGMENTATIONS["strong"], CPU)
+    images = ImageSet(stored, 8, PLAIN, AUGMENTATIONS["strong"], CPU)
     rows = torch.arange(4)
-    first, again, other = (pictures(rows, generator(seed)) for seed in (1, 1, 2))
+    first, again, other = (images(rows, generator(seed)) for seed in (1, 1, 2))
     assert first.shape == (4, 3, 8, 8)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -53,7 +53,7 @@ def test_an_unknown_backbone_is_refused_with_the_nearest_names() -> None:
 
 
 def test_a_side_that_the_backbone_cannot_take_is_refused() -> None:
-    with pytest.raises(UserError, match="test_vit takes pictures of 160 pixels only, not 32"):
+    with pytest.raises(UserError, match="test_vit takes images of 160 pixels only, not 32"):
         members.build("test_vit", classes=2, side_pixels=32, weights=None, seed=0)
 
 

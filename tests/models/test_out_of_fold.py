@@ -29,25 +29,25 @@ IMAGES = 60
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Labels, Shown]:
-    """Two pictures a lesion, of three colours; of every ten lesions two are not learnt from, nor is one picture."""
+    """Two images a lesion, of three colours; of every ten lesions two are not learnt from, nor is one image."""
     rng = np.random.default_rng(0)
     lesion = np.arange(IMAGES) // 2
     given = 2 - lesion % 3
-    pictures = [np.clip(rng.normal(COLOURS[i], 30, (24, 32, 3)), 0, 255).astype(np.uint8) for i in given]
+    images = [np.clip(rng.normal(COLOURS[i], 30, (24, 32, 3)), 0, 255).astype(np.uint8) for i in given]
     store = drawn.ingest(
-        tmp_path_factory.mktemp("folds"), {f"{i:02d}": drawn.png(picture) for i, picture in enumerate(pictures)}
+        tmp_path_factory.mktemp("folds"), {f"{i:02d}": drawn.png(image) for i, image in enumerate(images)}
     )
     learnt = (lesion % 10 < 8) & (np.arange(IMAGES) != 1)
     weight = np.where(lesion == 0, 1, 0.5).astype(np.float32)
-    pixels, scratch = open_pixels(store, store.read(Images, "demo")), tmp_path_factory.mktemp("pictures")
+    pixels, scratch = open_pixels(store, store.read(Images, "demo")), tmp_path_factory.mktemp("images")
     return Labels(given, 3, lesion, learnt, weight), show(pixels, MEMBER, weights=None, device="cpu", scratch=scratch)
 
 
 def test_every_image_is_judged_and_the_member_has_learnt_the_colours(
     shown: tuple[Labels, Shown], tmp_path: Path
 ) -> None:
-    labels, pictures = shown
-    found = out_of_fold(MEMBER, pictures, labels, folds=3, seed=0, weights=None, scratch=tmp_path)
+    labels, images = shown
+    found = out_of_fold(MEMBER, images, labels, folds=3, seed=0, weights=None, scratch=tmp_path)
     assert found.sum(axis=1) == pytest.approx(np.ones(IMAGES), abs=1e-5)
     assert (found.argmax(axis=1) == labels.given).mean() > 0.8
 
@@ -55,7 +55,7 @@ def test_every_image_is_judged_and_the_member_has_learnt_the_colours(
 def test_no_label_of_a_held_group_nor_of_validation_and_test_has_a_part_in_what_is_said_of_it(
     shown: tuple[Labels, Shown], tmp_path: Path
 ) -> None:
-    labels, pictures = shown
+    labels, images = shown
     held_by = assign_folds(labels.given, labels.group, labels.learnt, count=3, seed=0)
     held = (held_by == 1) | (held_by == EVERY_FOLD)
     said = []
@@ -64,7 +64,7 @@ def test_no_label_of_a_held_group_nor_of_validation_and_test_has_a_part_in_what_
         scratch.mkdir()
         given = np.where(lied, (labels.given + 1) % 3, labels.given)
         one = Labels(given, labels.classes, labels.group, labels.learnt, labels.weight)
-        said.append(fit_fold(MEMBER, pictures, one, held_by, 1, seed=0, weights=None, scratch=scratch))
+        said.append(fit_fold(MEMBER, images, one, held_by, 1, seed=0, weights=None, scratch=scratch))
     assert np.array_equal(said[0], said[1])
     assert not np.allclose(said[0], said[2])
 
@@ -78,7 +78,7 @@ def test_what_folds_say_is_averaged_where_several_judge() -> None:
 def test_a_finished_fold_is_not_trained_again(
     shown: tuple[Labels, Shown], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    labels, pictures = shown
+    labels, images = shown
     trained = list[Path]()
 
     def train_twice(*given: Any, **named: Any) -> Any:
@@ -88,7 +88,7 @@ def test_a_finished_fold_is_not_trained_again(
         return trainable.train(*given, **named)
 
     def run() -> Array:
-        return out_of_fold(MEMBER, pictures, labels, folds=3, seed=0, weights=None, scratch=tmp_path)
+        return out_of_fold(MEMBER, images, labels, folds=3, seed=0, weights=None, scratch=tmp_path)
 
     monkeypatch.setattr(folds, "train", train_twice)
     with pytest.raises(KeyboardInterrupt):
@@ -99,12 +99,12 @@ def test_a_finished_fold_is_not_trained_again(
     monkeypatch.setattr(folds, "train", trainable.train)
     fresh = tmp_path / "fresh"
     fresh.mkdir()
-    assert np.array_equal(found, out_of_fold(MEMBER, pictures, labels, folds=3, seed=0, weights=None, scratch=fresh))
+    assert np.array_equal(found, out_of_fold(MEMBER, images, labels, folds=3, seed=0, weights=None, scratch=fresh))
 
 
 def test_a_fold_that_leaves_nothing_to_learn_from_is_refused(shown: tuple[Labels, Shown], tmp_path: Path) -> None:
-    labels, pictures = shown
-    few = np.isin(np.arange(IMAGES), [0, 6, 12, 18])  # a picture of each of four lesions of a colour
+    labels, images = shown
+    few = np.isin(np.arange(IMAGES), [0, 6, 12, 18])  # an image of each of four lesions of a colour
     one = Labels(labels.given, labels.classes, labels.group, few, labels.weight)
     with pytest.raises(UserError, match="would learn from 1 images in fold 1, and needs 2"):
-        out_of_fold(MEMBER, pictures, one, folds=2, seed=0, weights=None, scratch=tmp_path)
+        out_of_fold(MEMBER, images, one, folds=2, seed=0, weights=None, scratch=tmp_path)

@@ -9,7 +9,7 @@ import torch
 
 from pipeline.core.errors import UserError
 from pipeline.models import members
-from pipeline.models.batches import Pictures
+from pipeline.models.batches import ImageSet
 from pipeline.models.fit import predict
 from pipeline.models.params import Recipe
 from pipeline.models.trainable import Part, features, train_head
@@ -26,13 +26,13 @@ RECIPE = Recipe(
 
 
 def part(network: members.Network, seed: int, *, count: int = 24) -> Part:
-    """Pictures that are red, green or blue over noise."""
+    """Images that are red, green or blue over noise."""
     rng = np.random.default_rng(seed)
     actual = rng.integers(0, 3, count)
     stored = rng.integers(0, 60, (count, 32, 32, 3), np.uint8)
     stored[np.arange(count), :, :, actual] += 150
-    pictures = Pictures(stored, 32, network.preprocessing, None, torch.device("cpu"))
-    return Part(pictures, actual, np.ones(count, np.float32))
+    images = ImageSet(stored, 32, network.preprocessing, None, torch.device("cpu"))
+    return Part(images, actual, np.ones(count, np.float32))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,7 +60,7 @@ def test_the_whole_network_says_what_the_head_said(
     head: tuple[members.Network, dict[str, Part], dict[str, np.ndarray]],
 ) -> None:
     network, parts, probabilities = head
-    found = predict(network.module, parts["test"].pictures, 24, batch_size=8)
+    found = predict(network.module, parts["test"].images, 24, batch_size=8)
     assert found == pytest.approx(probabilities["test"], abs=1e-4)
 
 
@@ -74,10 +74,10 @@ def test_the_rest_of_the_network_stays_as_it_was(
 
 def test_features_are_what_the_classifier_sees() -> None:
     network = members.build("test_resnet", classes=3, side_pixels=32, weights=None, seed=0)
-    pictures = part(network, 0, count=5).pictures
-    found = features(network.module, pictures, label="train")
+    images = part(network, 0, count=5).images
+    found = features(network.module, images, label="train")
     with torch.inference_mode():
-        logits = network.module(pictures(torch.arange(5)))
+        logits = network.module(images(torch.arange(5)))
         assert torch.allclose(network.module.get_classifier()(found), logits, atol=1e-5)
 
 

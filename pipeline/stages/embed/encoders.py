@@ -1,4 +1,4 @@
-"""Load networks that turn pictures into vectors, with the preprocessing that their weights were trained with.
+"""Load networks that turn images into vectors, with the preprocessing that their weights were trained with.
 
 An encoder never has random weights: it is filled from a file that says which network it belongs to, strictly.
 """
@@ -136,9 +136,9 @@ def _timm(spec: Spec) -> tuple[nn.Module, Transform]:
     return network.module, partial(squeeze, side_pixels=spec.side_pixels, preprocessing=network.preprocessing)
 
 
-def squeeze(picture: Image.Image, *, side_pixels: int, preprocessing: Preprocessing) -> torch.Tensor:
-    """Squeeze a whole picture into a square and normalise it: (3, side, side) float32."""
-    squeezed = picture.resize((side_pixels, side_pixels), preprocessing.resampling)
+def squeeze(image: Image.Image, *, side_pixels: int, preprocessing: Preprocessing) -> torch.Tensor:
+    """Squeeze a whole image into a square and normalise it: (3, side, side) float32."""
+    squeezed = image.resize((side_pixels, side_pixels), preprocessing.resampling)
     scaled = torch.from_numpy(np.asarray(squeezed, dtype=np.float32) / 255)
     return ((scaled - torch.tensor(preprocessing.mean)) / torch.tensor(preprocessing.std)).permute(2, 0, 1)
 

@@ -1,4 +1,4 @@
-"""Pass pictures through an encoder, a batch at a time."""
+"""Pass images through an encoder, a batch at a time."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A vision transformer's block gives its class token and the mean of its patch tokens. Of another network, whose channels
 are maps, a stage gives [pooled features of the last stage | mean | standard deviation of each channel over the map]:
-the first says what a picture shows in the terms of the training, the others of what texture it is. Of a picture and its
+the first says what an image shows in the terms of the training, the others of what texture it is. Of an image and its
 mirror image the mean is taken there.
 """
 
@@ -53,7 +53,7 @@ def look(network: nn.Module, images: Tensor, layers: Sequence[int]) -> Seen:
 
 
 def _look_twice(network: nn.Module, images: Tensor, layers: Sequence[int]) -> Seen:
-    """Pass pictures and their mirror images through a network whose channels are maps."""
+    """Pass images and their mirror images through a network whose channels are maps."""
     last, stages = network.forward_intermediates(torch.cat([images, images.flip(3)]), indices=list(layers))
     pooled = network.forward_head(last, pre_logits=True)
     shown = [torch.cat([pooled, stage.mean((2, 3)), stage.std((2, 3))], dim=1) for stage in stages]

@@ -21,7 +21,7 @@ class Encoder(Section):
         on the model hub, such as open_clip's `laion2b_s34b_b79k` or timm's `a1_in1k`.
     side_pixels: of the input; None is what the weights were trained at, preprocessed as they were. Of open_clip only
         vision transformers take another: it costs less by its square, and their position embeddings are interpolated.
-        timm's networks see the whole picture squeezed into a square of it.
+        timm's networks see the whole image squeezed into a square of it.
     layers: numbers, from 0, of a vision transformer's blocks or of another network's stages, by which `label_noise`
         judges as well: halfway a network still knows what its last vector, made to match captions or classes, leaves
         out. [] is none.

@@ -16,7 +16,7 @@ from pipeline.core.grouping import SPLITS
 from pipeline.core.params import Device
 from pipeline.core.shards import Pixels
 from pipeline.models import members
-from pipeline.models.batches import AUGMENTATIONS, Pictures, load_pictures, stored_side
+from pipeline.models.batches import AUGMENTATIONS, ImageSet, load_images, stored_side
 from pipeline.models.devices import prepare
 from pipeline.models.fit import best_epoch
 from pipeline.models.params import Member
@@ -62,9 +62,9 @@ def train_member(
         rows = np.flatnonzero(selection["split"] == split)
         _require(split, len(rows))
         side = stored_side(member.side_pixels, augmentation if split == "train" else None)
-        stored = load_pictures(pixels.take(rows), side, network.preprocessing, scratch=scratch, label=split)
-        pictures = Pictures(stored, member.side_pixels, network.preprocessing, augmentation, place)
-        parts[split] = Part(pictures, actual[rows], selection["weight"].to_numpy()[rows])
+        stored = load_images(pixels.take(rows), side, network.preprocessing, scratch=scratch, label=split)
+        images = ImageSet(stored, member.side_pixels, network.preprocessing, augmentation, place)
+        parts[split] = Part(images, actual[rows], selection["weight"].to_numpy()[rows])
     trained = train(network.module, parts, member, seed=seed, checkpoint=scratch / "checkpoint.pt")
     return network, trained
 
