@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.intervals import exact_interval
-from bench.tables import markdown
+from bench.command import markdown
+from bench.measures import exact_interval
 from pipeline.stages.dedup.agreement import Agreement
 from pipeline.stages.dedup.params import Verify
 from pipeline.stages.dedup.relations import relation
@@ -43,7 +43,7 @@ def calibrate(pairs: pd.DataFrame, right: Array, wrong: Array, *, params: Verify
     """Count what would be listed at other thresholds.
 
     Args:
-        pairs: from `finders.ours`: all that were looked at, with relation, what `verify.MEASURED` lists and inliers.
+        pairs: from `ours.rank`: all that were looked at, with relation, what `verify.MEASURED` lists and inliers.
         right: (pairs,) known to show the same.
         wrong: (pairs,) known to be look-alikes.
         params: the profile's thresholds.
@@ -83,7 +83,7 @@ def table(title: str, report: Mapping[str, list[dict[str, Any]]]) -> str:
     for param, values in report.items():
         cells = [(f"{at['value']:g}: {at['right']:,} / {at['wrong']:,}", at["own"]) for at in values]
         rows.append([param, *(f"**{text}**" if own else text for text, own in cells)])
-    return markdown(title, ["threshold", *[""] * max(map(len, report.values()))], rows)
+    return markdown(["threshold", *[""] * max(map(len, report.values()))], rows, title=title)
 
 
 def _relations(pairs: pd.DataFrame, params: Verify) -> Iterator[str | None]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
 
-from bench.duplicates.cache import code_digest, key_of
+from bench.cache import code_digest, key_of, replacing
 from bench.duplicates.profile import Profile
 from pipeline.commands.audit_split.folder import list_images, pack
 from pipeline.core.errors import UserError
@@ -27,15 +29,11 @@ from pipeline.stages.ingest.tables import Images, open_pixels
 
 BATCH = "bench"
 CODE = ("pipeline.core", "pipeline.stages.ingest", "pipeline.stages.fingerprint", "pipeline.commands.audit_split")
-
-Array = np.ndarray[Any, Any]
+CHUNK = 256  # images encoded before they are saved
 
 
 class File(NamedTuple):
-    """What becomes a file of a collection.
-
-    label: names it for the truth: a source id, or that and a kind.
-    """
+    """What becomes a file of a collection: its content, and a name for the truth, a source id, or that and a kind."""
 
     label: str
     content: bytes
@@ -75,27 +73,36 @@ class Collection:
 class Prints:
     """What our own pipeline reads of a collection, in the order of its names; rejected files are none of them.
 
-    numbers: of the files, by row.
+    phash: (images, 256) uint8.
+    numbers: (images,) of the files.
     """
 
     store: Store
     images: pd.DataFrame
     flags: pd.Series[Any]
-    phash: Array
+    phash: NDArray[np.uint8]
     pixels: Pixels
-    numbers: Array
+    numbers: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What every finder receives.
+
+    vectors: (files, dimensions) float32, unit norm, if there are any; `encoder` names what they were made by.
+    copies: that were planted, for finders that want to know how many to return.
+    """
+
+    collection: Collection
+    prints: Prints
+    profile: Profile
+    copies: int
+    vectors: NDArray[np.float32] | None = None
+    encoder: str | None = None
 
 
 def write(root: Path, files: Iterable[File], *, count: int, seed: int) -> Collection:
-    """Write files under random numbers; the manifest comes last, so its existence means complete.
-
-    Args:
-        root: of the collection.
-        files: as many as `count` says.
-        count: of files.
-        seed: of their names.
-
-    """
+    """Write `count` files under random numbers; the manifest comes last, so its existence means complete."""
     manifest = root / "manifest.json"
     if not manifest.exists():
         (root / "images").mkdir(parents=True, exist_ok=True)
@@ -129,15 +136,45 @@ def fingerprints(collection: Collection, profile: Profile) -> Prints:
     )
 
 
-def expect_whole(collection: Collection, prints: Prints) -> None:
-    """Make sure that every file was read.
+def prepare(collection: Collection, profile: Profile, *, weights: Path | None, cache: Path, copies: int) -> Prepared:
+    """Read a collection as the pipeline does, and embed it if there are weights.
 
     Raises:
-        UserError: some were rejected.
+        UserError: some files are unreadable.
 
     """
+    prints = fingerprints(collection, profile)
     lacking = sorted(set(range(len(collection.names))) - set(prints.numbers.tolist()))
     if lacking:
         raise UserError(
             f"{collection.images / collection.names[lacking[0]]} and {len(lacking) - 1} others are unreadable"
         )
+    prepared = Prepared(collection, prints, profile, copies)
+    return _embedded(prepared, weights, cache / "vectors") if weights else prepared
+
+
+def _embedded(prepared: Prepared, weights: Path, cache: Path) -> Prepared:
+    """Encode images, each content once in a lifetime of the cache."""
+    from pipeline.stages.embed.encoders import Spec  # noqa: PLC0415 - torch takes seconds
+    from pipeline.stages.embed.encoding import encode  # noqa: PLC0415
+
+    params, pixels, digests = prepared.profile.embed, prepared.prints.pixels, prepared.prints.images["stored_sha256"]
+    spec = replace(Spec.of(params, weights), levels=())  # no finder looks at levels
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    encoder = f"{spec.library}-{spec.model}-{digest}-{spec.precision}-{spec.side_pixels or 'native'}"
+    known: dict[str, NDArray[np.float16]] = {}
+    for part in (cache / encoder).glob("*.npz"):
+        with np.load(part) as arrays:
+            known.update(zip(arrays["digests"].tolist(), arrays["vectors"], strict=True))
+    missing = sorted({content: i for i, content in enumerate(digests) if content not in known}.values())
+    for start in tqdm(range(0, len(missing), CHUNK), desc="embed", unit="chunk", disable=None):
+        rows = missing[start : start + CHUNK]
+        contents = digests.iloc[rows].tolist()
+        vectors = encode(pixels.take(rows), spec, batch_size=params.batch_size).vectors
+        name = hashlib.sha256("".join(contents).encode()).hexdigest()[:16]
+        with replacing(cache / encoder / f"{name}.npz") as file:
+            np.savez(file, digests=np.array(contents), vectors=vectors)
+        known.update(zip(contents, vectors, strict=True))
+    matrix = np.stack([known[content] for content in digests]).astype(np.float32)
+    return replace(prepared, vectors=matrix, encoder=encoder)

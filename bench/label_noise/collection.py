@@ -6,11 +6,11 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.label_noise.rivals import Neighbours, find_neighbours
+from bench.label_noise.competitors import Neighbours, find_neighbours
 from pipeline.core.store import Store
 from pipeline.stages.dedup.tables import Groups
 from pipeline.stages.embed.tables import Embeddings, Levels
@@ -19,8 +19,6 @@ from pipeline.stages.label_noise.context import KNOWN
 from pipeline.stages.label_noise.labelled import Labelled
 from pipeline.stages.label_noise.reading import read_labelled
 from pipeline.stages.opinions.tables import Opinions
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Collection:
         return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
 
     @property
-    def truth(self) -> Array:
+    def truth(self) -> NDArray[np.int64]:
         """Position of each image's true diagnosis, (n,)."""
         return self.labelled.given
 

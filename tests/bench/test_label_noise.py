@@ -7,23 +7,20 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from bench.intervals import exact_interval
 from bench.label_noise.__main__ import join_cells
 from bench.label_noise.collection import Collection
-from bench.label_noise.counting import count
-from bench.label_noise.measures import Ranking, measure, paired_bootstrap
-from bench.label_noise.pictures import KINDS, carried
-from bench.label_noise.planting import SHAPES, plant
-from bench.label_noise.reliability import bin_up, draw
-from bench.label_noise.report import summarise, table
-from bench.label_noise.rivals import (
+from bench.label_noise.competitors import (
     find_neighbours,
     intra_extra_distance,
     mistakenness,
     neighbour_disagreement,
 )
-from bench.label_noise.run import OURS, Cell, run_cells
+from bench.label_noise.error_probabilities import bin_up, count, draw
+from bench.label_noise.planting import SHAPES, plant
+from bench.label_noise.run import OURS, Cell, measure, paired_bootstrap, run_cells, summarise, table
+from bench.label_noise.stray_images import KINDS, carried
 from bench.label_noise.strays import Shown, score_among
+from bench.measures import Ranking, exact_interval
 from tests.stages.label_noise.planted import params, world
 
 CLEAN = world(3, lesions=400, test_share=0.0).labelled

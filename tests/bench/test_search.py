@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 
 from bench.environments import UnavailableError
-from bench.search.__main__ import FILING, SOME_ASK, each_ms
+from bench.processes import measure
+from bench.search.__main__ import FILING, SOME_ASK, each_ms, exponents, tables
 from bench.search.checks import among, check, nearest_of, unlike
-from bench.search.copula import fit, load, save, scores, values
-from bench.search.drawn import ASKING, KINDS, draw, planted, spread
-from bench.search.measuring import measure
-from bench.search.report import exponents, tables
+from bench.search.drawn import ASKING, KINDS, draw, fit, load, planted, save, scores, spread, values
 from bench.search.worker import flat_hashes, hashes
 from pipeline.stages.dedup.candidates import distances
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-Rgb = np.ndarray[Any, Any]  # (height, width, 3) uint8
+Rgb = NDArray[np.uint8]  # (height, width, 3)
 Rng = np.random.Generator
 Colour = tuple[int, int, int]
 

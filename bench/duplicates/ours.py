@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.duplicates.collection import Prints
-from bench.duplicates.finders.ranked import ranked
-from bench.duplicates.prepared import Prepared
+from bench.duplicates.collection import Prepared, Prints
 from bench.duplicates.profile import Profile
-from pipeline.core.orientations import COUNT, IDENTITY
 from pipeline.stages.dedup.find import Found, find_duplicates
 from pipeline.stages.dedup.groups import keeper_ranks, representatives
 from pipeline.stages.dedup.verify import MEASURED, extract_features, verify
@@ -25,7 +22,7 @@ RELAXED = {
     "whole_min_correlation": 0.15,
 }
 TIERS = ("weak", "same_lesion", "copy", "pixels", "bytes")  # the strongest last
-CODE = ("pipeline.core", "pipeline.stages.fingerprint", "pipeline.stages.dedup", "bench.duplicates.finders.ours")
+CODE = ("pipeline.core", "pipeline.stages.fingerprint", "pipeline.stages.dedup", "bench.duplicates.ours")
 
 Array = np.ndarray[Any, Any]
 
@@ -35,18 +32,18 @@ def rank(prepared: Prepared) -> pd.DataFrame:
 
     Returns:
         a, b (positions, a < b), score (missing where a pair was proposed and not proven), relation (copy, same_lesion;
-        weak: proven by relaxed thresholds only; none), proposed_by (sources, joined by +), and, where
-        something is proven, what `verify.MEASURED` lists and inliers; the best first.
+        weak: proven by relaxed thresholds only; none), proposed_by (sources, joined by +), and, where something is
+        proven, what `verify.MEASURED` lists and inliers.
 
     """
     prints, profile = prepared.prints, prepared.profile
-    vectors = None if prepared.vectors is None else prepared.vectors.matrix
+    vectors = prepared.vectors
     scratch = prints.store.scratch((profile.dedup, vectors is None), keep="dedup")
     found = search(prints, vectors, profile, scratch=scratch)
     position = {image_id: i for i, image_id in enumerate(prints.images["image_id"])}
     proven = found.edges.assign(**{end: found.edges[end].map(position) for end in ("a", "b")})
 
-    # One picture stands for all with the same pixels, and candidates are counted among those that stand for others.
+    # One image stands for all with the same pixels, and candidates are counted among those that stand for others.
     apart = np.unique(representatives(prints.images["pixel_sha256"], keeper_ranks(prints.images, prints.flags)))
     proposed = found.candidates.assign(**{end: apart[found.candidates[end]] for end in ("a", "b")})
     left = proposed.merge(proven[["a", "b"]], how="left", indicator=True)["_merge"].to_numpy() == "left_only"
@@ -60,7 +57,7 @@ def rank(prepared: Prepared) -> pd.DataFrame:
         proposed_by=["+".join(sources) for sources in pairs["proposed_by"]],
     )
     prints.store.sweep("dedup")
-    return ranked(pairs[["a", "b", "score", "relation", "proposed_by", *MEASURED, "inliers"]])
+    return pairs[["a", "b", "score", "relation", "proposed_by", *MEASURED, "inliers"]]
 
 
 def evidence_score(pairs: pd.DataFrame) -> pd.Series[float]:
@@ -76,12 +73,6 @@ def evidence_score(pairs: pd.DataFrame) -> pd.Series[float]:
     kind = pairs["evidence"].where(pairs["evidence"].isin(["bytes", "pixels"]), pairs["relation"])
     strength = pairs["correlation"].clip(0, 1).astype(float)
     return kind.map({name: float(i) for i, name in enumerate(TIERS)}) + strength
-
-
-def orientations(prints: Prints) -> tuple[Array, Array]:
-    """Return the 256-bit pHashes: (images, 8, 32) in all orientations, and (images, 32) in the picture's own."""
-    oriented = prints.phash.reshape(len(prints.phash), COUNT, -1)
-    return oriented, oriented[:, IDENTITY]
 
 
 def search(prints: Prints, vectors: Array | None, profile: Profile, *, scratch: Path) -> Found:

@@ -1,22 +1,23 @@
-"""What others would make of the same vectors: each ranks images, higher is more suspect.
+"""What others would make of the same vectors: each ranks images by a score, (n,), higher is more suspect.
 
-Every rival gets the vectors of all encoders. cleanlab's best scores get our own out-of-fold probabilities too, folds by
-lesion and pooled over it: so they differ from our method in the score alone.
+Each gets the vectors of all encoders. cleanlab's best scores get our own out-of-fold probabilities too, folds by lesion
+and pooled over it: so they differ from our method in the score alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from cleanlab.classification import CleanLearning
 from cleanlab.rank import get_label_quality_scores
+from numpy.typing import NDArray
 from scipy.stats import entropy
 
 from pipeline.stages.label_noise.neighbours import nearest
 
-Array = np.ndarray[Any, Any]
+Floats = NDArray[np.floating]
+Given = NDArray[np.int64]  # (n,) class numbers
 
 NEIGHBOURS = 10
 LISTED = 300
@@ -29,14 +30,14 @@ CLEANLAB_SCORES = {
 }
 
 
-def datalab(given: Array, probabilities: Array) -> Array:
+def datalab(given: Given, probabilities: Floats) -> Floats:
     """Rank by Datalab's label issues with its defaults: it hands the probabilities to this very call."""
     issues = CleanLearning(verbose=False).find_label_issues(labels=given, pred_probs=probabilities)
-    score: Array = -issues["label_quality"].to_numpy()
+    score: Floats = -issues["label_quality"].to_numpy()
     return score
 
 
-def cleanlab_scores(given: Array, probabilities: Array) -> dict[str, Array]:
+def cleanlab_scores(given: Given, probabilities: Floats) -> dict[str, Floats]:
     """Rank by every score that cleanlab offers for single labels."""
     clipped = np.clip(probabilities, 1e-9, None)
     clipped /= clipped.sum(axis=1, keepdims=True)
@@ -46,22 +47,16 @@ def cleanlab_scores(given: Array, probabilities: Array) -> dict[str, Array]:
     }
 
 
-def mistakenness(given: Array, probabilities: Array) -> Array:
+def mistakenness(given: Given, probabilities: Floats) -> Floats:
     """Rank by FiftyOne's mistakenness of a classification with logits: (m · exp(-entropy) + 1) / 2, m = 1 if wrong."""
     sign = np.where(probabilities.argmax(axis=1) == given, -1.0, 1.0)
-    score: Array = (sign * np.exp(-entropy(probabilities, axis=1)) + 1) / 2
+    score: Floats = (sign * np.exp(-entropy(probabilities, axis=1)) + 1) / 2
     return score
 
 
-def training_loss(given: Array, seen: Array) -> Array:
-    """Rank by the loss of a probe that has seen every label, as small-loss selection does.
-
-    Args:
-        given: (n,) class numbers.
-        seen: (n, classes), what a probe that learnt from all images says of each.
-
-    """
-    loss: Array = -np.log(np.maximum(seen[np.arange(len(given)), given], 1e-12))
+def training_loss(given: Given, seen: Floats) -> Floats:
+    """Rank by the loss of a probe that has seen every label, (n, classes), as small-loss selection does."""
+    loss: Floats = -np.log(np.maximum(seen[np.arange(len(given)), given], 1e-12))
     return loss
 
 
@@ -74,12 +69,12 @@ class Neighbours:
     unit: (n, d) vectors, for rows whose list holds one label only.
     """
 
-    nearest: Array
-    cosines: Array
-    unit: Array
+    nearest: NDArray[np.int64]
+    cosines: Floats
+    unit: Floats
 
 
-def find_neighbours(vectors: Array) -> Neighbours:
+def find_neighbours(vectors: Floats) -> Neighbours:
     """Search exactly."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     alone = np.arange(len(unit))
@@ -87,14 +82,14 @@ def find_neighbours(vectors: Array) -> Neighbours:
     return Neighbours(*nearest(unit, unit, query_group=alone, reference_group=alone, count=count), unit)
 
 
-def neighbour_disagreement(neighbours: Neighbours, given: Array) -> Array:
+def neighbour_disagreement(neighbours: Neighbours, given: Given) -> Floats:
     """Rank by the share of the nearest that carry another label; ties by how near those are."""
     other = given[neighbours.nearest[:, :NEIGHBOURS]] != given[:, None]
-    share: Array = other.mean(axis=1) + 1e-3 * (other * neighbours.cosines[:, :NEIGHBOURS]).mean(axis=1)
+    share: Floats = other.mean(axis=1) + 1e-3 * (other * neighbours.cosines[:, :NEIGHBOURS]).mean(axis=1)
     return share
 
 
-def intra_extra_distance(neighbours: Neighbours, given: Array) -> Array:
+def intra_extra_distance(neighbours: Neighbours, given: Given) -> Floats:
     """Rank by SelfClean's label error score: d² / (d² + e²), d to the nearest of the same and e of another label.
 
     SelfClean ranks 1 minus it, lowest first; distances are cosine distances, as there. The only image of a label is as
@@ -102,14 +97,14 @@ def intra_extra_distance(neighbours: Neighbours, given: Array) -> Array:
     """
     same = given[neighbours.nearest] == given[:, None]
     own, other = (_first(neighbours, given, mask, same=flag) for mask, flag in ((same, True), (~same, False)))
-    score: Array = own**2 / np.maximum(own**2 + other**2, 1e-12)
+    score: Floats = own**2 / np.maximum(own**2 + other**2, 1e-12)
     return score
 
 
-def _first(neighbours: Neighbours, given: Array, mask: Array, *, same: bool) -> Array:
+def _first(neighbours: Neighbours, given: Given, mask: NDArray[np.bool_], *, same: bool) -> Floats:
     """Distance to the first neighbour in `mask`; searched among all images where the list holds none."""
     rows = np.arange(len(given))
-    found: Array = 1 - neighbours.cosines[rows, mask.argmax(axis=1)]
+    found: Floats = 1 - neighbours.cosines[rows, mask.argmax(axis=1)]
     for row in np.flatnonzero(~mask.any(axis=1)):
         wanted = (given == given[row]) if same else (given != given[row])
         wanted[row] = False
