@@ -161,11 +161,7 @@ def lay_out(source: Path, folder: Path, *, archives: str, count: int) -> list[Pa
 
 def table(sets: Mapping[str, Mapping[str, Any]]) -> str:
     """Lay out the results as Markdown."""
-    heads = [
-        "images a second on one core",
-        "computes",
-        *(f"{name}, {one['images']} images" for name, one in sets.items()),
-    ]
+    titles = [f"{name}, {one['images']} images" for name, one in sets.items()]
     rows = [[title, tool.computes, *(_cell(title, one) for one in sets.values())] for title, tool in TOOLS.items()]
     return markdown(["images a second on one core", "computes", *titles], rows)
 
