@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from bench.command import OPTIONS, parser, status_of, write_json
-from bench.duplicates.collection import Collection, prepare
+from bench.duplicates.collection import Collection, embed, prepare
 from bench.duplicates.finders import FINDERS, LEFT_OUT, OURS, ranking
 from bench.duplicates.kinds import SET_ASIDE
 from bench.duplicates.originals import Drawn, draw, read_verdicts
@@ -90,7 +91,8 @@ def _compare(
     options: argparse.Namespace, profile: Profile, gathered: Collection, truth: Truth, *, title: str
 ) -> dict[str, Any]:
     """Run all finders on one collection."""
-    prepared = prepare(gathered, profile, weights=options.weights, cache=options.cache, copies=truth.copies)
+    prepared = replace(prepare(gathered, profile), copies=truth.copies)
+    prepared = embed(prepared, options.weights, options.cache) if options.weights else prepared
     figures: dict[str, Any] = {"finders": {}, "unavailable": {}}
     for name in tqdm(options.finders, desc=title, unit="finder", disable=None):
         try:

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from bench.cache import code_digest, key_of, replacing
 from bench.duplicates import ours
-from bench.duplicates.collection import Prepared
+from bench.duplicates.collection import Prepared, expect_whole
 from bench.environments import PEERS, UnavailableError, interpreter, last_line
 from pipeline.core.engine import map_shards
 from pipeline.core.orientations import COUNT, IDENTITY
@@ -63,9 +63,11 @@ def ranking(prepared: Prepared, name: str) -> pd.DataFrame:
 
     Raises:
         UnavailableError: it cannot be run.
+        UserError: some files of the collection are unreadable.
 
     """
     finder = FINDERS[name]
+    expect_whole(prepared)
     if finder.needs_vectors and prepared.vectors is None:
         raise UnavailableError("without --weights there are no vectors")
     encoder = prepared.encoder if finder.uses_vectors else None
@@ -123,7 +125,7 @@ def rank_cosine(prepared: Prepared) -> pd.DataFrame:
 
 def rank_orientations(prepared: Prepared) -> pd.DataFrame:
     """Rank all pairs by the distance of our 256-bit pHashes, the smallest over 8 orientations."""
-    oriented = prepared.prints.phash.reshape(len(prepared.prints.phash), COUNT, -1)
+    oriented = prepared.phash.reshape(len(prepared.phash), COUNT, -1)
     return by_distance(oriented, oriented[:, IDENTITY])
 
 
@@ -132,7 +134,7 @@ def rank_hashes(prepared: Prepared, *, name: str, side: int) -> pd.DataFrame:
 
     The images are upright: what Exif says has been followed, which imagehash by itself leaves to its user.
     """
-    tasks, label = prepared.prints.pixels.pieces(IMAGES_A_TASK), f"imagehash {name} {side * side}"
+    tasks, label = prepared.pixels.pieces(IMAGES_A_TASK), f"imagehash {name} {side * side}"
     keys = np.concatenate(list(map_shards(partial(_hashed, name=name, side=side), tasks, label=label)))
     return by_distance(keys[:, None], keys)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ from bench.duplicates import collection
 from bench.duplicates.__main__ import finder_parser
 from bench.duplicates.calibration import PROVEN, calibrate
 from bench.duplicates.calibration import table as calibration_table
-from bench.duplicates.collection import Collection, File, prepare
+from bench.duplicates.collection import Collection, File, embed, prepare
 from bench.duplicates.finders import OURS, ranking
 from bench.duplicates.originals import MAX_BYTES, SAME, UNSAID, Verdicts, read_verdicts
 from bench.duplicates.profile import Profile, read_profile
@@ -93,18 +94,9 @@ def measure(
     verdicts: Verdicts,
     cache: Path,
 ) -> dict[str, Any]:
-    """Rank by every finder, ours first, and count.
-
-    Args:
-        lesions: from `gather`.
-        finders: keys of FINDERS.
-        profile: our thresholds.
-        weights: of the encoder; None: finders that need vectors are left out.
-        verdicts: of people, on pairs whose ids differ.
-        cache: for finished work.
-
-    """
-    prepared = prepare(lesions.gathered, profile, weights=weights, cache=cache, copies=joined(lesions.lesion))
+    """Rank by every finder, ours first, and count; without weights those that need vectors are left out."""
+    prepared = replace(prepare(lesions.gathered, profile), copies=joined(lesions.lesion))
+    prepared = embed(prepared, weights, cache) if weights else prepared
     ours = ranking(prepared, OURS)
     proven = ours[ours["relation"].isin(PROVEN)]
     states = label(proven, lesions, verdicts)

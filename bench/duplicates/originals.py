@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from bench.cache import code_digest, key_of
 from bench.duplicates import collection, ours
-from bench.duplicates.collection import File, fingerprints
+from bench.duplicates.collection import File, prepare
 from bench.duplicates.profile import Profile
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import components
@@ -58,18 +58,6 @@ class Source(NamedTuple):
     same: tuple[str, ...]
 
 
-class Distinct(NamedTuple):
-    """Images without real copies among them.
-
-    images: in the order of the pool.
-    pairs: what was found among the pool: COLUMNS, verdict (missing where nobody has judged) and whether it was held for
-        the same.
-    """
-
-    images: list[File]
-    pairs: pd.DataFrame
-
-
 class Drawn(NamedTuple):
     """Originals of a source, images to lay beside copies, and the pairs that were found among all of them before."""
 
@@ -84,11 +72,11 @@ def draw(
     """Draw `count` originals, and the others, from a part of a source, without real copies among them."""
     wanted = count + math.ceil(OTHERS_SHARE * count)
     pool = read_images(source, folder, part=part, count=math.ceil(wanted * (1 + SPARE_SHARE)), seed=seed)
-    apart = distinct(
+    apart, pairs = distinct(
         pool, same=SOURCES[source].same, verdicts=verdicts, profile=profile, cache=cache / "pools", seed=seed
     )
-    kept = min(count, math.floor(len(apart.images) / (1 + OTHERS_SHARE)))
-    return Drawn(apart.images[:kept], apart.images[kept:], apart.pairs)
+    kept = min(count, math.floor(len(apart) / (1 + OTHERS_SHARE)))
+    return Drawn(apart[:kept], apart[kept:], pairs)
 
 
 def read_images(source: str, folder: Path, *, part: str, count: int, seed: int) -> list[File]:
@@ -134,18 +122,15 @@ def read_verdicts(paths: Iterable[Path]) -> dict[frozenset[str], str]:
 
 def distinct(
     pool: Sequence[File], *, same: tuple[str, ...], verdicts: Verdicts, profile: Profile, cache: Path, seed: int
-) -> Distinct:
+) -> tuple[list[File], pd.DataFrame]:
     """Leave one of each set of images that are copies of each other, or of others in between.
 
-    Bonds are not complete: of two images with equal pixels only one may be bound to a third.
+    Relations `same` count as the same where nobody has judged. Bonds are not complete: of two images with equal pixels
+    only one may be bound to a third.
 
-    Args:
-        pool: candidates for originals.
-        same: relations that count as the same where nobody has judged.
-        verdicts: of people.
-        profile: of our own finder.
-        cache: for what was found.
-        seed: of the files' names.
+    Returns:
+        the images, in the order of the pool; and what was found among it: COLUMNS, verdict (missing where nobody has
+        judged) and whether it was held for the same.
 
     """
     pairs = _search(pool, profile, cache, seed)
@@ -160,7 +145,7 @@ def distinct(
     first: dict[str, File] = {}
     for image, name in zip(pool, components(names, bonds), strict=True):
         first.setdefault(name, image)
-    return Distinct(list(first.values()), judged)
+    return list(first.values()), judged
 
 
 def _search(pool: Sequence[File], profile: Profile, cache: Path, seed: int) -> pd.DataFrame:
@@ -169,12 +154,12 @@ def _search(pool: Sequence[File], profile: Profile, cache: Path, seed: int) -> p
     gathered = collection.write(root, pool, count=len(pool), seed=seed)
     result = root / f"pairs-{key_of([profile.dedup, code_digest(ours.CODE)])}.csv"
     if not result.exists():
-        prints = fingerprints(gathered, profile)
-        edges = ours.search(prints, None, profile, scratch=prints.store.scratch(profile.dedup, keep="dedup")).edges
+        prepared = prepare(gathered, profile)
+        edges = ours.search(prepared, scratch=prepared.store.scratch(profile.dedup, keep="dedup")).edges
         label = dict(zip(gathered.names, gathered.labels, strict=True))
         ends = {end: edges[end].str.removeprefix(f"{collection.BATCH}:").map(label) for end in ("a", "b")}
         edges.assign(**ends)[list(COLUMNS)].to_csv(result, index=False, float_format="%.4g")
-        prints.store.sweep("dedup")
+        prepared.store.sweep("dedup")
     return pd.read_csv(result, dtype={"a": str, "b": str, "relation": str, "evidence": str})
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from bench.duplicates.collection import Prepared, Prints
-from bench.duplicates.profile import Profile
+from bench.duplicates.collection import Prepared
 from pipeline.stages.dedup.find import Found, find_duplicates
 from pipeline.stages.dedup.groups import keeper_ranks, representatives
 from pipeline.stages.dedup.verify import MEASURED, extract_features, verify
@@ -24,7 +23,7 @@ RELAXED = {
 TIERS = ("weak", "same_lesion", "copy", "pixels", "bytes")  # the strongest last
 CODE = ("pipeline.core", "pipeline.stages.fingerprint", "pipeline.stages.dedup", "bench.duplicates.ours")
 
-Array = np.ndarray[Any, Any]
+Numbers = NDArray[np.int64]
 
 
 def rank(prepared: Prepared) -> pd.DataFrame:
@@ -36,18 +35,16 @@ def rank(prepared: Prepared) -> pd.DataFrame:
         proven, what `verify.MEASURED` lists and inliers.
 
     """
-    prints, profile = prepared.prints, prepared.profile
-    vectors = prepared.vectors
-    scratch = prints.store.scratch((profile.dedup, vectors is None), keep="dedup")
-    found = search(prints, vectors, profile, scratch=scratch)
-    position = {image_id: i for i, image_id in enumerate(prints.images["image_id"])}
+    scratch = prepared.store.scratch((prepared.profile.dedup, prepared.vectors is None), keep="dedup")
+    found = search(prepared, scratch=scratch)
+    position = {image_id: i for i, image_id in enumerate(prepared.images["image_id"])}
     proven = found.edges.assign(**{end: found.edges[end].map(position) for end in ("a", "b")})
 
     # One image stands for all with the same pixels, and candidates are counted among those that stand for others.
-    apart = np.unique(representatives(prints.images["pixel_sha256"], keeper_ranks(prints.images, prints.flags)))
+    apart = np.unique(representatives(prepared.images["pixel_sha256"], keeper_ranks(prepared.images, prepared.flags)))
     proposed = found.candidates.assign(**{end: apart[found.candidates[end]] for end in ("a", "b")})
     left = proposed.merge(proven[["a", "b"]], how="left", indicator=True)["_merge"].to_numpy() == "left_only"
-    weak = _relaxed(prints, profile, found.candidates[left].reset_index(drop=True), apart=apart, scratch=scratch)
+    weak = _relaxed(prepared, found.candidates[left].reset_index(drop=True), apart=apart, scratch=scratch)
     weak = weak.assign(**{end: apart[weak[end]] for end in ("a", "b")}, relation="weak", evidence="geometry")
 
     pairs = pd.concat([proven, weak, proposed[left]], ignore_index=True).drop_duplicates(["a", "b"])
@@ -56,7 +53,7 @@ def rank(prepared: Prepared) -> pd.DataFrame:
         relation=pairs["relation"].fillna("none"),
         proposed_by=["+".join(sources) for sources in pairs["proposed_by"]],
     )
-    prints.store.sweep("dedup")
+    prepared.store.sweep("dedup")
     return pairs[["a", "b", "score", "relation", "proposed_by", *MEASURED, "inliers"]]
 
 
@@ -75,27 +72,25 @@ def evidence_score(pairs: pd.DataFrame) -> pd.Series[float]:
     return kind.map({name: float(i) for i, name in enumerate(TIERS)}) + strength
 
 
-def search(prints: Prints, vectors: Array | None, profile: Profile, *, scratch: Path) -> Found:
+def search(prepared: Prepared, *, scratch: Path) -> Found:
     """Find duplicates by the profile's thresholds, as the stage does; what a killed run has finished is kept."""
     return find_duplicates(
-        prints.images,
-        prints.flags,
-        pixels=prints.pixels,
-        phash=prints.phash,
-        vectors=vectors,
-        candidates=profile.dedup.candidates,
-        verifying=profile.dedup.verify,
+        prepared.images,
+        prepared.flags,
+        pixels=prepared.pixels,
+        phash=prepared.phash,
+        vectors=prepared.vectors,
+        candidates=prepared.profile.dedup.candidates,
+        verifying=prepared.profile.dedup.verify,
         engine="local",
         scratch=scratch,
     )
 
 
-def _relaxed(
-    prints: Prints, profile: Profile, candidates: pd.DataFrame, *, apart: Array, scratch: Path
-) -> pd.DataFrame:
+def _relaxed(prepared: Prepared, candidates: pd.DataFrame, *, apart: Numbers, scratch: Path) -> pd.DataFrame:
     """Verify candidates, positions in `apart`, by relaxed thresholds; the features lie in scratch already."""
-    params = profile.dedup.verify.model_copy(update=RELAXED)
-    alone = prints.pixels.take(apart)
+    params = prepared.profile.dedup.verify.model_copy(update=RELAXED)
+    alone = prepared.pixels.take(apart)
     features = extract_features(alone, params=params, engine="local", scratch=scratch)
     below = scratch / "relaxed"
     below.mkdir(exist_ok=True)

@@ -96,18 +96,7 @@ class Truth(NamedTuple):
 def build(
     size: str, design: str, drawn: Drawn, *, mode: str, per_kind: int, seed: int, cache: Path
 ) -> tuple[Collection, Truth]:
-    """Plant copies among the originals of a size's source; once.
-
-    Args:
-        size: a key of `SIZES`.
-        design: a key of `DESIGNS`.
-        drawn: of the size's source.
-        mode: a key of `MODES`.
-        per_kind: copies of every kind.
-        seed: of all draws.
-        cache: where collections lie.
-
-    """
+    """Plant copies among the originals of a source, once: by a key of `SIZES`, of `DESIGNS` and of `MODES`."""
     originals, others, _ = drawn
     copies = plan(
         DESIGNS[design], mode=mode, originals=len(originals), others=len(others), per_kind=per_kind, seed=seed

@@ -72,7 +72,7 @@ def test_real_copies_among_the_originals_are_taken_out_and_people_have_the_last_
     pool += [File("same pixels, small", jpeg(lesion(7), 60))]  # bound to one of the two, and so to both
     (tmp_path / "judged.csv").write_text("a,b,verdict\nbatch:1,batch:again 1,different\n4,5,unsure\n", "utf-8")
     verdicts = read_verdicts([tmp_path / "judged.csv"])
-    found = distinct(
+    images, pairs = distinct(
         pool,
         same=SOURCES["ham10000"].same,
         verdicts=verdicts,
@@ -80,10 +80,10 @@ def test_real_copies_among_the_originals_are_taken_out_and_people_have_the_last_
         cache=tmp_path / "cache",
         seed=0,
     )
-    kept = [image.label for image in found.images]
+    kept = [image.label for image in images]
     assert kept == ["0", "1", "2", "3", "4", "same pixels", "again 1"]
-    assert found.pairs["same"].sum() == 3
-    assert (found.pairs["verdict"] == "different").sum() == 1
+    assert pairs["same"].sum() == 3
+    assert (pairs["verdict"] == "different").sum() == 1
 
 
 def test_verdicts_of_another_wording_are_refused(tmp_path: Path) -> None:
