@@ -86,16 +86,7 @@ def measure(name: str, source: Path, count: int) -> dict[str, Any]:
 
 
 def seconds(tools: Mapping[str, Tool], paths: Sequence[Path]) -> dict[str, float | str]:
-    """Measure tools on files.
-
-    Args:
-        tools: by title.
-        paths: images.
-
-    Returns:
-        by title the processor time in seconds for all files, or why the tool could not be measured.
-
-    """
+    """Measure tools on files: by title the processor time in seconds for all of them, or why there is none."""
     results: dict[str, float | str] = {}
     turns = [paths[start : start + TURN] for start in range(0, len(paths), TURN)]
     with ExitStack() as stack:
@@ -129,13 +120,9 @@ def _cost(worker: Child, paths: Sequence[Path]) -> float:
 
 
 def lay_out(source: Path, folder: Path, *, archives: str, count: int) -> list[Path]:
-    """Write images that lie evenly among those of a source, by name, into a new folder.
+    """Write at most `count` images that lie evenly among those of a source, by name, into a new folder.
 
-    Args:
-        source: a folder of archives or of images.
-        folder: to be made.
-        archives: pattern of the archives' names; where none fits, the source's own files are the images.
-        count: images at most.
+    The source's archives are named by a pattern; where it fits none, the source's own files are the images.
 
     Raises:
         UserError: the source holds no images.

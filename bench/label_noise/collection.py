@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.label_noise.competitors import Neighbours, find_neighbours
+from bench.label_noise.methods import Neighbours, find_neighbours
 from pipeline.core.store import Store
 from pipeline.stages.dedup.tables import Groups
 from pipeline.stages.embed.tables import Embeddings, Levels

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from bench.command import markdown
 from bench.label_noise.collection import read_collection
-from bench.label_noise.run import OURS, run_all
+from bench.label_noise.methods import OURS
+from bench.label_noise.run import run_all
 from bench.measures import CONFIDENCE, exact_interval
 from pipeline.stages.label_noise.audit import count_errors, draw_sample
 from pipeline.stages.label_noise.params import LabelNoiseParams

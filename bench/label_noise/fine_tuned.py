@@ -20,11 +20,12 @@ from threadpoolctl import threadpool_limits
 
 from bench.cache import replacing
 from bench.command import markdown, parser, status_of
-from bench.label_noise import competitors
+from bench.label_noise import methods
 from bench.label_noise.collection import Collection, read_collection
 from bench.label_noise.cross_fitting import PLAN, read_fitted, read_params
+from bench.label_noise.methods import OURS, ours
 from bench.label_noise.planting import SHAPES, plant
-from bench.label_noise.run import BEST, DRAWS, OURS, REPORTED, Cell, Outcome, ours, summarise
+from bench.label_noise.run import BEST, DRAWS, REPORTED, Cell, Outcome, summarise
 from pipeline.core.errors import UserError
 from pipeline.stages.label_noise.params import LabelNoiseParams
 from pipeline.stages.label_noise.probabilities import believe, lesion_shares
@@ -88,9 +89,9 @@ def _rank(
     scores = {
         OURS: ours(told, beliefs, params),
         WITHOUT: ours(labelled, without, params),
-        **competitors.cleanlab_scores(planted.given, beliefs.plain),
-        "FiftyOne mistakenness": competitors.mistakenness(planted.given, beliefs.plain),
-        ALONE: competitors.training_loss(planted.given, np.mean(members, axis=0)),
+        **methods.cleanlab_scores(planted.given, beliefs.plain),
+        "FiftyOne mistakenness": methods.mistakenness(planted.given, beliefs.plain),
+        ALONE: methods.training_loss(planted.given, np.mean(members, axis=0)),
     }
     return Outcome(planted.wrong, {name: score.astype(np.float32) for name, score in scores.items()})
 

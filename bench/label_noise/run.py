@@ -20,19 +20,13 @@ from tqdm import tqdm
 
 from bench.cache import code_digest, key_of, replacing
 from bench.command import markdown
-from bench.label_noise import competitors
 from bench.label_noise.collection import Collection, read_collection
-from bench.label_noise.planting import Planted, plant
+from bench.label_noise.methods import DATALAB, OURS, UNGROUPED, rank
+from bench.label_noise.planting import plant
 from bench.measures import Ranking
-from pipeline.stages.label_noise.labelled import Labelled
+from pipeline.stages.evaluate.bootstrap import draw_groups
 from pipeline.stages.label_noise.params import LabelNoiseParams
-from pipeline.stages.label_noise.probabilities import Beliefs, believe, lesion_shares
-from pipeline.stages.label_noise.probe import fit_probe
-from pipeline.stages.label_noise.suspects import NOBODY, judge
 
-OURS = "ours"
-UNGROUPED = "ours, folds that ignore lesions"
-DATALAB = "cleanlab Datalab, folds that ignore lesions"  # its defaults, as tutorials use it
 BEST = "cleanlab, best score of the cell"
 SHOWN = (OURS, BEST, DATALAB, "training loss", "FiftyOne mistakenness", "SelfClean", "k nearest neighbours")
 REPORTED = (21, 22, 23)  # seeds; methods and params were chosen on 0 and 1, and 11 to 13 were looked at once
@@ -41,7 +35,7 @@ GROUPING_SHOWN_AT = 0.1  # the rate at which ours is run without groups too: twi
 METHOD = ("calibration", "features", "labelled", "neighbours", "probabilities", "probe", "suspects")
 CODE = [
     *(f"pipeline.stages.label_noise.{name}" for name in METHOD),
-    *(f"bench.label_noise.{name}" for name in ("planting", "competitors", "run")),
+    *(f"bench.label_noise.{name}" for name in ("planting", "methods")),
 ]
 
 
@@ -108,64 +102,12 @@ def _run_cell(collection: Collection, cell: Cell, params: LabelNoiseParams, *, p
     if not path.exists():
         planted = plant(collection, cell.shape, rate=cell.rate, per=cell.per, seed=cell.seed)
         with threadpool_limits(limits=1):  # as the stage does
-            scores = _rank(collection, planted, params, ungrouped=cell.rate == GROUPING_SHOWN_AT)
+            labelled = replace(collection.labelled, given=planted.given, evidence=planted.evidence)
+            scores = rank(labelled, collection.neighbours, params, ungrouped=cell.rate == GROUPING_SHOWN_AT)
         with replacing(path) as file:
             np.savez(file, wrong=planted.wrong, **scores)  # type: ignore[arg-type]
     with np.load(path) as arrays:
         return Outcome(arrays["wrong"], {name: arrays[name] for name in arrays.files if name != "wrong"})
-
-
-def _rank(collection: Collection, planted: Planted, params: LabelNoiseParams, *, ungrouped: bool) -> dict[str, Floats]:
-    """Let every method rank the images, ours also with folds that ignore lesions if asked; float32 scores."""
-    neighbours = collection.neighbours
-    labelled = replace(collection.labelled, given=planted.given, evidence=planted.evidence)
-    alone, given = ignoring_lesions(labelled), labelled.given
-    beliefs = believe(labelled, params.probe, params.noise)
-    hurried = params.noise.model_copy(update={"rounds": 0, "glances": []})  # what cleanlab is told is the same
-    naive = believe(alone, params.probe, params.noise if ungrouped else hurried)
-    scores = {
-        OURS: ours(labelled, beliefs, params),
-        DATALAB: competitors.datalab(given, naive.plain),
-        **competitors.cleanlab_scores(given, beliefs.plain),
-        "FiftyOne mistakenness": competitors.mistakenness(given, beliefs.plain),
-        "SelfClean": competitors.intra_extra_distance(neighbours, given),
-        "k nearest neighbours": competitors.neighbour_disagreement(neighbours, given),
-        "training loss": competitors.training_loss(given, having_seen_all(labelled, params)),
-    }
-    if ungrouped:
-        scores[UNGROUPED] = ours(alone, naive, params)
-    return {name: score.astype(np.float32) for name, score in scores.items()}
-
-
-def ignoring_lesions(labelled: Labelled) -> Labelled:
-    """Take every image for a lesion and a group of its own."""
-    each = np.arange(len(labelled.given))
-    return replace(labelled, lesion=each, group=each)
-
-
-def having_seen_all(labelled: Labelled, params: LabelNoiseParams) -> Floats:
-    """Ask probes that learnt from every image, the mean over encoders: (n, classes)."""
-    shown = []
-    for vectors in labelled.views:
-        probe = fit_probe(
-            vectors,
-            labelled.context,
-            labelled.given,
-            group=labelled.group,
-            count=lesion_shares(labelled),
-            classes=len(labelled.classes),
-            params=params.probe,
-            noise=params.noise.model_copy(update={"rounds": 0}),
-        )
-        shown.append(probe.predict(vectors, labelled.context)[0])
-    return np.asarray(np.mean(shown, axis=0))
-
-
-def ours(labelled: Labelled, beliefs: Beliefs, params: LabelNoiseParams) -> Floats:
-    """Rank as the stage does, copies left aside."""
-    nobody = np.full(len(labelled.given), NOBODY)
-    floor = params.conflict_error_probability
-    return judge(labelled, beliefs, nobody, method=params.method, floor=floor).error_probability
 
 
 def summarise(outcomes: Sequence[Outcome], lesion: NDArray[np.int64], *, draws: int, seed: int) -> dict[str, Any]:
@@ -174,8 +116,7 @@ def summarise(outcomes: Sequence[Outcome], lesion: NDArray[np.int64], *, draws: 
     Args:
         outcomes: one a seed, all of the same methods.
         lesion: (n,) numbers, what the bootstrap resamples.
-        draws: of the bootstrap.
-        seed: of the bootstrap.
+        draws, seed: of the bootstrap.
 
     Returns:
         errors: planted, by seed. methods: by name the mean of each figure over seeds. lead: by competitor the 95%
@@ -227,25 +168,22 @@ def paired_bootstrap(
     A draw resamples the lesions once and applies to every seed and method; a difference is the mean over seeds.
 
     Args:
-        scores: for each seed, the (n,) scores of each method.
-        wrong: for each seed, (n,).
+        scores: for each seed of the planting, the (n,) scores of each method.
+        wrong: for each seed of the planting, (n,).
         lesion: (n,) numbers.
         ours: the method that the others are held against.
-        draws: how many.
-        seed: of the draws.
+        draws, seed: of the bootstrap.
 
     Returns:
         for every other method the 2.5% and 97.5% quantiles of the difference.
 
     """
-    rng = np.random.default_rng(seed)
     rankings = [
         {name: Ranking(score, bad) for name, score in of.items()} for of, bad in zip(scores, wrong, strict=True)
     ]
-    lesions = int(lesion.max()) + 1
     leads: dict[str, list[float]] = {name: [] for name in scores[0] if name != ours}
-    for _ in range(draws):
-        weight = np.bincount(rng.integers(0, lesions, lesions), minlength=lesions)[lesion].astype(np.float64)
+    for drawn in draw_groups(int(lesion.max()) + 1, draws, np.random.default_rng(seed)):
+        weight = drawn[lesion].astype(np.float64)
         own = [of[ours].average_precision(weight) for of in rankings]
         for name, differences in leads.items():
             others = [of[name].average_precision(weight) for of in rankings]

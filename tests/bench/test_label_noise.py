@@ -9,15 +9,16 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bench.label_noise.__main__ import join_cells
 from bench.label_noise.collection import Collection
-from bench.label_noise.competitors import (
+from bench.label_noise.error_probabilities import bin_up, count, draw
+from bench.label_noise.methods import (
+    OURS,
     find_neighbours,
     intra_extra_distance,
     mistakenness,
     neighbour_disagreement,
 )
-from bench.label_noise.error_probabilities import bin_up, count, draw
 from bench.label_noise.planting import SHAPES, plant
-from bench.label_noise.run import OURS, Cell, measure, paired_bootstrap, run_cells, summarise, table
+from bench.label_noise.run import Cell, measure, paired_bootstrap, run_cells, summarise, table
 from bench.label_noise.stray_images import KINDS, carried
 from bench.label_noise.strays import Shown, score_among
 from bench.measures import Ranking, exact_interval

@@ -1,4 +1,4 @@
-"""What others would make of the same vectors: each ranks images by a score, (n,), higher is more suspect.
+"""Ours, and what others would make of the same vectors: each ranks images by a score, (n,), higher is more suspect.
 
 Each gets the vectors of all encoders. cleanlab's best scores get our own out-of-fold probabilities too, folds by lesion
 and pooled over it: so they differ from our method in the score alone.
@@ -6,7 +6,7 @@ and pooled over it: so they differ from our method in the score alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from cleanlab.classification import CleanLearning
@@ -14,11 +14,19 @@ from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 from scipy.stats import entropy
 
+from pipeline.stages.label_noise.labelled import Labelled
 from pipeline.stages.label_noise.neighbours import nearest
+from pipeline.stages.label_noise.params import LabelNoiseParams
+from pipeline.stages.label_noise.probabilities import Beliefs, believe, lesion_shares
+from pipeline.stages.label_noise.probe import fit_probe
+from pipeline.stages.label_noise.suspects import NOBODY, judge
 
 Floats = NDArray[np.floating]
 Given = NDArray[np.int64]  # (n,) class numbers
 
+OURS = "ours"
+UNGROUPED = "ours, folds that ignore lesions"
+DATALAB = "cleanlab Datalab, folds that ignore lesions"  # its defaults, as tutorials use it
 NEIGHBOURS = 10
 LISTED = 300
 CLEANLAB_SCORES = {
@@ -111,3 +119,56 @@ def _first(neighbours: Neighbours, given: Given, mask: NDArray[np.bool_], *, sam
         similar = neighbours.unit @ neighbours.unit[row]
         found[row] = 1 - (similar[wanted].max() if wanted.any() else similar.min())
     return found
+
+
+def rank(
+    labelled: Labelled, neighbours: Neighbours, params: LabelNoiseParams, *, ungrouped: bool
+) -> dict[str, NDArray[np.float32]]:
+    """Let every method rank the images, ours also with folds that ignore lesions if asked."""
+    alone, given = ignoring_lesions(labelled), labelled.given
+    beliefs = believe(labelled, params.probe, params.noise)
+    hurried = params.noise.model_copy(update={"rounds": 0, "glances": []})  # what cleanlab is told is the same
+    naive = believe(alone, params.probe, params.noise if ungrouped else hurried)
+    scores = {
+        OURS: ours(labelled, beliefs, params),
+        DATALAB: datalab(given, naive.plain),
+        **cleanlab_scores(given, beliefs.plain),
+        "FiftyOne mistakenness": mistakenness(given, beliefs.plain),
+        "SelfClean": intra_extra_distance(neighbours, given),
+        "k nearest neighbours": neighbour_disagreement(neighbours, given),
+        "training loss": training_loss(given, having_seen_all(labelled, params)),
+    }
+    if ungrouped:
+        scores[UNGROUPED] = ours(alone, naive, params)
+    return {name: score.astype(np.float32) for name, score in scores.items()}
+
+
+def ignoring_lesions(labelled: Labelled) -> Labelled:
+    """Take every image for a lesion and a group of its own."""
+    each = np.arange(len(labelled.given))
+    return replace(labelled, lesion=each, group=each)
+
+
+def having_seen_all(labelled: Labelled, params: LabelNoiseParams) -> Floats:
+    """Ask probes that learnt from every image, the mean over encoders: (n, classes)."""
+    shown = []
+    for vectors in labelled.views:
+        probe = fit_probe(
+            vectors,
+            labelled.context,
+            labelled.given,
+            group=labelled.group,
+            count=lesion_shares(labelled),
+            classes=len(labelled.classes),
+            params=params.probe,
+            noise=params.noise.model_copy(update={"rounds": 0}),
+        )
+        shown.append(probe.predict(vectors, labelled.context)[0])
+    return np.asarray(np.mean(shown, axis=0))
+
+
+def ours(labelled: Labelled, beliefs: Beliefs, params: LabelNoiseParams) -> Floats:
+    """Rank as the stage does, copies left aside."""
+    nobody = np.full(len(labelled.given), NOBODY)
+    floor = params.conflict_error_probability
+    return judge(labelled, beliefs, nobody, method=params.method, floor=floor).error_probability
