@@ -116,7 +116,8 @@ def summarise(outcomes: Sequence[Outcome], lesion: NDArray[np.int64], *, draws: 
     Args:
         outcomes: one a seed, all of the same methods.
         lesion: (n,) numbers, what the bootstrap resamples.
-        draws, seed: of the bootstrap.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
 
     Returns:
         errors: planted, by seed. methods: by name the mean of each figure over seeds. lead: by competitor the 95%
@@ -172,7 +173,8 @@ def paired_bootstrap(
         wrong: for each seed of the planting, (n,).
         lesion: (n,) numbers.
         ours: the method that the others are held against.
-        draws, seed: of the bootstrap.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
 
     Returns:
         for every other method the 2.5% and 97.5% quantiles of the difference.
