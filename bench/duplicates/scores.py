@@ -82,7 +82,7 @@ def score(pairs: pd.DataFrame, truth: Truth, *, seed: int) -> Report:
         "intervals": intervals(labelled, truth, resamples=RESAMPLES, seed=seed),
         "kinds": kinds,
     }
-    return _rounded(report)
+    return dict(_rounded(report))
 
 
 def intervals(labelled: Labelled, truth: Truth, *, resamples: int, seed: int) -> dict[str, list[float]]:
