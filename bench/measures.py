@@ -12,7 +12,7 @@ from scipy.stats import beta
 
 CONFIDENCE = 0.95
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 
 class Ranking:
@@ -26,7 +26,7 @@ class Ranking:
 
     """
 
-    def __init__(self, score: NDArray[np.floating], right: NDArray[np.bool_]) -> None:
+    def __init__(self, score: Floats, right: NDArray[np.bool_]) -> None:
         self.order = np.argsort(-score, kind="stable")
         ordered = score[self.order]
         self.ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], [True] * min(len(ordered), 1)))

@@ -54,7 +54,8 @@ def rank(prepared: Prepared) -> pd.DataFrame:
         proposed_by=["+".join(sources) for sources in pairs["proposed_by"]],
     )
     prepared.store.sweep("dedup")
-    return pairs[["a", "b", "score", "relation", "proposed_by", *MEASURED, "inliers"]]
+    listed: pd.DataFrame = pairs[["a", "b", "score", "relation", "proposed_by", *MEASURED, "inliers"]]
+    return listed
 
 
 def evidence_score(pairs: pd.DataFrame) -> pd.Series[float]:

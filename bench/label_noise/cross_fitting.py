@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class Planned(NamedTuple):
     given: (n,) planted labels by cell.
     """
 
-    image_id: NDArray[np.str_]
+    image_id: NDArray[Any]
     group: NDArray[np.int64]
     weight: NDArray[np.float32]
     classes: int

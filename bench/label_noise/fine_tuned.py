@@ -79,7 +79,7 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
 
 
 def _rank(
-    collection: Collection, cell: Cell, members: Sequence[NDArray[np.float32]], params: LabelNoiseParams
+    collection: Collection, cell: Cell, members: tuple[NDArray[np.float32], ...], params: LabelNoiseParams
 ) -> Outcome:
     planted = plant(collection, cell.shape, rate=cell.rate, per=cell.per, seed=cell.seed)
     labelled = replace(collection.labelled, given=planted.given, evidence=planted.evidence)

@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from bench.label_noise.collection import Collection
 
 Given = NDArray[np.int64]  # class numbers
-Vectors = NDArray[np.float32]
+Vectors = NDArray[np.floating]
 
 CONFUSED = ("nevus", "melanoma", "benign_keratosis")  # nv, mel and bkl: what dermatologists confuse
 WEAK_COMPONENTS = 16
@@ -32,7 +32,7 @@ class Units(NamedTuple):
     """What gets one label: lesions, or images.
 
     truth: (u,).
-    vectors: (u, d) float32, the mean over a unit's images.
+    vectors: (u, d), the mean over a unit's images.
     classes: names.
     """
 

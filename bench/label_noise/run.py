@@ -39,7 +39,7 @@ CODE = [
 ]
 
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,8 @@ def mixed(rgb: Rgb, layer: Rgb, alpha: float | NDArray[np.floating]) -> Rgb:
 
 def as_bytes(image: NDArray[Any]) -> Rgb:
     """Round and clip to uint8."""
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    rounded: Rgb = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return rounded
 
 
 def canvas(width: int, height: int, colour: Colour) -> Rgb:
