@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.label_noise.rivals import Neighbours, find_neighbours
+from bench.label_noise.methods import Neighbours, find_neighbours
 from pipeline.core.store import Store
 from pipeline.stages.dedup.tables import Groups
-from pipeline.stages.embed.tables import read_embeddings, read_layers
+from pipeline.stages.embed.tables import Embeddings, Levels
 from pipeline.stages.ingest.tables import Images
-from pipeline.stages.label_noise.dataset import CONTEXT, Dataset
+from pipeline.stages.label_noise.context import KNOWN
+from pipeline.stages.label_noise.labelled import Labelled
 from pipeline.stages.label_noise.reading import read_labelled
-
-Array = np.ndarray[Any, Any]
+from pipeline.stages.opinions.tables import Opinions
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,11 @@ class Collection:
 
     name: of the batch.
     labelled: the images as the stage sees them, their labels true.
-    encoders: ids, of the main encoder and of all layers.
+    encoders: ids.
     """
 
     name: str
-    labelled: Dataset
+    labelled: Labelled
     encoders: list[str]
 
     @cached_property
@@ -48,12 +47,12 @@ class Collection:
         return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
 
     @property
-    def truth(self) -> Array:
+    def truth(self) -> NDArray[np.int64]:
         """Position of each image's true diagnosis, (n,)."""
         return self.labelled.given
 
 
-def read_collection(project: Path, batch: str, encoders: Sequence[str]) -> Collection:
+def read_collection(project: Path, batch: str) -> Collection:
     """Read a batch that a project has ingested, embedded and deduplicated.
 
     Removed copies are left out: a copy whose label was not flipped would give a planted error away.
@@ -68,10 +67,7 @@ def read_collection(project: Path, batch: str, encoders: Sequence[str]) -> Colle
     images = store.read(Images, [batch])
     images = images[images["image_id"].isin(kept)]
     everything, classes = groups.assign(split="train"), sorted(images["diagnosis"].unique())
-    labelled = read_labelled(
-        store, images, [batch], encoders=encoders, groups=everything, classes=classes, context=CONTEXT
-    )
-    tables = [read_layers(store, encoder, [batch])[0] for encoder in encoders]
-    layers = [name for table in tables if len(table) for name in table["layers"].iloc[0]]
-    embeddings, _ = read_embeddings(store, encoders[0], [batch])
-    return Collection(batch, labelled, [*embeddings["encoder"].unique(), *layers])
+    labelled = read_labelled(store, images, [batch], groups=everything, classes=classes, context=KNOWN, members=False)
+    described = [store.read(table, [batch]) for table in (Levels, Opinions)]
+    networks = [name for table in described if len(table) for name in table["networks"].iloc[0]]
+    return Collection(batch, labelled, [*store.read(Embeddings, [batch])["encoder"].unique(), *networks])

@@ -14,38 +14,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bench.command import batch_parser, status_of
+from bench.command import parser, section, status_of
+from pipeline.core.errors import UserError
 from pipeline.core.folds import assign_folds
-from pipeline.core.params import Device
 from pipeline.core.store import Store
-from pipeline.models.folds import Labels, Shown, collect, fit_fold, show
-from pipeline.models.params import Member
 from pipeline.models.trainable import weights_file
 from pipeline.params import read_tree
+from pipeline.stages.cross_fit.fitting import Labels, Shown, collect, fit_fold, show
+from pipeline.stages.cross_fit.params import CrossFitParams
 from pipeline.stages.ingest.tables import Images, open_pixels
 
-Array = np.ndarray[Any, Any]
-
 PLAN = "plan.npz"
-FOLDS = 5
-SEED = 0
-
-
-class Fitting(NamedTuple):
-    """What is fitted.
-
-    members: recipes by name.
-    device: where.
-    folds: each member is trained once a fold.
-    seed: of the folds and of everything random.
-    """
-
-    members: dict[str, Member]
-    device: Device
-    folds: int = FOLDS
-    seed: int = SEED
 
 
 class Job(NamedTuple):
@@ -63,14 +45,14 @@ class Planned(NamedTuple):
     given: (n,) planted labels by cell.
     """
 
-    image_id: Array
-    group: Array
-    weight: Array
+    image_id: NDArray[Any]
+    group: NDArray[np.int64]
+    weight: NDArray[np.float32]
     classes: int
-    given: dict[str, Array]
+    given: dict[str, NDArray[np.int64]]
 
     def labels(self, cell: str) -> Labels:
-        """Give the labels of a cell as `models.folds` takes them."""
+        """Give the labels of a cell in the terms of `cross_fit`."""
         everything = np.ones(len(self.group), bool)
         return Labels(self.given[cell], self.classes, self.group, everything, self.weight)
 
@@ -82,10 +64,9 @@ def read_plan(folder: Path) -> Planned:
         return Planned(arrays["image_id"], arrays["group"], arrays["weight"], int(arrays["classes"]), given)
 
 
-def fit(project: Path, batch: str, params: Fitting, folder: Path, *, workers: int) -> None:
+def fit(project: Path, batch: str, params: CrossFitParams, folder: Path, *, workers: int) -> None:
     """Train every member of `params` on every fold of every cell; one that is on disk is not trained again."""
     planned = read_plan(folder)
-    given = (project, batch, params, folder)
     for name in params.members:
         jobs = [
             Job(cell, fold)
@@ -93,12 +74,12 @@ def fit(project: Path, batch: str, params: Fitting, folder: Path, *, workers: in
             for fold in range(_folds(planned, cell, params).max() + 1)
             if not (folder / name / cell / f"fold-{fold}.npy").exists()
         ]
-        with get_context("spawn").Pool(workers, _begin, (given, name)) as pool:
+        with get_context("spawn").Pool(workers, _begin, ((project, batch, params, folder), name)) as pool:
             for _ in tqdm(pool.imap_unordered(_train, jobs), desc=f"fit {name}", total=len(jobs), unit="fold"):
                 pass
 
 
-def read_fitted(folder: Path, params: Fitting) -> Iterator[tuple[str, tuple[Array, ...]]]:
+def read_fitted(folder: Path, params: CrossFitParams) -> Iterator[tuple[str, tuple[NDArray[np.float32], ...]]]:
     """Yield every cell that is finished, and what each member makes of its images: (n, classes)."""
     planned = read_plan(folder)
     for cell in planned.given:
@@ -110,28 +91,29 @@ def read_fitted(folder: Path, params: Fitting) -> Iterator[tuple[str, tuple[Arra
             yield cell, tuple(collect([np.load(file) for file in of_member], folds) for of_member in files)
 
 
-def read_params(profile: Path) -> Fitting:
-    """Read the members that a profile lists.
+def read_params(profile: Path) -> CrossFitParams:
+    """Read what `cross_fit` would receive.
 
     Raises:
-        UserError: the file is no profile.
+        UserError: the file is no profile, or names no member.
 
     """
-    train = (tree := read_tree(profile))["train"]
-    members = {name: Member.model_validate(train["members"][name]) for name in tree["members"]}
-    return Fitting(members, train["device"])
+    params = section(read_tree(profile), "cross_fit", CrossFitParams)
+    if not params.members:
+        raise UserError(f"{profile} names no cross_fit.members: there is nothing to fine-tune")
+    return params
 
 
-def _folds(planned: Planned, cell: str, params: Fitting) -> Array:
+def _folds(planned: Planned, cell: str, params: CrossFitParams) -> NDArray[np.int64]:
     labels = planned.labels(cell)
     return assign_folds(labels.given, labels.group, labels.learnt, count=params.folds, seed=params.seed)
 
 
-_GIVEN: tuple[Path, str, Fitting, Path]
+_GIVEN: tuple[Path, str, CrossFitParams, Path]
 _MEMBER: str
 
 
-def _begin(given: tuple[Path, str, Fitting, Path], member: str) -> None:
+def _begin(given: tuple[Path, str, CrossFitParams, Path], member: str) -> None:
     global _GIVEN, _MEMBER
     _GIVEN, _MEMBER = given, member
 
@@ -166,15 +148,9 @@ def _train(job: Job) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Fit what the arguments say; return the exit status."""
-    parser = batch_parser(
-        "bench.label_noise.cross_fitting",
-        __doc__,
-        folder="of the plan, and of what is fitted",
-        project="that is ingested",
-    )
-    parser.add_argument("--profile", type=Path, required=True, help="whose members are fitted")
-    parser.add_argument("--workers", type=int, default=1, help="networks that are trained at a time")
-    options = parser.parse_args(arguments)
+    needed = ["--project", "--batch", "--profile"]
+    made = parser("bench.label_noise.cross_fitting", __doc__, "folder", "--workers", required=needed)
+    options = made.parse_args(arguments)
 
     def run() -> None:
         params = read_params(options.profile)
