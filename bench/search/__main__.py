@@ -22,6 +22,7 @@ from bench.environments import PEERS, UnavailableError, interpreter
 from bench.processes import measure
 from bench.search.checks import check, unlike
 from bench.search.drawn import ASKING, KINDS, draw, spread
+from pipeline.stages.dedup.candidates.propose import REACH
 
 OURS, FLAT = "ours", "FAISS flat"
 FILING, SOME_ASK = "ours, filing alone", f"ours, {ASKING:,} images ask"
@@ -48,8 +49,8 @@ HEADS = ["images", "tool", "wall time", "processor time", "a thousand images", "
 def main(arguments: Sequence[str]) -> int:
     """Measure, print the tables, write the results; return the exit status."""
     options = _parser().parse_args(arguments)
-    asked = read_profile(ROOT / "profiles/ham10000.yaml").dedup.candidates
-    reach = {"hashes": asked.max_distance_bits, "vectors": asked.neighbours, "features": asked.min_votes}
+    neighbours = read_profile(ROOT / "profiles/ham10000.yaml").dedup.neighbours
+    reach = {"hashes": REACH.max_distance_bits, "vectors": neighbours, "features": REACH.min_votes}
     results: dict[str, Any] = {"reach": reach, "cores": os.cpu_count(), "kinds": {}}
     for kind in options.kinds:
         sizes: dict[str, Any] = {}

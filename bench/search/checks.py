@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from bench.search.drawn import planted
 from pipeline.core.orientations import COUNT, IDENTITY
-from pipeline.stages.dedup.candidates import distances
-from pipeline.stages.dedup.pairs import distinct
+from pipeline.stages.dedup.candidates.pairs import distinct
 
 SAMPLE = 1000
 BLOCK = 4096
@@ -81,6 +80,17 @@ def nearest_of(vectors: NDArray[np.float32], sample: NDArray[np.int64], *, reach
         best.add_result(np.take_along_axis(cosines, order, axis=1), order + start)
     best.finalize()
     return np.stack(np.broadcast_arrays(sample[:, None], best.I[:, :reach]), axis=2)
+
+
+def distances(phash: NDArray[np.uint8], pairs: Pairs) -> NDArray[np.int64]:
+    """Hamming distance of each pair's hashes, the smallest over b's 8 orientations: (pairs,)."""
+    oriented = phash.reshape(len(phash), COUNT, -1)
+    found = np.zeros(len(pairs), np.int64)
+    for start in range(0, len(pairs), BLOCK):
+        block = pairs[start : start + BLOCK]
+        differing = oriented[block[:, 0], None, IDENTITY] ^ oriented[block[:, 1]]
+        found[start : start + len(block)] = np.bitwise_count(differing).sum(2, dtype=np.int64).min(1)
+    return found
 
 
 def among(pairs: Pairs, found: Pairs) -> NDArray[np.bool_]:

@@ -21,7 +21,7 @@ from scipy.stats import norm, rankdata
 
 from pipeline.core.engine import map_shards
 from pipeline.core.orientations import COUNT, orient
-from pipeline.stages.fingerprint.hashes import COSINES, SIDE, Thumbnails, perceptual_hashes
+from pipeline.stages.fingerprint.hashes import COSINES, SIDE, perceptual_hashes
 
 STATISTICS = Path(__file__).parent / "statistics"
 KINDS = ("hashes", "vectors", "features")
@@ -49,7 +49,7 @@ def draw(kind: str, images: int, *, seed: int) -> Drawn:
         hashes: phash (images, 256) uint8, the pipeline's own of pictures with the cosine coefficients that are drawn;
             copies lie in any orientation.
         vectors: vectors (images, dimensions) float32, unit norm.
-        features: points (n, 4) float32, descriptors (n, 128) uint8, owners (n,), as `verify.extract_features`; copies
+        features: points (n, 4) float32, descriptors (n, 128) uint8, owners (n,), as `features.extract`; copies
             are turned and scaled.
 
     """
@@ -151,7 +151,7 @@ def _hashes(copula: Copula, of: Numbers, rng: np.random.Generator) -> Drawn:
     for copy in np.flatnonzero(of != np.arange(len(of))):
         squares[copy] = orient(squares[copy], int(rng.integers(COUNT)))
     squares = np.ascontiguousarray(squares.swapaxes(0, 1))
-    phash = perceptual_hashes(Thumbnails(squares, squares[:0], squares[:0]))
+    phash = perceptual_hashes(squares)  # type: ignore[arg-type] - what is drawn is not rounded to bytes
     return {"phash": phash.reshape(len(of), -1)}
 
 

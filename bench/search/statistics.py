@@ -19,12 +19,12 @@ from bench.command import parser, status_of
 from bench.duplicates.collection import File
 from bench.duplicates.originals import PARTS, read_images
 from bench.search.drawn import FEATURES, STATISTICS, fit, save
-from pipeline.stages.dedup.features import canonical, extract
+from pipeline.stages.dedup.features.keypoints import detect_keypoints
+from pipeline.stages.dedup.features.preprocess import preprocess
 from pipeline.stages.fingerprint.hashes import COSINES, DCT_SIDE, SIDE, shrink
 
 RANKS = {"hashes": 96, "vectors": 128, "features": 128}  # of the common factors
 FEATURES_OF = 1000  # images
-SIDE_PIXELS = 300  # at which features are taken, as the profiles say
 
 Floats = NDArray[np.floating]
 
@@ -32,7 +32,7 @@ Floats = NDArray[np.floating]
 def main(arguments: Sequence[str]) -> int:
     """Measure and write; return the exit status."""
     made = parser("bench.search.statistics", __doc__, required=["--ham10000"])
-    made.add_argument("--embeddings", type=Path, required=True, help="data/embed/ham10000/embeddings.parquet")
+    made.add_argument("--embeddings", type=Path, required=True, help="data/embed/clip/ham10000/embeddings.parquet")
     options = made.parse_args(arguments)
     return status_of(lambda: measure(options.ham10000, options.embeddings))
 
@@ -56,7 +56,7 @@ def coefficients(images: Sequence[File]) -> Floats:
     rows = []
     for image in images:
         grey = _decode(image, cv2.IMREAD_GRAYSCALE)
-        low = COSINES @ shrink([grey]).square[:, 0].astype(np.float64) @ COSINES.T
+        low = COSINES @ shrink([grey])[:, 0].astype(np.float64) @ COSINES.T
         rows.append(low.reshape(SIDE * SIDE) / (2 * DCT_SIDE) ** 2)
     return np.stack(rows)
 
@@ -70,7 +70,7 @@ def vectors(path: Path) -> Floats:
 def features(images: Sequence[File]) -> Iterator[Floats]:
     """Yield each image's descriptors with the log2 of their sizes, (features, 129)."""
     for image in images:
-        found = extract(canonical(_decode(image, cv2.IMREAD_COLOR_RGB), side_pixels=SIDE_PIXELS), max_features=FEATURES)
+        found = detect_keypoints(preprocess(_decode(image, cv2.IMREAD_COLOR_RGB)), max_keypoints=FEATURES)
         yield np.column_stack([found.descriptors, found.points[:, 2]])
 
 

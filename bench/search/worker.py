@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from bench.search.drawn import ASKING, FEATURES, spread
 from pipeline.core.arrays import SharedArrays
 from pipeline.core.orientations import COUNT, IDENTITY
-from pipeline.stages.dedup.candidates import nearest_embeddings
-from pipeline.stages.dedup.hash_search import near_hashes
-from pipeline.stages.dedup.pairs import distinct
-from pipeline.stages.dedup.votes import voted_pairs
+from pipeline.stages.dedup.candidates.hash_search import near_hashes
+from pipeline.stages.dedup.candidates.keypoint_votes import voted_pairs
+from pipeline.stages.dedup.candidates.pairs import distinct
+from pipeline.stages.dedup.candidates.propose import nearest_embeddings
 
 BLOCK = 2048
 
@@ -51,7 +51,7 @@ def features(given: Given, reach: int, *, folder: Path | None = None, count: int
         scratch = Path(passing) if folder is None else folder / "filed"
         scratch.mkdir(exist_ok=True)
         shared = SharedArrays.write(scratch, [given])
-        return voted_pairs(shared, voters=FEATURES, min_votes=reach, scratch=scratch, asking=asking)
+        return voted_pairs(shared, keypoints=FEATURES, min_votes=reach, scratch=scratch, asking=asking)
 
 
 def flat_hashes(given: Given, reach: int) -> Pairs:

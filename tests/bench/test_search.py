@@ -9,10 +9,10 @@ import pytest
 from bench.environments import UnavailableError
 from bench.processes import measure
 from bench.search.__main__ import FILING, SOME_ASK, each_ms, exponents, tables
-from bench.search.checks import among, check, nearest_of, unlike
+from bench.search.checks import among, check, distances, nearest_of, unlike
 from bench.search.drawn import ASKING, KINDS, draw, fit, load, planted, save, scores, spread, values
 from bench.search.worker import flat_hashes, hashes
-from pipeline.stages.dedup.candidates import distances
+from pipeline.core.orientations import COUNT
 
 
 def test_a_copula_keeps_marginals_and_correlations(tmp_path: Path) -> None:
@@ -36,6 +36,16 @@ def test_a_collection_has_its_size_holds_copies_and_is_the_seed_s(kind: str) -> 
     assert np.bincount(first["original"]).max() <= 6
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not all(np.array_equal(first[name], other[name]) for name in first)
+
+
+def test_distances_are_those_of_the_nearest_orientation() -> None:
+    bits = np.random.default_rng(0).integers(0, 2, (6, COUNT, 256), dtype=np.uint8)
+    bits[2, 5] = bits[1, 0]  # the third is the second in another orientation, but for 30 bits
+    bits[2, 5, :30] ^= 1
+    pairs = [(0, 1), (1, 2), (4, 5)]
+    expected = [np.abs(bits[a, 0].astype(int) - bits[b]).sum(1).min() for a, b in pairs]
+    assert expected[1] == 30
+    assert distances(np.packbits(bits, axis=2).reshape(6, -1), np.array(pairs)).tolist() == expected
 
 
 def test_copies_of_hashes_are_near_and_both_searches_find_the_same() -> None:
