@@ -45,10 +45,9 @@ class Tool:
 ARCHIVES = {"ham10000": "HAM10000_images_part_*.zip", "dermnet": "*.zip"}
 OURS = "ours"
 TOOLS = {
-    OURS: Tool("ours", "pHash-256 and dHash-256 in 8 orientations; 6 quality scores"),
+    OURS: Tool("ours", "pHash-256 in 8 orientations; 6 quality scores"),
     "imagehash pHash": Tool("imagehash_phash", "pHash-256"),
-    "imagehash pHash and dHash": Tool("imagehash_both", "pHash-256, dHash-256"),
-    "imagehash, all orientations": Tool("imagehash_all", "pHash-256 and dHash-256 in 8 orientations"),
+    "imagehash, all orientations": Tool("imagehash_all", "pHash-256 in 8 orientations"),
     "imagededup 0.3.3": Tool("imagededup", "pHash-64"),
     "cleanvision 0.3.7": Tool("cleanvision", "pHash-64; its default issues"),
 }

@@ -16,18 +16,18 @@ Fingerprint = Callable[[Sequence[Path]], object]
 
 
 def ours() -> Fingerprint:
-    """All of the stage's work on an image: decoding, pHash and dHash in 8 orientations, all quality scores."""
+    """All of the stage's work on an image: decoding, pHash in 8 orientations, all quality scores."""
     import cv2  # noqa: PLC0415 - each tool lives in an environment of its own
     import numpy as np  # noqa: PLC0415
     import yaml  # noqa: PLC0415
 
     from pipeline.core.shards import Pixels  # noqa: PLC0415
-    from pipeline.stages.fingerprint.params import QualityThresholds  # noqa: PLC0415
     from pipeline.stages.fingerprint.prints import fingerprint  # noqa: PLC0415
+    from pipeline.stages.fingerprint.quality import Thresholds  # noqa: PLC0415
 
     cv2.setNumThreads(1)  # as the engine does; the variables of the environment do not reach it
     profile = yaml.safe_load((Path(__file__).parents[2] / "profiles/ham10000.yaml").read_text("utf-8"))
-    thresholds = QualityThresholds(**profile["fingerprint"]["quality"])
+    thresholds = Thresholds(**profile["fingerprint"])
 
     def run(paths: Sequence[Path]) -> object:
         sizes = np.array([os.stat(path).st_size for path in paths])  # noqa: PTH116 - the stage knows them; this is cheap
@@ -46,20 +46,8 @@ def imagehash_phash() -> Fingerprint:
     return lambda paths: [imagehash.phash(Image.open(path), hash_size=16) for path in paths]
 
 
-def imagehash_both() -> Fingerprint:
-    """The 256-bit pHash and dHash, of one decoded image."""
-    import imagehash  # noqa: PLC0415
-    from PIL import Image  # noqa: PLC0415
-
-    def both(path: Path) -> object:
-        image = Image.open(path)
-        return imagehash.phash(image, hash_size=16), imagehash.dhash(image, hash_size=16)
-
-    return lambda paths: [both(path) for path in paths]
-
-
 def imagehash_all() -> Fingerprint:
-    """The 256-bit pHash and dHash of the 8 rotations and flips, of one decoded image."""
+    """The 256-bit pHash of the 8 rotations and flips, of one decoded image."""
     import imagehash  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415
 
@@ -67,8 +55,7 @@ def imagehash_all() -> Fingerprint:
 
     def every(path: Path) -> object:
         image = Image.open(path)
-        turned = [image if turn is None else image.transpose(turn) for turn in turns]
-        return [(imagehash.phash(one, hash_size=16), imagehash.dhash(one, hash_size=16)) for one in turned]
+        return [imagehash.phash(image if turn is None else image.transpose(turn), hash_size=16) for turn in turns]
 
     return lambda paths: [every(path) for path in paths]
 
