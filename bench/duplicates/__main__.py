@@ -102,7 +102,7 @@ def _compare(
             continue
         figures["finders"][name] = score(pairs, truth, seed=options.seed)
         if name == OURS:
-            figures["operating_point"] = operating_point(pairs, truth, params=profile.dedup.verify)
+            figures["operating_point"] = operating_point(pairs, truth)
         listed = false_pairs(pairs, gathered, truth, count=FALSE_LISTED)
         listed.to_csv(gathered.root / f"false pairs, {name}.csv", index=False)
     return figures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +11,10 @@ import pandas as pd
 
 from bench.command import markdown
 from bench.measures import exact_interval
-from pipeline.stages.dedup.agreement import Agreement
-from pipeline.stages.dedup.params import Verify
-from pipeline.stages.dedup.relations import relation
-from pipeline.stages.dedup.verify import MEASURED
+from pipeline.stages.dedup.verification.registration import Registration
+from pipeline.stages.dedup.verification.relations import THRESHOLDS as OURS
+from pipeline.stages.dedup.verification.relations import Thresholds, relation
+from pipeline.stages.dedup.verification.verify import MEASURED
 
 Array = np.ndarray[Any, Any]
 
@@ -21,7 +22,7 @@ DIGITS = 7
 
 
 class Threshold(NamedTuple):
-    """A param of `dedup.verify`, the values to try, and the relations that a pair may have to count as listed."""
+    """A threshold of ours, the values to try, and the relations that a pair may have to count as listed."""
 
     param: str
     values: tuple[float, ...]
@@ -31,7 +32,7 @@ class Threshold(NamedTuple):
 COPY, PROVEN = ("copy",), ("copy", "same_lesion")
 THRESHOLDS = (
     Threshold("copy_min_correlation", (0.5, 0.6, 0.7, 0.8, 0.9), COPY),
-    Threshold("copy_max_deformation", (3.5, 4.5, 5.5, 6.5, 8.0), COPY),
+    Threshold("copy_max_residual", (3.5, 4.5, 5.5, 6.5, 8.0), COPY),
     Threshold("copy_max_bending_pixels", (0.06, 0.075, 0.09, 0.12, 0.15), COPY),
     Threshold("copy_min_inliers", (6, 9, 12, 16, 24), COPY),
     Threshold("same_lesion_min_correlation", (0.2, 0.3, 0.35, 0.4, 0.5), PROVEN),
@@ -39,18 +40,17 @@ THRESHOLDS = (
 )
 
 
-def calibrate(pairs: pd.DataFrame, right: Array, wrong: Array, *, params: Verify) -> dict[str, list[dict[str, Any]]]:
+def calibrate(pairs: pd.DataFrame, right: Array, wrong: Array) -> dict[str, list[dict[str, Any]]]:
     """Count what would be listed at other thresholds.
 
     Args:
         pairs: from `ours.rank`: all that were looked at, with relation, what `verify.MEASURED` lists and inliers.
         right: (pairs,) known to show the same.
         wrong: (pairs,) known to be look-alikes.
-        params: the profile's thresholds.
 
     Returns:
         by param, for each value: whether it is the profile's own, how many right and wrong pairs are listed, and the
-        95% interval of the share of the wrong ones that is. A pair that was compared as a whole is listed as same
+        95% interval of the share of the wrong ones that is. A pair that was aligned directly is listed as same
         lesion where the profile does so.
 
     """
@@ -60,7 +60,8 @@ def calibrate(pairs: pd.DataFrame, right: Array, wrong: Array, *, params: Verify
     for param, values, relations in THRESHOLDS:
         report[param] = []
         for value in values:
-            changed = params.model_copy(update={param: value})
+            changes: dict[str, Any] = {param: value}
+            changed = replace(OURS, **changes)
             listed = np.zeros(len(pairs), bool)
             listed[shown] = [name in relations for name in _relations(measured, changed)]
             found, merged = int((listed & right).sum()), int((listed & wrong).sum())
@@ -68,7 +69,7 @@ def calibrate(pairs: pd.DataFrame, right: Array, wrong: Array, *, params: Verify
             report[param].append(
                 {
                     "value": value,
-                    "own": value == getattr(params, param),
+                    "own": value == getattr(OURS, param),
                     "right": found,
                     "wrong": merged,
                     "wrong_rate_interval": interval,
@@ -86,14 +87,14 @@ def table(title: str, report: Mapping[str, list[dict[str, Any]]]) -> str:
     return markdown(["threshold", *[""] * max(map(len, report.values()))], rows, title=title)
 
 
-def _relations(pairs: pd.DataFrame, params: Verify) -> Iterator[str | None]:
+def _relations(pairs: pd.DataFrame, thresholds: Thresholds) -> Iterator[str | None]:
     proven = pairs["relation"].isin(PROVEN)
     for known, inliers, *measured in zip(proven, pairs["inliers"], *(pairs[name] for name in MEASURED), strict=True):
-        seen = Agreement(np.eye(3), **dict(zip(MEASURED, measured, strict=True)))
-        as_a_whole = -np.inf if known else np.inf
+        seen = Registration(np.eye(3), **dict(zip(MEASURED, measured, strict=True)))
+        aligned_directly = -1.0 if known else None  # it is listed where the profile does so
         yield relation(
             seen,
-            params,
+            thresholds,
             inliers=int(inliers) or None,
-            floor=params.same_lesion_min_correlation if inliers else as_a_whole,
+            same_lesion_floor=thresholds.same_lesion_min_correlation if inliers else aligned_directly,
         )

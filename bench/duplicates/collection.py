@@ -138,7 +138,7 @@ def embed(prepared: Prepared, weights: Path, cache: Path) -> Prepared:
     from pipeline.stages.embed.encoding import encode  # noqa: PLC0415
 
     params, digests = prepared.profile.embed, prepared.images["stored_sha256"]
-    spec = replace(Spec.of(params, weights), levels=())  # no finder looks at levels
+    spec = replace(Spec.of(params, weights), layers=())  # no finder looks at layers
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     encoder = f"{spec.library}-{spec.model}-{digest}-{spec.precision}-{spec.side_pixels or 'native'}"

@@ -33,7 +33,6 @@ from bench.duplicates.originals import MAX_BYTES, SAME, UNSAID, Verdicts, read_v
 from bench.duplicates.profile import Profile, read_profile
 from bench.environments import UnavailableError
 from bench.measures import exact_interval
-from pipeline.stages.dedup.params import Verify
 from pipeline.stages.ingest.sources import ham10000
 from pipeline.stages.ingest.sources.files import RawReader
 
@@ -106,7 +105,7 @@ def measure(
         "ours": _ours(proven, states),
         "look_alikes": false_merges(ours, lesions, verdicts),
         "sources": by_source(ours, lesions),
-        "calibration": calibration_by_half(ours, lesions, verdicts, params=profile.dedup.verify),
+        "calibration": calibration_by_half(ours, lesions, verdicts),
         "finders": {},
         "unavailable": {},
     }
@@ -188,17 +187,14 @@ def by_source(ours: pd.DataFrame, lesions: Lesions) -> dict[str, dict[str, int]]
 
 
 def calibration_by_half(
-    ours: pd.DataFrame, lesions: Lesions, verdicts: Verdicts, *, params: Verify
+    ours: pd.DataFrame, lesions: Lesions, verdicts: Verdicts
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Calibrate on each half of the lesions: pairs that ids join, and look-alikes that nobody joins."""
     a, b = ours["a"].to_numpy(), ours["b"].to_numpy()
     states = label(ours, lesions, verdicts)
     alike = (states == "false") & (lesions.diagnosis[a] == lesions.diagnosis[b])
     halves = {"even": lesions.lesion[a] % 2 == 0, "odd": lesions.lesion[a] % 2 == 1}
-    return {
-        name: calibrate(ours[half], (states == "joined")[half], alike[half], params=params)
-        for name, half in halves.items()
-    }
+    return {name: calibrate(ours[half], (states == "joined")[half], alike[half]) for name, half in halves.items()}
 
 
 def table(result: Mapping[str, Any]) -> str:

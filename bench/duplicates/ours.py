@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.duplicates.collection import Prepared
-from pipeline.stages.dedup.find import Found, find_duplicates
+from pipeline.stages.dedup.features.extract import extract_features
+from pipeline.stages.dedup.find import DuplicateSearch, find_duplicates
 from pipeline.stages.dedup.groups import keeper_ranks, representatives
-from pipeline.stages.dedup.verify import MEASURED, extract_features, verify
+from pipeline.stages.dedup.verification.relations import THRESHOLDS
+from pipeline.stages.dedup.verification.verify import MEASURED, verify
 
 # What a pair must show to be ranked at all, below everything that the profile's thresholds prove.
-RELAXED = {
-    "same_lesion_min_correlation": 0.15,
-    "same_lesion_min_inliers": 5,
-    "near_min_correlation": 0.05,
-    "whole_min_correlation": 0.15,
-}
+RELAXED = replace(
+    THRESHOLDS,
+    same_lesion_min_correlation=0.15,
+    same_lesion_min_inliers=5,
+    phash_min_correlation=0.05,
+    thumbnail_min_correlation=0.15,
+)
 TIERS = ("weak", "same_lesion", "copy", "pixels", "bytes")  # the strongest last
 CODE = ("pipeline.core", "pipeline.stages.fingerprint", "pipeline.stages.dedup", "bench.duplicates.ours")
 
@@ -73,7 +77,7 @@ def evidence_score(pairs: pd.DataFrame) -> pd.Series[float]:
     return kind.map({name: float(i) for i, name in enumerate(TIERS)}) + strength
 
 
-def search(prepared: Prepared, *, scratch: Path) -> Found:
+def search(prepared: Prepared, *, scratch: Path) -> DuplicateSearch:
     """Find duplicates by the profile's thresholds, as the stage does; what a killed run has finished is kept."""
     return find_duplicates(
         prepared.images,
@@ -81,8 +85,8 @@ def search(prepared: Prepared, *, scratch: Path) -> Found:
         pixels=prepared.pixels,
         phash=prepared.phash,
         vectors=prepared.vectors,
-        candidates=prepared.profile.dedup.candidates,
-        verifying=prepared.profile.dedup.verify,
+        neighbours=prepared.profile.dedup.neighbours,
+        lesion_pairs=prepared.profile.dedup.lesion_pairs,
         engine="local",
         scratch=scratch,
     )
@@ -90,10 +94,9 @@ def search(prepared: Prepared, *, scratch: Path) -> Found:
 
 def _relaxed(prepared: Prepared, candidates: pd.DataFrame, *, apart: Numbers, scratch: Path) -> pd.DataFrame:
     """Verify candidates, positions in `apart`, by relaxed thresholds; the features lie in scratch already."""
-    params = prepared.profile.dedup.verify.model_copy(update=RELAXED)
     alone = prepared.pixels.take(apart)
-    features = extract_features(alone, params=params, engine="local", scratch=scratch)
+    features = extract_features(alone, engine="local", scratch=scratch)
     below = scratch / "relaxed"
     below.mkdir(exist_ok=True)
-    proven, _ = verify(candidates, alone, features, params=params, engine="local", scratch=below)
+    proven, _ = verify(candidates, alone, features, thresholds=RELAXED, engine="local", scratch=below)
     return proven

@@ -21,6 +21,7 @@ LITE0 = Encoder(
     weights="tf_efficientnet_lite0.safetensors",
     source="package",
     side_pixels=None,
+    layers=[],
 )
 ENCODERS = {"profile": None, "lite0": LITE0}
 

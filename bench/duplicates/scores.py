@@ -16,7 +16,6 @@ from bench.duplicates.calibration import PROVEN, calibrate
 from bench.duplicates.collection import Collection
 from bench.duplicates.planting import Truth
 from bench.measures import CONFIDENCE, Ranking
-from pipeline.stages.dedup.params import Verify
 from pipeline.stages.evaluate.bootstrap import draw_groups
 
 PRECISION = 0.99
@@ -98,13 +97,12 @@ def intervals(labelled: Labelled, truth: Truth, *, resamples: int, seed: int) ->
     return dict(zip(("average_precision", "recall_at_p99"), ends.T.tolist(), strict=True))
 
 
-def operating_point(pairs: pd.DataFrame, truth: Truth, *, params: Verify) -> Report:
+def operating_point(pairs: pd.DataFrame, truth: Truth) -> Report:
     """Score our own finder where the product stands: what it lists as copy or same lesion, and what it looked at.
 
     Args:
         pairs: from `ours.rank`, with relation and proposed_by.
         truth: of the collection.
-        params: the profile's thresholds.
 
     Returns:
         pairs, precision and recall of all that is proven, and of copies alone; by kind the share that was found a copy,
@@ -127,7 +125,7 @@ def operating_point(pairs: pd.DataFrame, truth: Truth, *, params: Verify) -> Rep
         for number, name in enumerate(_names(truth))
     }
     planted_pair = (listed["kind"] != FALSE).to_numpy()
-    return {**_rounded(report), "calibration": calibrate(pairs, planted_pair, ~planted_pair, params=params)}
+    return {**_rounded(report), "calibration": calibrate(pairs, planted_pair, ~planted_pair)}
 
 
 def false_pairs(pairs: pd.DataFrame, gathered: Collection, truth: Truth, *, count: int) -> pd.DataFrame:

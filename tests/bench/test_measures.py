@@ -6,11 +6,9 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from bench.duplicates.planting import Truth
-from bench.duplicates.profile import read_profile
 from bench.duplicates.scores import FALSE, PRECISION, intervals, label, of_kind, operating_point, score
 from bench.measures import Ranking
-from pipeline.stages.dedup.verify import MEASURED
-from tests.project import ROOT
+from pipeline.stages.dedup.verification.verify import MEASURED
 
 
 def ranking(scores: list[float], right: list[bool]) -> Ranking:
@@ -104,7 +102,7 @@ def test_the_operating_point_counts_what_is_proven_and_what_was_looked_at() -> N
             "inliers": 20,
         }
     )
-    found = operating_point(pairs, made_up(4, 4), params=read_profile(ROOT / "profiles/ham10000.yaml").dedup.verify)
+    found = operating_point(pairs, made_up(4, 4))
     assert found["proven"] == {"pairs": 3, "false_pairs": 1, "precision": pytest.approx(2 / 3, abs=1e-4), "recall": 0.5}
     assert found["copy"] == {"pairs": 1, "false_pairs": 0, "precision": 1.0, "recall": 0.25}
     assert found["kinds"]["b"]["copy"] == 0.5
