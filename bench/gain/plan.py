@@ -7,7 +7,7 @@ expects, and knows the truth.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,13 +19,13 @@ from bench.label_noise.collection import read_collection
 from bench.label_noise.planting import plant
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
-from pipeline.ledger.decisions import KEEP, RELABEL, Decision
+from pipeline.ledger.decisions import KEEP, RELABEL
 from pipeline.stages.dedup.tables import Groups
 from pipeline.stages.ingest.tables import Images
-from pipeline.stages.label_noise.judging import judge_labels
-from pipeline.stages.label_noise.labelled import Labelled
+from pipeline.stages.label_noise.dataset import Dataset
 from pipeline.stages.label_noise.params import LabelNoiseParams
 from pipeline.stages.label_noise.reading import read_labelled
+from pipeline.stages.label_noise.stage import find_label_errors
 from pipeline.stages.rebalance.arms import build_arm, join_facts, select
 from pipeline.stages.rebalance.params import RebalanceParams
 
@@ -46,7 +46,7 @@ class Project:
     batch: str
     images: pd.DataFrame
     groups: pd.DataFrame
-    labelled: Labelled
+    labelled: Dataset
 
 
 def read_project(root: Path, batch: str, params: LabelNoiseParams) -> Project:
@@ -60,7 +60,13 @@ def read_project(root: Path, batch: str, params: LabelNoiseParams) -> Project:
     images = store.read(Images, batch).sort_values("image_id")
     groups, classes = store.read(Groups), diagnoses_in_scope(images["diagnosis"], params.classes)
     labelled = read_labelled(
-        store, images, [batch], groups=groups, classes=classes, context=params.context, members=False
+        store,
+        images,
+        [batch],
+        encoders=params.encoders,
+        groups=groups,
+        classes=classes,
+        context=params.context,
     )
     return Project(store, batch, images, groups, labelled)
 
@@ -88,12 +94,12 @@ def plan(
 
     """
     truth, condition = project.labelled, PUBLISHED if shape is None else f"{shape}, {rate:.0%}"
-    noisy = truth if shape is None else _mislabel(project, shape, rate=rate, seed=seed)
-    found = judge_labels(noisy, judging)
-    verdicts = {} if shape is None else _decide(truth, noisy, found.queue, minutes=60 * hours)
+    noisy = truth if shape is None else _mislabel(project, shape, rate=rate, seed=seed, encoders=judging.encoders)
+    found = find_label_errors(noisy, judging)
+    decisions = _decide(truth, noisy, found.queue, minutes=0.0 if shape is None else 60 * hours)
     given = pd.Series(noisy.names(noisy.given), index=noisy.image_id)
     images = project.images.assign(diagnosis=project.images["image_id"].map(given).fillna(project.images["diagnosis"]))
-    facts = join_facts(images, project.groups, project.groups, found.scores, verdicts)
+    facts = join_facts(images, project.groups, project.groups, found.scores, decisions)
     right = pd.Series(truth.names(truth.given), index=truth.image_id)
     for arm in PUBLISHED_ARMS if shape is None else ARMS:
         judged = build_arm(
@@ -107,13 +113,13 @@ def plan(
         selection = select(judged, building.weights)
         train = selection[selection["split"] == "train"]
         wrong = int((train["diagnosis"] != train["image_id"].map(right)).sum())
-        counts = {"train": len(train), "wrong_in_train": wrong, "decisions": len(verdicts)}
+        counts = {"train": len(train), "wrong_in_train": wrong, "decisions": len(decisions)}
         yield Planned(condition, arm, selection, counts)
 
 
-def _mislabel(project: Project, shape: str, *, rate: float, seed: int) -> Labelled:
+def _mislabel(project: Project, shape: str, *, rate: float, seed: int, encoders: Sequence[str]) -> Dataset:
     """Plant errors in train and validation; a removed copy carries the label of its lesion."""
-    collection = read_collection(project.store.root, project.batch)
+    collection = read_collection(project.store.root, project.batch, encoders)
     planted = plant(collection, shape, rate=rate, per="lesion", seed=seed)
     truth = project.labelled
     kept = pd.Series(np.arange(len(collection.labelled.image_id)), index=collection.labelled.image_id)
@@ -128,24 +134,17 @@ def _mislabel(project: Project, shape: str, *, rate: float, seed: int) -> Labell
     )
 
 
-def _decide(truth: Labelled, noisy: Labelled, queue: pd.DataFrame, *, minutes: float) -> dict[str, Decision]:
-    """Let a steward who knows the truth work down the queue: the decision on each image that he comes to."""
+def _decide(truth: Dataset, noisy: Dataset, queue: pd.DataFrame, *, minutes: float) -> pd.DataFrame:
+    """Let a steward who knows the truth work down the queue: rows of Decisions, one an image that he comes to."""
     seen = queue.loc[queue["minutes_so_far"] <= minutes, "image_id"]
     position = pd.Index(noisy.image_id).get_indexer(pd.Index(seen))
     given, right = noisy.names(noisy.given[position]), truth.names(truth.given[position])
-    return {
-        image: Decision(
-            image_id=image,
-            sha256="-",
-            other_image_id="",
-            queue="suspects",
-            verdict=KEEP if was == is_ else RELABEL,
-            given=was,
-            to="" if was == is_ else is_,
-            steward="played",
-            decided_at="2026-01-01T00:00:00+00:00",
-            reason="knows the truth",
-            tool="bench",
-        )
-        for image, was, is_ in zip(seen, given, right, strict=True)
-    }
+    wrong = np.asarray(given) != np.asarray(right)
+    return pd.DataFrame(
+        {
+            "image_id": seen.to_numpy(),
+            "verdict": np.where(wrong, RELABEL, KEEP),
+            "to": np.where(wrong, right, None),
+            "steward": "played",
+        }
+    )

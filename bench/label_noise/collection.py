@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,25 +14,23 @@ from numpy.typing import NDArray
 from bench.label_noise.methods import Neighbours, find_neighbours
 from pipeline.core.store import Store
 from pipeline.stages.dedup.tables import Groups
-from pipeline.stages.embed.tables import Embeddings, Levels
+from pipeline.stages.embed.tables import read_embeddings, read_layers
 from pipeline.stages.ingest.tables import Images
-from pipeline.stages.label_noise.context import KNOWN
-from pipeline.stages.label_noise.labelled import Labelled
+from pipeline.stages.label_noise.dataset import CONTEXT, Dataset
 from pipeline.stages.label_noise.reading import read_labelled
-from pipeline.stages.opinions.tables import Opinions
 
 
 @dataclass(frozen=True)
 class Collection:
-    """Images of one batch, all of them for probes to learn from.
+    """Images of one batch, all of them for classifiers to learn from.
 
     name: of the batch.
     labelled: the images as the stage sees them, their labels true.
-    encoders: ids.
+    encoders: ids, of the main encoder and of all layers.
     """
 
     name: str
-    labelled: Labelled
+    labelled: Dataset
     encoders: list[str]
 
     @cached_property
@@ -52,7 +51,7 @@ class Collection:
         return self.labelled.given
 
 
-def read_collection(project: Path, batch: str) -> Collection:
+def read_collection(project: Path, batch: str, encoders: Sequence[str]) -> Collection:
     """Read a batch that a project has ingested, embedded and deduplicated.
 
     Removed copies are left out: a copy whose label was not flipped would give a planted error away.
@@ -67,7 +66,10 @@ def read_collection(project: Path, batch: str) -> Collection:
     images = store.read(Images, [batch])
     images = images[images["image_id"].isin(kept)]
     everything, classes = groups.assign(split="train"), sorted(images["diagnosis"].unique())
-    labelled = read_labelled(store, images, [batch], groups=everything, classes=classes, context=KNOWN, members=False)
-    described = [store.read(table, [batch]) for table in (Levels, Opinions)]
-    networks = [name for table in described if len(table) for name in table["networks"].iloc[0]]
-    return Collection(batch, labelled, [*store.read(Embeddings, [batch])["encoder"].unique(), *networks])
+    labelled = read_labelled(
+        store, images, [batch], encoders=encoders, groups=everything, classes=classes, context=CONTEXT
+    )
+    tables = [read_layers(store, encoder, [batch])[0] for encoder in encoders]
+    layers = [name for table in tables if len(table) for name in table["layers"].iloc[0]]
+    embeddings, _ = read_embeddings(store, encoders[0], [batch])
+    return Collection(batch, labelled, [*embeddings["encoder"].unique(), *layers])

@@ -13,9 +13,9 @@ import numpy as np
 from bench.command import markdown, section
 from bench.processes import measure
 from pipeline.params import read_tree
-from pipeline.stages.label_noise.judging import judge_labels
-from pipeline.stages.label_noise.labelled import Labelled
+from pipeline.stages.label_noise.dataset import Dataset
 from pipeline.stages.label_noise.params import LabelNoiseParams
+from pipeline.stages.label_noise.stage import find_label_errors
 
 SIZES = (10_000, 50_000, 200_000)
 DIMENSIONS = 512
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace, _: LabelNoiseParams) -> tuple[dict[str, Any
     return report, markdown(heads, rows)
 
 
-def draw(images: int, *, seed: int) -> Labelled:
+def draw(images: int, *, seed: int) -> Dataset:
     """Draw vectors of seven overlapping diagnoses, about three images in four of a lesion of their own, 10% wrong."""
     rng = np.random.default_rng(seed)
     lesion = np.unique(rng.integers(0, round(0.75 * images), images), return_inverse=True)[1]
@@ -42,12 +42,12 @@ def draw(images: int, *, seed: int) -> Labelled:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     wrong = rng.random(len(truth)) < WRONG
     given = np.where(wrong, (truth + rng.integers(1, CLASSES, len(truth))) % CLASSES, truth)[lesion]
-    return Labelled(
+    return Dataset(
         image_id=np.char.add("drawn:", np.arange(images).astype(str)),
         classes=[f"diagnosis_{i}" for i in range(CLASSES)],
         given=given,
         vectors=vectors,
-        levels=(),
+        layers=(),
         further=(),
         members=(),
         context=np.zeros((images, 0), np.float32),
@@ -55,9 +55,9 @@ def draw(images: int, *, seed: int) -> Labelled:
         split=np.full(images, "train"),
         group=lesion,
         lesion=lesion,
-        photograph=np.arange(images),
+        copy_group=np.arange(images),
         removed=np.zeros(images, bool),
-        voter=np.ones(images, bool),
+        reference=np.ones(images, bool),
     )
 
 
@@ -77,7 +77,7 @@ def _child(images: int, profile: Path) -> None:
     labelled, params = draw(images, seed=0), section(read_tree(profile), "label_noise", LabelNoiseParams)
     print("ready", flush=True)
     sys.stdin.readline()
-    judge_labels(labelled, params)
+    find_label_errors(labelled, params)
     print("done", flush=True)
 
 

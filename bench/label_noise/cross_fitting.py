@@ -17,17 +17,34 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bench.command import parser, section, status_of
-from pipeline.core.errors import UserError
+from bench.command import parser, status_of
 from pipeline.core.folds import assign_folds
+from pipeline.core.params import Device
 from pipeline.core.store import Store
+from pipeline.models.folds import Labels, Shown, collect, fit_fold, show
+from pipeline.models.params import Member
 from pipeline.models.trainable import weights_file
 from pipeline.params import read_tree
-from pipeline.stages.cross_fit.fitting import Labels, Shown, collect, fit_fold, show
-from pipeline.stages.cross_fit.params import CrossFitParams
 from pipeline.stages.ingest.tables import Images, open_pixels
 
 PLAN = "plan.npz"
+FOLDS = 5
+SEED = 0
+
+
+class Fitting(NamedTuple):
+    """What is fitted.
+
+    members: recipes by name.
+    device: where.
+    folds: each member is trained once a fold.
+    seed: of the folds and of everything random.
+    """
+
+    members: dict[str, Member]
+    device: Device
+    folds: int = FOLDS
+    seed: int = SEED
 
 
 class Job(NamedTuple):
@@ -52,7 +69,7 @@ class Planned(NamedTuple):
     given: dict[str, NDArray[np.int64]]
 
     def labels(self, cell: str) -> Labels:
-        """Give the labels of a cell in the terms of `cross_fit`."""
+        """Give the labels of a cell as `models.folds` takes them."""
         everything = np.ones(len(self.group), bool)
         return Labels(self.given[cell], self.classes, self.group, everything, self.weight)
 
@@ -64,7 +81,7 @@ def read_plan(folder: Path) -> Planned:
         return Planned(arrays["image_id"], arrays["group"], arrays["weight"], int(arrays["classes"]), given)
 
 
-def fit(project: Path, batch: str, params: CrossFitParams, folder: Path, *, workers: int) -> None:
+def fit(project: Path, batch: str, params: Fitting, folder: Path, *, workers: int) -> None:
     """Train every member of `params` on every fold of every cell; one that is on disk is not trained again."""
     planned = read_plan(folder)
     for name in params.members:
@@ -79,7 +96,7 @@ def fit(project: Path, batch: str, params: CrossFitParams, folder: Path, *, work
                 pass
 
 
-def read_fitted(folder: Path, params: CrossFitParams) -> Iterator[tuple[str, tuple[NDArray[np.float32], ...]]]:
+def read_fitted(folder: Path, params: Fitting) -> Iterator[tuple[str, tuple[NDArray[np.float64], ...]]]:
     """Yield every cell that is finished, and what each member makes of its images: (n, classes)."""
     planned = read_plan(folder)
     for cell in planned.given:
@@ -91,29 +108,28 @@ def read_fitted(folder: Path, params: CrossFitParams) -> Iterator[tuple[str, tup
             yield cell, tuple(collect([np.load(file) for file in of_member], folds) for of_member in files)
 
 
-def read_params(profile: Path) -> CrossFitParams:
-    """Read what `cross_fit` would receive.
+def read_params(profile: Path) -> Fitting:
+    """Read the members that a profile lists.
 
     Raises:
-        UserError: the file is no profile, or names no member.
+        UserError: the file is no profile.
 
     """
-    params = section(read_tree(profile), "cross_fit", CrossFitParams)
-    if not params.members:
-        raise UserError(f"{profile} names no cross_fit.members: there is nothing to fine-tune")
-    return params
+    train = (tree := read_tree(profile))["train"]
+    members = {name: Member.model_validate(train["members"][name]) for name in tree["members"]}
+    return Fitting(members, train["device"])
 
 
-def _folds(planned: Planned, cell: str, params: CrossFitParams) -> NDArray[np.int64]:
+def _folds(planned: Planned, cell: str, params: Fitting) -> NDArray[np.int64]:
     labels = planned.labels(cell)
     return assign_folds(labels.given, labels.group, labels.learnt, count=params.folds, seed=params.seed)
 
 
-_GIVEN: tuple[Path, str, CrossFitParams, Path]
+_GIVEN: tuple[Path, str, Fitting, Path]
 _MEMBER: str
 
 
-def _begin(given: tuple[Path, str, CrossFitParams, Path], member: str) -> None:
+def _begin(given: tuple[Path, str, Fitting, Path], member: str) -> None:
     global _GIVEN, _MEMBER
     _GIVEN, _MEMBER = given, member
 

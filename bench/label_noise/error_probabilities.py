@@ -20,7 +20,7 @@ from bench.label_noise.collection import read_collection
 from bench.label_noise.methods import OURS
 from bench.label_noise.run import run_all
 from bench.measures import CONFIDENCE, exact_interval
-from pipeline.stages.label_noise.audit import count_errors, draw_sample
+from pipeline.stages.label_noise.audit_sample import STRATA, count_errors, draw_sample
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
 BINS = 10
@@ -30,7 +30,7 @@ RUNS = 50  # of the audit
 def reliability(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
     """Bin error probabilities of each shape and rate, pooled over seeds; draw the plot beside the JSON."""
     report = {}
-    for name, outcomes in run_all(read_collection(options.project, options.batch), options, params):
+    for name, outcomes in run_all(read_collection(options.project, options.batch, params.encoders), options, params):
         probability = np.concatenate([outcome.scores[OURS] for outcome in outcomes]).astype(np.float64)
         report[name] = bin_up(probability, np.concatenate([outcome.wrong for outcome in outcomes]))
     if options.plot:
@@ -43,13 +43,13 @@ def reliability(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[
 
 def counting(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
     """Audit each shape and rate of noise in many seeded runs; return figures by collection, and a table."""
-    report, audit = {}, params.audit
-    for name, outcomes in run_all(read_collection(options.project, options.batch), options, params):
+    report = {}
+    for name, outcomes in run_all(read_collection(options.project, options.batch, params.encoders), options, params):
         audits = []
         for seed in range(RUNS):
             planted = outcomes[seed % len(outcomes)]
             scores = planted.scores[OURS]
-            audits.append(count(scores, planted.wrong, images=audit.images, strata=audit.strata, seed=seed))
+            audits.append(count(scores, planted.wrong, images=params.audit.images, strata=STRATA, seed=seed))
         mean = {figure: float(np.mean([one[figure] for one in audits])) for figure in audits[0]}
         report[name] = {
             "runs": RUNS,

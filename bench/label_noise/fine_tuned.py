@@ -1,7 +1,7 @@
 """What fine-tuned members add: planned where the vectors are, trained where a GPU is, measured where both meet.
 
 `python -m bench.label_noise.fine_tuned FOLDER …` plants labels; `bench.label_noise.cross_fitting` trains the members of
-`cross_fit` on them; `python -m bench.label_noise fine-tuned …` ranks with and without what they say.
+a profile on them; `python -m bench.label_noise fine-tuned …` ranks with and without what they say.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from bench.label_noise.methods import OURS, ours
 from bench.label_noise.planting import SHAPES, plant
 from bench.label_noise.run import BEST, DRAWS, REPORTED, Cell, Outcome, summarise
 from pipeline.core.errors import UserError
+from pipeline.params import read_tree
+from pipeline.stages.label_noise.cross_validation import cross_val_predict
 from pipeline.stages.label_noise.params import LabelNoiseParams
-from pipeline.stages.label_noise.probabilities import believe, lesion_shares
 
 WITHOUT = "ours, without the members"
 ALONE = "the members' loss alone"
@@ -41,7 +42,7 @@ def plan(collection: Collection, cells: Sequence[Cell], folder: Path) -> None:
         f"given {_name(cell)}": plant(collection, cell.shape, rate=cell.rate, per=cell.per, seed=cell.seed).given
         for cell in cells
     }
-    shares = lesion_shares(labelled).astype(np.float32)
+    shares = labelled.lesion_weights.astype(np.float32)
     with replacing(folder / PLAN) as file:
         np.savez_compressed(
             file,
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     """Rank with and without the members; return figures by collection, and a table."""
     if options.fitted is None:
         raise UserError("fine-tuned needs --fitted FOLDER, which `python -m bench.label_noise.cross_fitting` fills")
-    collection = read_collection(options.project, options.batch)
+    collection = read_collection(options.project, options.batch, params.encoders)
     fitted = read_params(options.profile)
     outcomes: dict[str, list[Outcome]] = {}
     seeds = set()
@@ -79,18 +80,18 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
 
 
 def _rank(
-    collection: Collection, cell: Cell, members: tuple[NDArray[np.float32], ...], params: LabelNoiseParams
+    collection: Collection, cell: Cell, members: tuple[NDArray[np.float64], ...], params: LabelNoiseParams
 ) -> Outcome:
     planted = plant(collection, cell.shape, rate=cell.rate, per=cell.per, seed=cell.seed)
     labelled = replace(collection.labelled, given=planted.given, evidence=planted.evidence)
     told = replace(labelled, members=members)
     with threadpool_limits(limits=1):
-        without, beliefs = (believe(one, params.probe, params.noise) for one in (labelled, told))
+        without, predictions = (cross_val_predict(one, params) for one in (labelled, told))
     scores = {
-        OURS: ours(told, beliefs, params),
+        OURS: ours(told, predictions, params),
         WITHOUT: ours(labelled, without, params),
-        **methods.cleanlab_scores(planted.given, beliefs.plain),
-        "FiftyOne mistakenness": methods.mistakenness(planted.given, beliefs.plain),
+        **methods.cleanlab_scores(planted.given, predictions.plain),
+        "FiftyOne mistakenness": methods.mistakenness(planted.given, predictions.plain),
         ALONE: methods.training_loss(planted.given, np.mean(members, axis=0)),
     }
     return Outcome(planted.wrong, {name: score.astype(np.float32) for name, score in scores.items()})
@@ -128,7 +129,12 @@ def main(arguments: Sequence[str]) -> int:
     cells = [
         Cell(shape, rate, "lesion", seed) for seed, rate, shape in product(options.seeds, options.rates, options.shapes)
     ]
-    return status_of(lambda: plan(read_collection(options.project, options.batch), cells, options.folder))
+
+    def run_plan() -> None:
+        encoders = read_tree(options.project / "params.yaml")["encoders"]
+        plan(read_collection(options.project, options.batch, encoders), cells, options.folder)
+
+    return status_of(run_plan)
 
 
 if __name__ == "__main__":

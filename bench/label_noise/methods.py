@@ -14,12 +14,13 @@ from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 from scipy.stats import entropy
 
-from pipeline.stages.label_noise.labelled import Labelled
-from pipeline.stages.label_noise.neighbours import nearest
+from pipeline.stages.label_noise.cross_validation import Predictions, cross_val_predict
+from pipeline.stages.label_noise.dataset import Dataset
+from pipeline.stages.label_noise.knn import nearest_neighbours
+from pipeline.stages.label_noise.logistic_regression import fit_classifier
+from pipeline.stages.label_noise.noise_model import NoiseSettings
 from pipeline.stages.label_noise.params import LabelNoiseParams
-from pipeline.stages.label_noise.probabilities import Beliefs, believe, lesion_shares
-from pipeline.stages.label_noise.probe import fit_probe
-from pipeline.stages.label_noise.suspects import NOBODY, judge
+from pipeline.stages.label_noise.scores import NO_COPY, score_labels
 
 Floats = NDArray[np.floating]
 Given = NDArray[np.int64]  # (n,) class numbers
@@ -63,7 +64,7 @@ def mistakenness(given: Given, probabilities: Floats) -> Floats:
 
 
 def training_loss(given: Given, seen: Floats) -> Floats:
-    """Rank by the loss of a probe that has seen every label, (n, classes), as small-loss selection does."""
+    """Rank by the loss of a classifier that has seen every label, (n, classes), as small-loss selection does."""
     loss: Floats = -np.log(np.maximum(seen[np.arange(len(given)), given], 1e-12))
     return loss
 
@@ -87,7 +88,7 @@ def find_neighbours(vectors: Floats) -> Neighbours:
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     alone = np.arange(len(unit))
     count = min(LISTED, len(unit) - 1)
-    return Neighbours(*nearest(unit, unit, query_group=alone, reference_group=alone, count=count), unit)
+    return Neighbours(*nearest_neighbours(unit, unit, query_group=alone, reference_group=alone, count=count), unit)
 
 
 def neighbour_disagreement(neighbours: Neighbours, given: Given) -> Floats:
@@ -122,18 +123,19 @@ def _first(neighbours: Neighbours, given: Given, mask: NDArray[np.bool_], *, sam
 
 
 def rank(
-    labelled: Labelled, neighbours: Neighbours, params: LabelNoiseParams, *, ungrouped: bool
+    labelled: Dataset, neighbours: Neighbours, params: LabelNoiseParams, *, ungrouped: bool
 ) -> dict[str, NDArray[np.float32]]:
     """Let every method rank the images, ours also with folds that ignore lesions if asked."""
     alone, given = ignoring_lesions(labelled), labelled.given
-    beliefs = believe(labelled, params.probe, params.noise)
-    hurried = params.noise.model_copy(update={"rounds": 0, "glances": []})  # what cleanlab is told is the same
-    naive = believe(alone, params.probe, params.noise if ungrouped else hurried)
+    predictions = cross_val_predict(labelled, params)
+    # What cleanlab is told is the same without a noise model.
+    hurried = NoiseSettings(params.initial_noise_rate, correction_rounds=0, weak_components=())
+    naive = cross_val_predict(alone, params, noise=None if ungrouped else hurried)
     scores = {
-        OURS: ours(labelled, beliefs, params),
+        OURS: ours(labelled, predictions, params),
         DATALAB: datalab(given, naive.plain),
-        **cleanlab_scores(given, beliefs.plain),
-        "FiftyOne mistakenness": mistakenness(given, beliefs.plain),
+        **cleanlab_scores(given, predictions.plain),
+        "FiftyOne mistakenness": mistakenness(given, predictions.plain),
         "SelfClean": intra_extra_distance(neighbours, given),
         "k nearest neighbours": neighbour_disagreement(neighbours, given),
         "training loss": training_loss(given, having_seen_all(labelled, params)),
@@ -143,32 +145,34 @@ def rank(
     return {name: score.astype(np.float32) for name, score in scores.items()}
 
 
-def ignoring_lesions(labelled: Labelled) -> Labelled:
+def ignoring_lesions(labelled: Dataset) -> Dataset:
     """Take every image for a lesion and a group of its own."""
     each = np.arange(len(labelled.given))
     return replace(labelled, lesion=each, group=each)
 
 
-def having_seen_all(labelled: Labelled, params: LabelNoiseParams) -> Floats:
-    """Ask probes that learnt from every image, the mean over encoders: (n, classes)."""
+def having_seen_all(labelled: Dataset, params: LabelNoiseParams) -> Floats:
+    """Ask classifiers that learnt from every image, the mean over encoders: (n, classes)."""
     shown = []
     for vectors in labelled.views:
-        probe = fit_probe(
+        classifier = fit_classifier(
             vectors,
             labelled.context,
             labelled.given,
             group=labelled.group,
-            count=lesion_shares(labelled),
+            count=labelled.lesion_weights,
             classes=len(labelled.classes),
-            params=params.probe,
-            noise=params.noise.model_copy(update={"rounds": 0}),
+            components=params.components,
+            regularization_c=params.regularization_c,
+            noise=NoiseSettings(params.initial_noise_rate, correction_rounds=0),
         )
-        shown.append(probe.predict(vectors, labelled.context)[0])
+        shown.append(classifier.predict_proba(vectors, labelled.context)[0])
     return np.asarray(np.mean(shown, axis=0))
 
 
-def ours(labelled: Labelled, beliefs: Beliefs, params: LabelNoiseParams) -> Floats:
+def ours(labelled: Dataset, predictions: Predictions, params: LabelNoiseParams) -> Floats:
     """Rank as the stage does, copies left aside."""
-    nobody = np.full(len(labelled.given), NOBODY)
+    alone = np.full(len(labelled.given), NO_COPY)
     floor = params.conflict_error_probability
-    return judge(labelled, beliefs, nobody, method=params.method, floor=floor).error_probability
+    scored = score_labels(labelled, predictions, alone, method=params.method, conflict_error_probability=floor)
+    return scored.error_probability

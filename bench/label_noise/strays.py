@@ -25,15 +25,13 @@ from bench.measures import Ranking
 from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
-from pipeline.core.table import lay_out
 from pipeline.params import read_tree
 from pipeline.stages.embed.params import EmbedParams
-from pipeline.stages.embed.tables import Levels
+from pipeline.stages.embed.tables import lay_out, read_layers
 from pipeline.stages.ingest.tables import Images, open_pixels
-from pipeline.stages.label_noise.labelled import further_views
-from pipeline.stages.label_noise.off_topic import off_topic
-from pipeline.stages.label_noise.params import LabelNoiseParams, OffTopic
-from pipeline.stages.label_noise.reading import read_described
+from pipeline.stages.label_noise.dataset import further_views
+from pipeline.stages.label_noise.outliers import score_off_topic
+from pipeline.stages.label_noise.params import LabelNoiseParams
 
 IMAGES = 400  # of skin, one a lesion
 SHARES = (0.05, 0.1)
@@ -46,11 +44,11 @@ class Shown(NamedTuple):
     """What an encoder makes of images, row by row: as `encoders.Encoded`, which takes torch to import."""
 
     vectors: NDArray[np.float16]
-    levels: NDArray[np.float16]
+    layers: NDArray[np.float16]
 
 
 def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
-    """Measure the ranking of `off_topic` for each kind of stray and share, the mean over seeds.
+    """Measure the ranking of `score_off_topic` for each kind of stray and share, the mean over seeds.
 
     An image of the batch that is no skin itself would count as a false alarm where it rightly ranks first, so those
     that somebody has looked at are left out.
@@ -61,8 +59,8 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     """
     if options.weights is None:
         raise UserError("strays must be encoded: say --weights FILE, those of the batch's encoder")
-    collection = read_collection(options.project, options.batch)
-    levels = _levels(options, collection)
+    collection = read_collection(options.project, options.batch, params.encoders)
+    layers = _layers(options, collection, params.encoders[0])
     unknown = sorted(set(options.leave_out) - set(collection.labelled.image_id))
     if unknown:
         raise UserError(f"--leave-out {unknown[0]}: {options.batch} holds no such image")
@@ -72,11 +70,11 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
         skin = rng.permutation(np.unique(collection.labelled.lesion, return_index=True)[1])
         skin = skin[~np.isin(collection.labelled.image_id[skin], options.leave_out)]
         pool = _pool(options, collection, skin[IMAGES : IMAGES + MOST], seed=seed)
-        shown = Shown(collection.labelled.vectors[skin[:IMAGES]], levels[skin[:IMAGES]])
+        shown = Shown(collection.labelled.vectors[skin[:IMAGES]], layers[skin[:IMAGES]])
         pool[MIXED] = join(*[first(strays, MOST // len(pool)) for strays in pool.values()])
         for (kind, strays), share in product(pool.items(), SHARES):
             count = min(round(IMAGES * share / (1 - share)), len(strays.vectors))
-            score = score_among(collection, shown, first(strays, count), params.off_topic)
+            score = score_among(collection, shown, first(strays, count))
             stray = np.arange(len(score)) >= IMAGES
             figures.setdefault(f"{kind}, {share:.0%}", []).append(Ranking(score, stray).average_precision())
     report = {
@@ -88,21 +86,21 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     return {options.batch: report | {"left_out": sorted(options.leave_out)}}, text
 
 
-def score_among(collection: Collection, skin: Shown, strays: Shown, params: OffTopic) -> NDArray[np.floating]:
+def score_among(collection: Collection, skin: Shown, strays: Shown) -> NDArray[np.floating]:
     """Score images of skin and, behind them, strays with labels that do not matter: all are train."""
     both = join(skin, strays)
     each = np.arange(len(both.vectors))
     rows = pd.DataFrame({"image_id": each})
-    names = [str(level) for level in range(len(collection.labelled.levels))]
-    described = lay_out(rows, both.levels, networks=names, widths=[both.levels.shape[1] // len(names) for _ in names])
+    names = [str(layer) for layer in range(len(collection.labelled.layers))]
+    described = lay_out(rows, both.layers, layers=names, widths=[both.layers.shape[1] // len(names) for _ in names])
     labelled = replace(
         collection.labelled,
         vectors=both.vectors,
-        levels=further_views(described, rows["image_id"]),
+        layers=further_views(described, rows["image_id"]),
         group=each,
-        voter=np.ones(len(each), bool),
+        reference=np.ones(len(each), bool),
     )
-    return off_topic(labelled, params)
+    return score_off_topic(labelled)
 
 
 def join(*parts: Shown) -> Shown:
@@ -115,9 +113,9 @@ def first(encoded: Shown, count: int) -> Shown:
     return Shown(*(array[:count] for array in encoded))
 
 
-def _levels(options: argparse.Namespace, collection: Collection) -> NDArray[np.float16]:
-    """Read what the encoder's levels show of each image, as `embed` wrote it."""
-    table, found = read_described(Store(options.project), Levels, [options.batch])
+def _layers(options: argparse.Namespace, collection: Collection, encoder: str) -> NDArray[np.float16]:
+    """Read what the encoder's layers show of each image, as `embed` wrote it."""
+    table, found = read_layers(Store(options.project), encoder, [options.batch])
     if table.empty:
         return np.zeros((len(collection.truth), 0), np.float16)
     return np.asarray(found[pd.Index(table["image_id"]).get_indexer(pd.Index(collection.labelled.image_id))])
@@ -129,7 +127,7 @@ def _pool(
     """Draw and encode strays of each kind; encoded ones are kept."""
     embed = section(read_tree(options.profile), "embed", EmbedParams)
     code = code_digest(["bench.label_noise.stray_images"])
-    given = [options.batch, seed, embed.encoder, embed.levels, embed.precision, code]
+    given = [options.batch, seed, embed.encoder, embed.precision, code]
     path = options.cache / f"strays {key_of(given)}.pkl"
     if not path.exists():
         rng = np.random.default_rng([seed, 6])
@@ -154,4 +152,4 @@ def encode_images(images: list[Image.Image], weights: Path, embed: EmbedParams) 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "strays").write_bytes(b"".join(contents))
         pixels = Pixels(Path(folder), ["strays"] * len(contents), np.cumsum(sizes) - sizes, sizes)
-        return Shown(*encode(pixels, Spec.of(embed, weights), batch_size=embed.batch_size))
+        return Shown(*encode(pixels, Spec.of(embed, weights), batch_size=embed.batch_size)[:2])

@@ -8,20 +8,19 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from bench.gain import plan
 from bench.gain.__main__ import compare, main
 from bench.gain.fitting import FACTS, SETS, Job, Planned, fit, fitted, save
 from bench.gain.plan import ARMS, PUBLISHED, PUBLISHED_ARMS
-from pipeline.params import stage_params
+from pipeline.params import read_tree, stage_params
 from pipeline.stages.rebalance.params import RebalanceParams
 from pipeline.stages.train.params import TrainParams
 from tests.project import NETWORK, ROOT
 from tests.stages.label_noise.made import project
 from tests.stages.label_noise.planted import params
 
-JUDGING = params(batches=["demo"], probe=params().probe.model_dump() | {"folds": 3})
+JUDGING = params(batches=["demo"], folds=3)
 NOISE = "uniform, 20%"
 TRAINING = TrainParams.model_validate(
     {
@@ -40,7 +39,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def planned(root: Path) -> dict[tuple[str, str], Planned]:
-    tree = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text("utf-8"))
+    tree = read_tree(ROOT / "profiles/demo.yaml")
     building = cast("RebalanceParams", stage_params(tree, "rebalance", "raw"))
     found = plan.read_project(root, "demo", JUDGING)
     sets = [
