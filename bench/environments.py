@@ -11,6 +11,11 @@ from pathlib import Path
 
 ENVIRONMENTS = Path(__file__).parent / ".envs"
 TIMEOUT_S = 1800
+PEERS = {  # what is installed for each
+    "imagededup": ("imagededup==0.3.3.post2",),
+    "cleanvision": ("cleanvision==0.3.7",),
+    "selfclean": ("selfclean==0.0.39",),
+}
 
 
 class UnavailableError(Exception):

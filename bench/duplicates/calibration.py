@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.intervals import exact_interval
-from bench.tables import markdown
+from bench.command import markdown
+from bench.measures import exact_interval
 from pipeline.stages.dedup.verification.registration import Registration
 from pipeline.stages.dedup.verification.relations import THRESHOLDS as OURS
 from pipeline.stages.dedup.verification.relations import Thresholds, relation
@@ -44,7 +44,7 @@ def calibrate(pairs: pd.DataFrame, right: Array, wrong: Array) -> dict[str, list
     """Count what would be listed at other thresholds.
 
     Args:
-        pairs: from `finders.ours`: all that were looked at, with relation, what `verify.MEASURED` lists and inliers.
+        pairs: from `ours.rank`: all that were looked at, with relation, what `verify.MEASURED` lists and inliers.
         right: (pairs,) known to show the same.
         wrong: (pairs,) known to be look-alikes.
 
@@ -84,7 +84,7 @@ def table(title: str, report: Mapping[str, list[dict[str, Any]]]) -> str:
     for param, values in report.items():
         cells = [(f"{at['value']:g}: {at['right']:,} / {at['wrong']:,}", at["own"]) for at in values]
         rows.append([param, *(f"**{text}**" if own else text for text, own in cells)])
-    return markdown(title, ["threshold", *[""] * max(map(len, report.values()))], rows)
+    return markdown(["threshold", *[""] * max(map(len, report.values()))], rows, title=title)
 
 
 def _relations(pairs: pd.DataFrame, thresholds: Thresholds) -> Iterator[str | None]:

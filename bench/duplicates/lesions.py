@@ -11,75 +11,68 @@ for other thresholds than the profile's, on each half of the lesions, and by wha
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from bench.command import OPTIONS, ROOT, markdown, status_of, write_json
 from bench.duplicates import collection
-from bench.duplicates.__main__ import ROOT
+from bench.duplicates.__main__ import finder_parser
 from bench.duplicates.calibration import PROVEN, calibrate
 from bench.duplicates.calibration import table as calibration_table
-from bench.duplicates.collection import Collection, File, expect_whole, fingerprints
-from bench.duplicates.finders import FINDERS, OURS
-from bench.duplicates.originals import SAME, Verdicts, read_verdicts
-from bench.duplicates.prepared import Prepared, embed
-from bench.duplicates.profile import ENCODERS, Profile, read_profile
-from bench.duplicates.run import ranking
+from bench.duplicates.collection import Collection, File, embed, prepare
+from bench.duplicates.finders import OURS, ranking
+from bench.duplicates.originals import MAX_BYTES, SAME, UNSAID, Verdicts, read_verdicts
+from bench.duplicates.profile import Profile, read_profile
 from bench.environments import UnavailableError
-from bench.intervals import exact_interval
-from bench.tables import markdown
-from pipeline.core.errors import UserError
+from bench.measures import exact_interval
 from pipeline.stages.ingest.sources import ham10000
 from pipeline.stages.ingest.sources.files import RawReader
 
-MAX_BYTES = 200_000_000
 DIGITS = 7
 FALSE_MERGES = (0, 10, 100)  # besides as many as ours makes
 
-Array = np.ndarray[Any, Any]
-
 
 class Lesions(NamedTuple):
-    """All images of HAM10000 as a collection, with their lesion and diagnosis, file by file."""
+    """All images of HAM10000 as a collection, with the lesion's number and the diagnosis of each file, (files,)."""
 
     gathered: Collection
-    lesion: Array
-    diagnosis: Array
+    lesion: NDArray[np.int64]
+    diagnosis: NDArray[np.str_]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the finders; print the tables; return the exit status."""
-    options = _parser().parse_args(arguments)
-    profile = read_profile(options.profile, encoder=options.encoder)
-    try:
+    made = finder_parser("bench.duplicates.lesions", __doc__)
+    made.add_argument("--ham10000", **OPTIONS["--ham10000"], required=True)
+    made.set_defaults(judged=[ROOT / "docs/results/ham10000_across_lesions.csv"])
+    options = made.parse_args(arguments)
+
+    def run() -> None:
         result = measure(
             gather(options.ham10000, options.cache),
             options.finders,
-            profile=profile,
+            profile=read_profile(options.profile, encoder=options.encoder),
             weights=options.weights,
             verdicts=read_verdicts(options.judged),
             cache=options.cache,
         )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(table(result))
-    if options.write:
-        options.write.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    return 0
+        print(table(result))
+        write_json(options.write, lambda _: result, in_order=False)
+
+    return status_of(run)
 
 
 def gather(folder: Path, cache: Path) -> Lesions:
     """Lay all images out as files, once."""
-    entries = {
-        entry.source_id: entry for entry in ham10000.read(folder, licence="unsaid", attribution="unsaid").entries
-    }
+    entries = {entry.source_id: entry for entry in ham10000.read(folder, licence=UNSAID, attribution=UNSAID).entries}
     with RawReader(folder, max_bytes=MAX_BYTES) as reader:
         files = (File(name, reader.read(entry.locator)) for name, entry in entries.items())
         gathered = collection.write(cache / "collections/ham10000-whole", files, count=len(entries), seed=0)
@@ -100,28 +93,15 @@ def measure(
     verdicts: Verdicts,
     cache: Path,
 ) -> dict[str, Any]:
-    """Rank by every finder and count.
-
-    Args:
-        lesions: from `gather`.
-        finders: keys of FINDERS; ours comes first.
-        profile: our thresholds.
-        weights: of the encoder; None: finders that need vectors are left out.
-        verdicts: of people, on pairs whose ids differ.
-        cache: for finished work.
-
-    """
-    prints = fingerprints(lesions.gathered, profile)
-    expect_whole(lesions.gathered, prints)
-    digests = prints.images["stored_sha256"]
-    vectors = embed(prints.pixels, digests, profile, weights=weights, cache=cache / "vectors") if weights else None
-    prepared = Prepared(lesions.gathered, prints, profile, vectors, joined(lesions.lesion))
-    ours = ranking(prepared, OURS, FINDERS[OURS])
+    """Rank by every finder, ours first, and count; without weights those that need vectors are left out."""
+    prepared = replace(prepare(lesions.gathered, profile), copies=joined(lesions.lesion))
+    prepared = embed(prepared, weights, cache) if weights else prepared
+    ours = ranking(prepared, OURS)
     proven = ours[ours["relation"].isin(PROVEN)]
     states = label(proven, lesions, verdicts)
     report: dict[str, Any] = {
         "images": len(lesions.lesion),
-        "pairs_joined_by_id": joined(lesions.lesion),
+        "pairs_joined_by_id": prepared.copies,
         "ours": _ours(proven, states),
         "look_alikes": false_merges(ours, lesions, verdicts),
         "sources": by_source(ours, lesions),
@@ -132,7 +112,7 @@ def measure(
     allowed = sorted({*FALSE_MERGES, int((states == "false").sum())})
     for name in [OURS, *(finder for finder in finders if finder != OURS)]:
         try:
-            pairs = ranking(prepared, name, FINDERS[name]).dropna(subset="score")
+            pairs = ranking(prepared, name).dropna(subset="score")
         except UnavailableError as error:
             report["unavailable"][name] = str(error)
             continue
@@ -147,7 +127,7 @@ def measure(
     return report
 
 
-def label(pairs: pd.DataFrame, lesions: Lesions, verdicts: Verdicts) -> Array:
+def label(pairs: pd.DataFrame, lesions: Lesions, verdicts: Verdicts) -> NDArray[np.str_]:
     """Say of each pair whether ids join it (`joined`), people do (`judged`), or nobody (`false`)."""
     a, b = pairs["a"].to_numpy(), pairs["b"].to_numpy()
     same = np.where(lesions.lesion[a] == lesions.lesion[b], "joined", "false")
@@ -158,13 +138,13 @@ def label(pairs: pd.DataFrame, lesions: Lesions, verdicts: Verdicts) -> Array:
     return same
 
 
-def joined(lesion: Array) -> int:
+def joined(lesion: NDArray[np.int64]) -> int:
     """Count the pairs of images that share a lesion."""
     sizes = np.bincount(lesion)
     return int((sizes * (sizes - 1) // 2).sum())
 
 
-def found_before(score: pd.Series[float], states: Array, *, false: int) -> int:
+def found_before(score: pd.Series[float], states: NDArray[np.str_], *, false: int) -> int:
     """Count the joined pairs ranked above the false pair that would be one too many; ties are taken all or none.
 
     Args:
@@ -220,18 +200,15 @@ def calibration_by_half(
 def table(result: Mapping[str, Any]) -> str:
     """Lay the counts out as Markdown."""
     cuts = list(next(iter(result["finders"].values())))
-    total = result["pairs_joined_by_id"]
-    lines = [
-        f"| pairs of one lesion, of {total}, at false merges: | {' | '.join(cuts)} |",
-        "|---" * (1 + len(cuts)) + "|",
-    ]
-    lines += [f"| {name} | {' | '.join(str(found[c]) for c in cuts)} |" for name, found in result["finders"].items()]
-    sources = [[name, *map(str, counts.values())] for name, counts in result["sources"].items()]
+    heads = [f"pairs of one lesion, of {result['pairs_joined_by_id']}, at false merges:", *cuts]
+    sources = [[name, *counts.values()] for name, counts in result["sources"].items()]
     parts = [
-        "\n".join(lines),
+        markdown(heads, [[name, *(found[c] for c in cuts)] for name, found in result["finders"].items()]),
         json.dumps({"ours": result["ours"], "look-alikes": result["look_alikes"]}),
         markdown(
-            "Pairs of one lesion, by what proposed them", ["source", "proposed", "proven", "by it alone"], sources
+            ["source", "proposed", "proven", "by it alone"],
+            sources,
+            title="Pairs of one lesion, by what proposed them",
         ),
     ]
     for half, report in result["calibration"].items():
@@ -239,26 +216,12 @@ def table(result: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _ours(proven: pd.DataFrame, states: Array) -> dict[str, dict[str, int]]:
+def _ours(proven: pd.DataFrame, states: NDArray[np.str_]) -> dict[str, dict[str, int]]:
     kinds = ("joined", "judged", "false")
     return {
         relation: {kind: int(((proven["relation"] == relation).to_numpy() & (states == kind)).sum()) for kind in kinds}
         for relation in PROVEN
     }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.duplicates.lesions", description=__doc__)
-    add = parser.add_argument
-    add("--ham10000", type=Path, metavar="FOLDER", required=True, help="the archives as the Dataverse publishes them")
-    add("--finders", nargs="+", choices=FINDERS, metavar="NAME", default=list(FINDERS), help="default: all")
-    add("--judged", type=Path, nargs="+", metavar="CSV", default=[ROOT / "docs/results/ham10000_across_lesions.csv"])
-    add("--profile", type=Path, default=ROOT / "profiles/ham10000.yaml", help="our thresholds (default: ham10000)")
-    add("--encoder", choices=ENCODERS, default="profile", help="of the vectors (default: the profile's own)")
-    add("--weights", type=Path, help="of the encoder; without it, what needs vectors is left out")
-    add("--cache", type=Path, default=ROOT / "bench/.cache/duplicates", help="finished work (default: bench/.cache)")
-    add("--write", type=Path, metavar="JSON", help="also write the results, to docs/results/lesions.json say")
-    return parser
 
 
 if __name__ == "__main__":

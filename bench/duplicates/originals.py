@@ -1,7 +1,10 @@
-"""Makes the truth clean: of pictures that are really copies of each other, one stays.
+"""Originals: distinct lesions of HAM10000, and the images of a clinical scrape, without real copies among them.
+
+A third of each source's images is for tuning and the rest for reports, so no figure that is reported was made of an
+image that any threshold was chosen on. An image's name alone says which it is for.
 
 A real copy among the originals would count as somebody's false pair. Which pairs those are, people say (`--judged`): a
-pair that shows the same (a photograph, a lesion, a patch of skin with its neighbour), or may, loses its second picture;
+pair that shows the same (a photograph, a lesion, a patch of skin with its neighbour), or may, loses its second image;
 one that they call different stays, and counts against whoever lists it. Where nobody has judged, equal bytes and equal
 pixels decide, and what our own finder proves by geometry. The latter favours it: what it proves wrongly is taken away
 with what it proves rightly. So these pairs are listed and counted in the result, to be judged.
@@ -10,37 +13,92 @@ with what it proves rightly. So these pairs are listed and counted in the result
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from bench.duplicates import collection
-from bench.duplicates.cache import code_digest, key_of
-from bench.duplicates.collection import File, fingerprints
-from bench.duplicates.finders import ours
+from bench.cache import code_digest, key_of
+from bench.duplicates import collection, ours
+from bench.duplicates.collection import File, prepare
 from bench.duplicates.profile import Profile
-from bench.duplicates.sources import Picture
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import components
+from pipeline.stages.ingest.rows import Entry
+from pipeline.stages.ingest.sources import folder as class_folders
+from pipeline.stages.ingest.sources import ham10000
+from pipeline.stages.ingest.sources.files import RawReader
 
+MAX_BYTES = 200_000_000
+TUNING_SHARE = 1 / 3
+PARTS = ("tuning", "report")
+UNSAID = "unsaid"  # licence and attribution: nothing here leaves the machine
 SAME, DIFFERENT = ("same", "copy", "same_lesion", "neighbours", "unsure"), ("different",)
 COLUMNS = ("a", "b", "relation", "evidence", "correlation", "inliers")
+OTHERS_SHARE = 0.1  # of the originals: images that are laid beside copies
+SPARE_SHARE = 0.06  # of a pool, drawn too, since real copies are taken out
 
 Verdicts = Mapping[frozenset[str], str]
 
 
-class Distinct(NamedTuple):
-    """Pictures without real copies among them.
+class Source(NamedTuple):
+    """A data set.
 
-    pictures: in the order of the pool.
-    pairs: what was found among the pool: COLUMNS, verdict (missing where nobody has judged) and whether it was held for
-        the same.
+    entries: lists its candidates for originals.
+    same: relations between two originals that make them one image, where nobody has judged the pair. HAM10000 names
+        lesions, so only copies do; a scrape names none, so another photograph of the same lesion does too.
     """
 
-    pictures: list[Picture]
+    entries: Callable[[Path], list[Entry]]
+    same: tuple[str, ...]
+
+
+class Drawn(NamedTuple):
+    """Originals of a source, images to lay beside copies, and the pairs that were found among all of them before."""
+
+    originals: list[File]
+    others: list[File]
     pairs: pd.DataFrame
+
+
+def draw(
+    source: str, folder: Path, *, part: str, count: int, verdicts: Verdicts, profile: Profile, cache: Path, seed: int
+) -> Drawn:
+    """Draw `count` originals, and the others, from a part of a source, without real copies among them."""
+    wanted = count + math.ceil(OTHERS_SHARE * count)
+    pool = read_images(source, folder, part=part, count=math.ceil(wanted * (1 + SPARE_SHARE)), seed=seed)
+    apart, pairs = distinct(
+        pool, same=SOURCES[source].same, verdicts=verdicts, profile=profile, cache=cache / "pools", seed=seed
+    )
+    kept = min(count, math.floor(len(apart) / (1 + OTHERS_SHARE)))
+    return Drawn(apart[:kept], apart[kept:], pairs)
+
+
+def read_images(source: str, folder: Path, *, part: str, count: int, seed: int) -> list[File]:
+    """Draw at most `count` images of a part at random, as published.
+
+    Raises:
+        UserError: the folder holds something else.
+
+    """
+    entries = [entry for entry in SOURCES[source].entries(folder) if part_of(entry.source_id) == part]
+    if not entries:
+        raise UserError(f"{folder} holds no images for {part}: name the folder of {source}")
+    order = np.random.default_rng([seed, 0]).permutation(len(entries))[:count]
+    with RawReader(folder, max_bytes=MAX_BYTES) as reader:
+        chosen = tqdm([entries[i] for i in order], desc=f"read {source}", disable=None)
+        return [File(entry.source_id, reader.read(entry.locator)) for entry in chosen]
+
+
+def part_of(source_id: str) -> str:
+    """Say what an image is for, by a hash of its name."""
+    drawn = int.from_bytes(hashlib.sha256(source_id.encode()).digest()[:8]) / 2**64
+    return PARTS[int(drawn >= TUNING_SHARE)]
 
 
 def read_verdicts(paths: Iterable[Path]) -> dict[frozenset[str], str]:
@@ -63,54 +121,63 @@ def read_verdicts(paths: Iterable[Path]) -> dict[frozenset[str], str]:
 
 
 def distinct(
-    pool: Sequence[Picture], *, same: tuple[str, ...], verdicts: Verdicts, profile: Profile, cache: Path, seed: int
-) -> Distinct:
-    """Leave one of each set of pictures that are copies of each other, or of others in between.
+    pool: Sequence[File], *, same: tuple[str, ...], verdicts: Verdicts, profile: Profile, cache: Path, seed: int
+) -> tuple[list[File], pd.DataFrame]:
+    """Leave one of each set of images that are copies of each other, or of others in between.
 
-    Args:
-        pool: candidates for originals.
-        same: relations that count as the same where nobody has judged.
-        verdicts: of people.
-        profile: of our own finder.
-        cache: for what was found.
-        seed: of the files' names.
+    Relations `same` count as the same where nobody has judged. Bonds are not complete: of two images with equal pixels
+    only one may be bound to a third.
+
+    Returns:
+        the images, in the order of the pool; and what was found among it: COLUMNS, verdict (missing where nobody has
+        judged) and whether it was held for the same.
 
     """
-    pairs = _found(pool, profile, cache, seed)
+    pairs = _search(pool, profile, cache, seed)
     ends_of = [frozenset(ends) for ends in zip(pairs["a"], pairs["b"], strict=True)]
     judged = pairs.assign(verdict=pd.Series([verdicts.get(ends) for ends in ends_of], dtype=object))
     unjudged = judged["verdict"].isna() & judged["relation"].isin(same)
     judged["same"] = judged["verdict"].isin(SAME) | unjudged
-    known = {picture.source_id for picture in pool}
+    names = [image.label for image in pool]
+    known = set(names)
     bonds = list(zip(judged.loc[judged["same"], "a"], judged.loc[judged["same"], "b"], strict=True))
     bonds += [(min(ends), max(ends)) for ends, verdict in verdicts.items() if verdict in SAME and ends <= known]
-    return Distinct(_one_of_each(pool, bonds), judged)
+    first: dict[str, File] = {}
+    for image, name in zip(pool, components(names, bonds), strict=True):
+        first.setdefault(name, image)
+    return list(first.values()), judged
 
 
-def _found(pool: Sequence[Picture], profile: Profile, cache: Path, seed: int) -> pd.DataFrame:
+def _search(pool: Sequence[File], profile: Profile, cache: Path, seed: int) -> pd.DataFrame:
     """Search the pool for copies with our own finder; once."""
-    names = [picture.source_id for picture in pool]
-    root = cache / "pools" / key_of([names, seed, profile.limits, profile.fingerprint])
-    files = [File(*picture) for picture in pool]
-    gathered = collection.write(root, files, count=len(files), seed=seed)
+    root = cache / key_of([[image.label for image in pool], seed, profile.limits, profile.fingerprint])
+    gathered = collection.write(root, pool, count=len(pool), seed=seed)
     result = root / f"pairs-{key_of([profile.dedup, code_digest(ours.CODE)])}.csv"
     if not result.exists():
-        prints = fingerprints(gathered, profile)
-        edges = ours.search(prints, None, profile, scratch=prints.store.scratch(profile.dedup, keep="dedup")).edges
+        prepared = prepare(gathered, profile)
+        edges = ours.search(prepared, scratch=prepared.store.scratch(profile.dedup, keep="dedup")).edges
         label = dict(zip(gathered.names, gathered.labels, strict=True))
         ends = {end: edges[end].str.removeprefix(f"{collection.BATCH}:").map(label) for end in ("a", "b")}
         edges.assign(**ends)[list(COLUMNS)].to_csv(result, index=False, float_format="%.4g")
-        prints.store.sweep("dedup")
+        prepared.store.sweep("dedup")
     return pd.read_csv(result, dtype={"a": str, "b": str, "relation": str, "evidence": str})
 
 
-def _one_of_each(pool: Sequence[Picture], bonds: Iterable[tuple[str, str]]) -> list[Picture]:
-    """Keep the first picture of each set that bonds join, directly or by others.
-
-    Bonds are not complete: of two pictures with equal pixels only one may be bound to a third.
-    """
-    sets = components([picture.source_id for picture in pool], bonds)
-    first: dict[str, Picture] = {}
-    for picture, name in zip(pool, sets, strict=True):
-        first.setdefault(name, picture)
+def _one_a_lesion(folder: Path) -> list[Entry]:
+    """List the first image of every lesion, by image id."""
+    listed = ham10000.read(folder, licence=UNSAID, attribution=UNSAID).entries
+    first: dict[str, Entry] = {}
+    for entry in sorted(listed, key=lambda entry: entry.source_id):
+        first.setdefault(entry.lesion_id or entry.source_id, entry)
     return list(first.values())
+
+
+def _every_file(folder: Path) -> list[Entry]:
+    listed = class_folders.read(folder, licence=UNSAID, attribution=UNSAID).entries
+    return sorted(listed, key=lambda entry: entry.source_id)
+
+
+SOURCES = {
+    "ham10000": Source(_one_a_lesion, ("copy",)),
+    "dermnet": Source(_every_file, ("copy", "same_lesion")),
+}

@@ -1,6 +1,6 @@
-"""Which copies are planted of which originals, and the files of a collection that follow from it.
+"""Which copies are planted of which originals, and the collection that follows from it.
 
-Every original has at most one copy: two copies of one original would be a pair that belongs to no kind. The pictures
+Every original has at most one copy: two copies of one original would be a pair that belongs to no kind. The images
 that collages and mosaics show beside a copy are in no collection, and each is shown once, for the same reason.
 """
 
@@ -10,24 +10,34 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.duplicates.collection import File
+from bench.cache import code_digest, key_of
+from bench.duplicates import collection
+from bench.duplicates.collection import Collection, File
 from bench.duplicates.kinds import ALL, SELFCLEAN_ARTE, TUNING, plant, takes_other
 from bench.duplicates.kinds.canvas import jpeg, to_longer_side
-from bench.duplicates.sources import Picture
+from bench.duplicates.originals import Drawn
 from pipeline.core.engine import map_shards
 from pipeline.core.errors import UserError
 from pipeline.core.shards import decode
 
-LARGE = (600, 1024)  # pixels of the longer side that a small picture is enlarged to before anything is planted
+LARGE = (600, 1024)  # pixels of the longer side that a small image is enlarged to before anything is planted
 LARGE_QUALITY = 92
 FILES_A_TASK = 64
 SEPARATOR = " > "  # between a copy's source id and its kind
+CODE = ("bench.duplicates.kinds", "bench.duplicates.planting", "bench.duplicates.collection")
 
-Array = np.ndarray[Any, Any]
+
+class Size(NamedTuple):
+    """Whence the originals are, and whether they are enlarged first."""
+
+    source: str
+    large: bool
 
 
 class Design(NamedTuple):
@@ -41,6 +51,18 @@ class Design(NamedTuple):
     share: float | None
 
 
+class Mode(NamedTuple):
+    """What a run is for: its kinds, and which of the sources' images it may see, one of `originals.PARTS`."""
+
+    kinds: tuple[str, ...]
+    images: str
+
+
+SIZES = {
+    "ham10000": Size("ham10000", large=False),
+    "ham10000-large": Size("ham10000", large=True),
+    "dermnet": Size("dermnet", large=False),
+}
 DESIGNS = {
     "kinds": Design((), None),
     "aug5": Design(("selfclean_aug",), 0.05),
@@ -48,20 +70,11 @@ DESIGNS = {
     "arte5": Design((SELFCLEAN_ARTE,), 0.05),
     "arte10": Design((SELFCLEAN_ARTE,), 0.10),
 }
-
-
-class Mode(NamedTuple):
-    """What a run is for: its kinds, and which of the sources' pictures it may see, one of `sources.PARTS`."""
-
-    kinds: tuple[str, ...]
-    pictures: str
-
-
 MODES = {"tuning": Mode(TUNING, "tuning"), "all": Mode(ALL, "report")}
 
 
 class Copy(NamedTuple):
-    """A copy to plant: numbers of its original and of the picture beside it, which only some kinds show."""
+    """A copy to plant: numbers of its original and of the image beside it, which only some kinds show."""
 
     kind: str
     original: int
@@ -72,22 +85,34 @@ class Truth(NamedTuple):
     """Of every file its kind ("" for an original) and the number of its original, an original's own."""
 
     kinds: list[str]
-    originals: Array
+    originals: NDArray[np.int64]
+
+    @property
+    def copies(self) -> int:
+        """How many were planted."""
+        return len(self.kinds) - self.kinds.count("")
+
+
+def build(
+    size: str, design: str, drawn: Drawn, *, mode: str, per_kind: int, seed: int, cache: Path
+) -> tuple[Collection, Truth]:
+    """Plant copies among the originals of a source, once: by a key of `SIZES`, of `DESIGNS` and of `MODES`."""
+    originals, others, _ = drawn
+    copies = plan(
+        DESIGNS[design], mode=mode, originals=len(originals), others=len(others), per_kind=per_kind, seed=seed
+    )
+    names = [[image.label for image in images] for images in (originals, others)]
+    root = cache / "collections" / f"{size}-{design}-{key_of([names, copies, size, seed, code_digest(CODE)])}"
+    made = files(originals, others, copies, large=SIZES[size].large, seed=seed)
+    gathered = collection.write(root, made, count=len(originals) + len(copies), seed=seed)
+    return gathered, truth(gathered.labels)
 
 
 def plan(design: Design, *, mode: str, originals: int, others: int, per_kind: int, seed: int) -> list[Copy]:
-    """Draw which original is copied how.
-
-    Args:
-        design: one of `DESIGNS`.
-        mode: `tuning` leaves out the kinds that are set aside, `all` plants them.
-        originals: how many there are.
-        others: how many pictures there are to lay beside copies.
-        per_kind: copies of every kind; fewer where there are too few originals.
-        seed: of the draw.
+    """Draw which of so many originals is copied how, `per_kind` times where there are enough of them.
 
     Raises:
-        UserError: there are too few pictures for one copy of each kind.
+        UserError: there are too few images for one copy of each kind.
 
     """
     kinds = design.kinds or MODES[mode].kinds
@@ -104,20 +129,11 @@ def plan(design: Design, *, mode: str, originals: int, others: int, per_kind: in
 
 
 def files(
-    originals: Sequence[Picture], others: Sequence[Picture], copies: Sequence[Copy], *, large: bool, seed: int
+    originals: Sequence[File], others: Sequence[File], copies: Sequence[Copy], *, large: bool, seed: int
 ) -> Iterator[File]:
-    """Make the files of a collection: the originals, then their copies.
-
-    Args:
-        originals: as published.
-        others: pictures to lay beside copies.
-        copies: from `plan`.
-        large: enlarge the originals to 600 to 1024 pixels first.
-        seed: of what the kinds draw.
-
-    """
-    work = [_Work(picture, "", None) for picture in originals]
-    work += [_Work(originals[c.original], c.kind, None if c.other is None else others[c.other]) for c in copies]
+    """Make the files of a collection: the originals, enlarged to 600 to 1024 pixels if `large`, then their copies."""
+    work: list[_Work] = [(image, "", None) for image in originals]
+    work += [(originals[c.original], c.kind, None if c.other is None else others[c.other]) for c in copies]
     tasks = [work[i : i + FILES_A_TASK] for i in range(0, len(work), FILES_A_TASK)]
     for made in map_shards(partial(_make, large=large, seed=seed), tasks, label="plant"):
         yield from made
@@ -130,21 +146,17 @@ def truth(labels: Sequence[str]) -> Truth:
     return Truth([kind for _, _, kind in parts], np.array([number[source_id] for source_id, _, _ in parts]))
 
 
-class _Work(NamedTuple):
-    picture: Picture
-    kind: str
-    other: Picture | None
+_Work = tuple[File, str, File | None]  # an original, the kind of its copy ("": itself), what is shown beside
 
 
 def _make(work: Sequence[_Work], *, large: bool, seed: int) -> list[File]:
     made = []
-    for picture, kind, other in work:
-        name = picture.source_id
-        content = _enlarged(picture.content, _rng(seed, name)) if large else picture.content
-        if kind:
-            name = f"{name}{SEPARATOR}{kind}"
-            content = plant(kind, content, _rng(seed, name), other=other.content if other else None)
-        made.append(File(name, content))
+    for (name, content), kind, other in work:
+        label = f"{name}{SEPARATOR}{kind}" if kind else name
+        file = _enlarged(content, _rng(seed, name)) if large else content
+        made.append(
+            File(label, plant(kind, file, _rng(seed, label), other=other.content if other else None) if kind else file)
+        )
     return made
 
 

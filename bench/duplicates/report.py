@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bench.command import markdown
 from bench.duplicates import calibration
 from bench.duplicates.finders import FINDERS, LEFT_OUT, OURS
 from bench.duplicates.kinds import SET_ASIDE
-from bench.tables import markdown
 
 Settings = Mapping[str, Mapping[str, Any]]
 
@@ -32,13 +32,13 @@ def finders(settings: Settings) -> str:
             rows.append([name, *(_figures(cell) if cell else "" for cell in cells)])
         if name == OURS and any(cells):
             rows.append([f"{name}, 95% interval", *(_interval(cell) if cell else "" for cell in cells)])
-    return markdown("Average precision / recall at 99% precision", ["finder", *settings], rows)
+    return markdown(["finder", *settings], rows, title="Average precision / recall at 99% precision")
 
 
 def unavailable(settings: Settings) -> str:
     """Say which peers have no number, and why."""
     reasons = {name: reason for setting in settings.values() for name, reason in setting["unavailable"].items()}
-    return markdown("No number", ["peer", "reason"], [list(row) for row in (reasons | LEFT_OUT).items()])
+    return markdown(["peer", "reason"], list((reasons | LEFT_OUT).items()), title="No number")
 
 
 def operating_points(settings: Settings) -> str:
@@ -48,9 +48,9 @@ def operating_points(settings: Settings) -> str:
     for name, setting in settings.items():
         for listed in ("proven", "copy"):
             if point := setting.get("operating_point", {}).get(listed):
-                counts = [name, setting["originals"], setting["copies"], listed, point["pairs"], point["false_pairs"]]
-                rows.append([*map(str, counts), _three(point["precision"]), _three(point["recall"])])
-    return markdown("Ours at the profile's thresholds", heads, rows)
+                counts = [setting["originals"], setting["copies"], listed, point["pairs"], point["false_pairs"]]
+                rows.append([name, *counts, _three(point["precision"]), _three(point["recall"])])
+    return markdown(heads, rows, title="Ours at the profile's thresholds")
 
 
 def kinds(name: str, setting: Mapping[str, Any]) -> str:
@@ -67,14 +67,14 @@ def kinds(name: str, setting: Mapping[str, Any]) -> str:
         rows.append(
             [
                 f"{kind} *" if kind in SET_ASIDE else kind,
-                str((ours_of or peer_of)["pairs"]),
+                (ours_of or peer_of)["pairs"],
                 _figures(ours_of) if ours_of else "",
                 _three(ours_of["recall_at_common_cut"]) if ours_of else "",
                 *(_three(share[column]) if share else "" for column in ("copy", "same_lesion", "proposed")),
                 _figures(peer_of) if peer_of else "",
             ]
         )
-    return markdown(f"Kinds in {name}", heads, rows)
+    return markdown(heads, rows, title=f"Kinds in {name}")
 
 
 def _planted(setting: Mapping[str, Any]) -> list[str]:

@@ -1,26 +1,25 @@
-"""What is reported of a finder on one collection."""
+"""What is reported of a finder on one collection: figures of its ranking of pairs, with intervals, and by kind.
+
+A resample of originals takes their copies along: a pair within a family (an original and its copy) weighs as often as
+its family was drawn, a pair across two as often as both.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.duplicates.calibration import PROVEN, calibrate
 from bench.duplicates.collection import Collection
-from bench.duplicates.measures import (
-    FALSE,
-    average_precision,
-    curve,
-    intervals,
-    label,
-    of_kind,
-    recall_at_precision,
-    threshold,
-)
 from bench.duplicates.planting import Truth
+from bench.measures import CONFIDENCE, Ranking
+from pipeline.stages.evaluate.bootstrap import draw_groups
 
+PRECISION = 0.99
+FALSE = -1  # in place of a kind's number
 RESAMPLES = 200
 DIGITS = 4
 SOURCES = ("phash", "features", "embedding")
@@ -28,50 +27,81 @@ SOURCES = ("phash", "features", "embedding")
 Report = dict[str, Any]
 
 
-def score(pairs: pd.DataFrame, truth: Truth, *, seed: int) -> Report:
-    """Score a ranking.
+class Labelled(NamedTuple):
+    """A ranking held against the truth, the best pair first.
 
-    Args:
-        pairs: from a finder: a, b, score; rows without a score are not ranked.
-        truth: of the collection.
-        seed: of the bootstrap.
+    score: (pairs,).
+    kind: (pairs,) number of the copy's kind, FALSE for a pair that is no copy and its original.
+    families: (pairs, 2) numbers of the originals of both files.
+    """
+
+    score: NDArray[np.float64]
+    kind: NDArray[np.int64]
+    families: NDArray[np.int64]
+
+    def ranking(self) -> Ranking:
+        """Make it ready to be measured."""
+        return Ranking(self.score, self.kind != FALSE)
+
+
+def label(pairs: pd.DataFrame, truth: Truth) -> Labelled:
+    """Hold a ranking (a, b: numbers of files; score; the best first) against the truth; kinds are numbered by name."""
+    a, b = pairs["a"].to_numpy(), pairs["b"].to_numpy()
+    number = {name: i for i, name in enumerate(_names(truth))} | {"": FALSE}
+    kinds = np.array([number[kind] for kind in truth.kinds])
+    families = np.stack([truth.originals[a], truth.originals[b]], axis=1)
+    is_copy = families[:, 0] == families[:, 1]
+    return Labelled(pairs["score"].to_numpy(), np.where(is_copy, np.maximum(kinds[a], kinds[b]), FALSE), families)
+
+
+def of_kind(labelled: Labelled, kind: int) -> Labelled:
+    """Keep one kind's pairs and all false ones: other kinds' are neither right nor wrong here."""
+    kept = (labelled.kind == kind) | (labelled.kind == FALSE)
+    return Labelled(*(column[kept] for column in labelled))
+
+
+def score(pairs: pd.DataFrame, truth: Truth, *, seed: int) -> Report:
+    """Score a finder's ranking; rows without a score are not ranked.
 
     Returns:
         average_precision, recall_at_p99 and their intervals, false_pairs (above that cut); by kind the same, where all
         pairs that are no copies are the negatives, and the recall at the cut of all kinds together.
 
     """
-    ranking = pairs.dropna(subset="score")
-    names = sorted(set(truth.kinds) - {""})
-    counts = {name: truth.kinds.count(name) for name in names}
-    labelled = label(ranking, truth, names)
-    whole = curve(labelled, positives=sum(counts.values()))
-    cut = threshold(whole)
-    report: Report = {
-        "average_precision": average_precision(whole),
-        "recall_at_p99": recall_at_precision(whole),
+    labelled = label(pairs.dropna(subset="score"), truth)
+    whole, kinds = labelled.ranking(), {}
+    cut = whole.threshold(PRECISION)
+    for number, name in enumerate(_names(truth)):
+        part, count = of_kind(labelled, number), truth.kinds.count(name)
+        above = ((part.kind == number) & (part.score >= cut)).sum()
+        kinds[name] = {"pairs": count, **_figures(part.ranking(), count), "recall_at_common_cut": above / count}
+    report = {
+        **_figures(whole, truth.copies),
         "false_pairs": int(((labelled.kind == FALSE) & (labelled.score >= cut)).sum()),
         "intervals": intervals(labelled, truth, resamples=RESAMPLES, seed=seed),
-        "kinds": {},
+        "kinds": kinds,
     }
-    for number, name in enumerate(names):
-        part = of_kind(labelled, number)
-        found = curve(part, positives=counts[name])
-        above = ((part.kind == number) & (part.score >= cut)).sum()
-        report["kinds"][name] = {
-            "pairs": counts[name],
-            "average_precision": average_precision(found),
-            "recall_at_p99": recall_at_precision(found),
-            "recall_at_common_cut": above / counts[name],
-        }
-    return {name: _rounded(figures) for name, figures in report.items()}
+    return dict(_rounded(report))
+
+
+def intervals(labelled: Labelled, truth: Truth, *, resamples: int, seed: int) -> dict[str, list[float]]:
+    """Resample originals with their copies; return the 95% percentile intervals of both figures."""
+    originals, owners = np.unique(truth.originals, return_inverse=True)
+    copied = owners[[i for i, kind in enumerate(truth.kinds) if kind]]
+    a, b = np.searchsorted(originals, labelled.families).T
+    ranking, values = labelled.ranking(), []
+    for drawn in draw_groups(len(originals), resamples, np.random.default_rng([seed, 4])).astype(float):
+        weight = drawn[a] * np.where(a == b, 1.0, drawn[b])
+        values.append(list(_figures(ranking, float(drawn[copied].sum()), weight).values()))
+    ends = np.quantile(np.array(values), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    return dict(zip(("average_precision", "recall_at_p99"), ends.T.tolist(), strict=True))
 
 
 def operating_point(pairs: pd.DataFrame, truth: Truth) -> Report:
     """Score our own finder where the product stands: what it lists as copy or same lesion, and what it looked at.
 
     Args:
-        pairs: from `finders.ours`, with relation and proposed_by.
+        pairs: from `ours.rank`, with relation and proposed_by.
         truth: of the collection.
 
     Returns:
@@ -79,42 +109,43 @@ def operating_point(pairs: pd.DataFrame, truth: Truth) -> Report:
         found the same lesion, proposed at all, and proposed by each source; and what other thresholds would list.
 
     """
-    names = sorted(set(truth.kinds) - {""})
-    listed = pairs.assign(kind=label(pairs, truth, names).kind)
+    listed = pairs.assign(kind=label(pairs, truth).kind)
     report: Report = {}
     for title, relations in (("proven", PROVEN), ("copy", ("copy",))):
         chosen = listed[listed["relation"].isin(relations)]
         right = int((chosen["kind"] != FALSE).sum())
-        planted = len(truth.kinds) - truth.kinds.count("")
         report[title] = {
             "pairs": len(chosen),
             "false_pairs": len(chosen) - right,
             "precision": right / max(1, len(chosen)),
-            "recall": right / planted,
+            "recall": right / truth.copies,
         }
     report["kinds"] = {
-        name: _shares(listed[listed["kind"] == number], truth.kinds.count(name)) for number, name in enumerate(names)
+        name: _shares(listed[listed["kind"] == number], truth.kinds.count(name))
+        for number, name in enumerate(_names(truth))
     }
-    rounded = {name: _rounded(figures) for name, figures in report.items()}
     planted_pair = (listed["kind"] != FALSE).to_numpy()
-    return {**rounded, "calibration": calibrate(pairs, planted_pair, ~planted_pair)}
+    return {**_rounded(report), "calibration": calibrate(pairs, planted_pair, ~planted_pair)}
 
 
 def false_pairs(pairs: pd.DataFrame, gathered: Collection, truth: Truth, *, count: int) -> pd.DataFrame:
-    """List the best-ranked pairs that are no copies, for people to look at: what they are called, and their files.
-
-    Args:
-        pairs: from a finder.
-        gathered: the collection.
-        truth: of it.
-        count: at most.
-
-    """
+    """List the best-ranked pairs that are no copies, for people to look at: what they are called, and their files."""
     ranking = pairs.dropna(subset="score")
     wrong = ranking[truth.originals[ranking["a"]] != truth.originals[ranking["b"]]].head(count)
     labels, names = np.array(gathered.labels), np.array(gathered.names)
     called = {end: labels[wrong[end]] for end in ("a", "b")}
     return pd.DataFrame({**called, **{f"file_{end}": names[wrong[end]] for end in called}, "score": wrong["score"]})
+
+
+def _names(truth: Truth) -> list[str]:
+    return sorted(set(truth.kinds) - {""})
+
+
+def _figures(ranking: Ranking, positives: float, weight: NDArray[np.float64] | None = None) -> dict[str, float]:
+    return {
+        "average_precision": ranking.average_precision(weight, positives=positives),
+        "recall_at_p99": ranking.recall_at(PRECISION, positives=positives, weight=weight),
+    }
 
 
 def _shares(found: pd.DataFrame, planted: int) -> Report:

@@ -7,25 +7,23 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing import get_context
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from bench.command import batch_parser, status_of
+from bench.cache import replacing
+from bench.command import parser, section, status_of
+from bench.processes import in_workers
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
 from pipeline.models.trainable import weights_file
-from pipeline.params import read_tree, stage_params
+from pipeline.params import read_tree
 from pipeline.stages.ingest.tables import Images, open_pixels
 from pipeline.stages.train.member import train_member
 from pipeline.stages.train.params import TrainParams
-
-Array = np.ndarray[Any, Any]
 
 SETS = "sets"
 FACTS = "facts.json"
@@ -68,9 +66,8 @@ def fit(project: Path, batch: str, params: TrainParams, folder: Path, *, seeds: 
     facts = json.loads((folder / FACTS).read_text("utf-8"))
     jobs = [Job(condition, arm, seed) for seed in seeds for condition, arms in facts.items() for arm in arms]
     waiting = [job for job in jobs if not fitted(folder, job).exists()]
-    with get_context("spawn").Pool(workers, _begin, (project, batch, params, folder)) as pool:
-        for _ in tqdm(pool.imap_unordered(_train, waiting), desc="fit", total=len(waiting), unit="network"):
-            pass
+    train = partial(_train, project=project, batch=batch, params=params, folder=folder)
+    in_workers(train, waiting, workers=workers, label="fit", unit="network")
 
 
 def fitted(folder: Path, job: Job) -> Path:
@@ -78,24 +75,14 @@ def fitted(folder: Path, job: Job) -> Path:
     return folder / f"{job.condition}_{job.arm}_{job.seed}.npy"
 
 
-_GIVEN: tuple[Path, str, TrainParams, Path]
-
-
-def _begin(*given: Any) -> None:  # noqa: ANN401 - what `fit` was given
-    global _GIVEN  # noqa: PLW0603 - what a worker is started with
-    _GIVEN = given
-
-
 @cache
-def _images() -> tuple[Store, pd.DataFrame]:
-    project, batch, _, _ = _GIVEN
+def _images(project: Path, batch: str) -> tuple[Store, pd.DataFrame]:
     store = Store(project)
     return store, store.read(Images, batch).set_index("image_id")
 
 
-def _train(job: Job) -> None:
-    _, _, params, folder = _GIVEN
-    store, images = _images()
+def _train(job: Job, *, project: Path, batch: str, params: TrainParams, folder: Path) -> None:
+    store, images = _images(project, batch)
     selection = pd.read_parquet(folder / SETS / f"{job.condition}_{job.arm}.parquet")
     target = fitted(folder, job)
     scratch = target.with_suffix(".scratch")
@@ -110,28 +97,24 @@ def _train(job: Job) -> None:
         seed=job.seed,
         scratch=scratch,
     )
-    partial = target.with_suffix(".partial.npy")
-    np.save(partial, trained.probabilities["test"].astype(np.float32))
-    partial.replace(target)
+    with replacing(target) as file:
+        np.save(file, trained.probabilities["test"].astype(np.float32))
     shutil.rmtree(scratch)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Fit what the arguments say; return the exit status."""
-    parser = batch_parser(
-        "bench.gain.fitting", __doc__, folder="of the training sets, and of what is fitted", project="that is ingested"
-    )
-    add = parser.add_argument
-    add("--profile", type=Path, required=True, help="whose member is trained")
+    needed = ["--project", "--batch", "--profile"]
+    made = parser("bench.gain.fitting", __doc__, "folder", "--workers", required=needed)
+    add = made.add_argument
     add("--member", default="lite0", help="of train.members (default: lite0)")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2, 3], help="of the training (default: four)")
-    add("--workers", type=int, default=1, help="networks that are trained at a time")
-    options = parser.parse_args(arguments)
+    options = made.parse_args(arguments)
 
     def run() -> None:
         tree = read_tree(options.profile)
         instance = f"{options.member}-{tree['arms'][0]}-{tree['seeds'][0]}"
-        params = cast("TrainParams", stage_params(tree, "train", instance))
+        params = section(tree, "train", TrainParams, instance=instance)
         fit(options.project, options.batch, params, options.folder, seeds=options.seeds, workers=options.workers)
 
     return status_of(run)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,8 +28,6 @@ from pipeline.stages.label_noise.reading import read_labelled
 from pipeline.stages.label_noise.stage import find_label_errors
 from pipeline.stages.rebalance.arms import build_arm, join_facts, select
 from pipeline.stages.rebalance.params import RebalanceParams
-
-Array = np.ndarray[Any, Any]
 
 PUBLISHED = "as published"
 ARMS = ("raw", "clean", "curated", "random_removal")

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.command import status_of
-from bench.label_noise import cost, counting, fine_tuned, noise, reliability, strays
-from bench.label_noise.profile import read_profile
+from bench.command import OPTIONS, parser, section, status_of, write_json
+from bench.label_noise import cost, error_probabilities, fine_tuned, run, strays
+from bench.label_noise.planting import PER, SHAPES
+from pipeline.params import read_tree
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
-ROOT = Path(__file__).parents[2]
 PARTS: dict[str, Callable[[argparse.Namespace, LabelNoiseParams], tuple[dict[str, Any], str]]] = {
-    "noise": noise.run,
-    "reliability": reliability.run,
-    "counting": counting.run,
+    "noise": run.run,
+    "reliability": error_probabilities.reliability,
+    "counting": error_probabilities.counting,
     "off-topic": strays.run,
     "cost": cost.run,
     "fine-tuned": fine_tuned.run,
@@ -32,44 +31,38 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    found, text = PARTS[options.part](options, read_profile(options.profile))
+    report, text = PARTS[options.part](options, section(read_tree(options.profile), "label_noise", LabelNoiseParams))
     print(text)
-    if options.write:
-        whole = json.loads(options.write.read_text("utf-8")) if options.write.exists() else {}
-        section = whole.setdefault(options.part, {})
-        section.update({name: join_cells(section.get(name), of_batch) for name, of_batch in found.items()})
-        options.write.parent.mkdir(parents=True, exist_ok=True)
-        options.write.write_text(json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
+
+    def join(whole: dict[str, Any]) -> dict[str, Any]:
+        part = whole.setdefault(options.part, {})
+        part.update({name: join_cells(part.get(name), of_batch) for name, of_batch in report.items()})
+        return whole
+
+    write_json(options.write, join, in_order=True)
 
 
-def join_cells(before: Any, found: Any) -> Any:  # noqa: ANN401 - JSON
+def join_cells(before: Any, report: Any) -> Any:  # noqa: ANN401 - JSON
     """Keep cells that this run did not ask for, if all else of the collection is the same: one run need not do all."""
-    if not before or "cells" not in found or before | {"cells": None} != found | {"cells": None}:
-        return found
-    return found | {"cells": before["cells"] | found["cells"]}
+    if not before or "cells" not in report or before | {"cells": None} != report | {"cells": None}:
+        return report
+    return report | {"cells": before["cells"] | report["cells"]}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.label_noise", description=__doc__)
-    add = parser.add_argument
+    made = parser("bench.label_noise", __doc__, "--project", "--batch", "--profile", "--weights", "--cache", "--write")
+    made.set_defaults(cache=OPTIONS["--cache"]["default"] / "label_noise")
+    add = made.add_argument
     add("part", choices=PARTS)
-    add("--project", type=Path, default=ROOT, help="whose batch is ingested, embedded and deduplicated (default: this)")
-    add("--batch", help="its batch, such as ham10000")
-    add("--profile", type=Path, default=ROOT / "profiles/ham10000.yaml", help="our params (default: ham10000)")
-    add("--shapes", nargs="+", choices=noise.SHAPES, default=list(noise.SHAPES), help="of the noise (default: all)")
+    add("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES), help="of the noise (default: all)")
     add("--rates", nargs="+", type=float, default=[0.05, 0.1, 0.2], help="shares of wrong labels")
-    add("--per", nargs="+", choices=noise.PER, default=["lesion"], help="what shares an error (default: lesion)")
-    add("--seeds", nargs="+", type=int, default=list(noise.REPORTED), help="of the plantings (default: the reported)")
-    add("--cache", type=Path, default=ROOT / "bench/.cache/label_noise", help="finished work (default: bench/.cache)")
+    add("--per", nargs="+", choices=PER, default=["lesion"], help="what shares an error (default: lesion)")
+    add("--seeds", nargs="+", type=int, default=list(run.REPORTED), help="of the plantings (default: the reported)")
     add("--sizes", nargs="+", type=int, default=list(cost.SIZES), help="cost: numbers of images")
     add("--plot", type=Path, metavar="PNG", help="reliability: also draw it")
     add("--fitted", type=Path, metavar="FOLDER", help="fine-tuned: of `python -m bench.label_noise.fine_tuned fit`")
-    add("--weights", type=Path, help="off-topic: of the profile's encoder")
     add("--leave-out", nargs="+", metavar="IMAGE", default=[], help="off-topic: images of the batch that are no skin")
-    add(
-        "--write", type=Path, metavar="JSON", help="also write the part's section, of docs/results/label_noise.json say"
-    )
-    return parser
+    return made
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.label_noise.rivals import Neighbours, find_neighbours
+from bench.label_noise.methods import Neighbours, find_neighbours
 from pipeline.core.store import Store
 from pipeline.stages.dedup.tables import Groups
 from pipeline.stages.embed.tables import read_embeddings, read_layers
@@ -19,12 +19,10 @@ from pipeline.stages.ingest.tables import Images
 from pipeline.stages.label_noise.dataset import CONTEXT, Dataset
 from pipeline.stages.label_noise.reading import read_labelled
 
-Array = np.ndarray[Any, Any]
-
 
 @dataclass(frozen=True)
 class Collection:
-    """Images of one batch, all of them for probes to learn from.
+    """Images of one batch, all of them for classifiers to learn from.
 
     name: of the batch.
     labelled: the images as the stage sees them, their labels true.
@@ -48,7 +46,7 @@ class Collection:
         return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
 
     @property
-    def truth(self) -> Array:
+    def truth(self) -> NDArray[np.int64]:
         """Position of each image's true diagnosis, (n,)."""
         return self.labelled.given
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.label_noise.profile import read_profile
-from pipeline.core.meter import measure
+from bench.command import markdown, section
+from bench.processes import measure
+from pipeline.params import read_tree
 from pipeline.stages.label_noise.dataset import Dataset
 from pipeline.stages.label_noise.params import LabelNoiseParams
 from pipeline.stages.label_noise.stage import find_label_errors
@@ -27,13 +25,11 @@ WRONG = 0.1
 
 def run(options: argparse.Namespace, _: LabelNoiseParams) -> tuple[dict[str, Any], str]:
     """Measure each size; return figures by size, and a table."""
-    found = {str(size): _measure(size, options.profile) for size in options.sizes}
-    lines = ["| images | processor seconds | wall seconds | peak memory, MiB | load before |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {size} | {one['processor_s']} | {one['wall_s']} | {one['peak_mib']} | {one['load']} |"
-        for size, one in found.items()
-    ]
-    return found, "\n".join(lines)
+    report = {str(size): _measure(size, options.profile) for size in options.sizes}
+    figures = ("processor_s", "wall_s", "peak_mib", "load")
+    rows = [[size, *(one[name] for name in figures)] for size, one in report.items()]
+    heads = ["images", "processor seconds", "wall seconds", "peak memory, MiB", "load before"]
+    return report, markdown(heads, rows)
 
 
 def draw(images: int, *, seed: int) -> Dataset:
@@ -67,28 +63,22 @@ def draw(images: int, *, seed: int) -> Dataset:
 
 def _measure(images: int, profile: Path) -> dict[str, float]:
     load = os.getloadavg()[0]
-    command = [sys.executable, "-m", "bench.label_noise.cost", str(images), str(profile)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return json.loads(output.splitlines()[-1]) | {"load": round(load, 1)}  # type: ignore[no-any-return]
+    cost = measure([sys.executable, "-m", "bench.label_noise.cost", str(images), profile])
+    return {
+        "images": images,
+        "processor_s": round(cost.processor_seconds, 1),
+        "wall_s": round(cost.seconds, 1),
+        "peak_mib": round(cost.peak_mib),
+        "load": round(load, 1),
+    }
 
 
 def _child(images: int, profile: Path) -> None:
-    labelled, params = draw(images, seed=0), read_profile(profile)
-    before = time.process_time()
-    with (
-        measure() as cost
-    ):  # by sampling: what the kernel calls the peak counts that of the process that started this one
-        scores = find_label_errors(labelled, params).scores
-    print(
-        json.dumps(
-            {
-                "images": len(scores),
-                "processor_s": round(time.process_time() - before, 1),
-                "wall_s": round(cost.seconds, 1),
-                "peak_mib": round(cost.peak_mib),
-            }
-        )
-    )
+    labelled, params = draw(images, seed=0), section(read_tree(profile), "label_noise", LabelNoiseParams)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    find_label_errors(labelled, params)
+    print("done", flush=True)
 
 
 if __name__ == "__main__":

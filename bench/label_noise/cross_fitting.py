@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bench.command import batch_parser, status_of
+from bench.command import parser, status_of
 from pipeline.core.folds import assign_folds
 from pipeline.core.params import Device
 from pipeline.core.store import Store
@@ -25,8 +26,6 @@ from pipeline.models.params import Member
 from pipeline.models.trainable import weights_file
 from pipeline.params import read_tree
 from pipeline.stages.ingest.tables import Images, open_pixels
-
-Array = np.ndarray[Any, Any]
 
 PLAN = "plan.npz"
 FOLDS = 5
@@ -63,11 +62,11 @@ class Planned(NamedTuple):
     given: (n,) planted labels by cell.
     """
 
-    image_id: Array
-    group: Array
-    weight: Array
+    image_id: NDArray[Any]
+    group: NDArray[np.int64]
+    weight: NDArray[np.float32]
     classes: int
-    given: dict[str, Array]
+    given: dict[str, NDArray[np.int64]]
 
     def labels(self, cell: str) -> Labels:
         """Give the labels of a cell as `models.folds` takes them."""
@@ -85,7 +84,6 @@ def read_plan(folder: Path) -> Planned:
 def fit(project: Path, batch: str, params: Fitting, folder: Path, *, workers: int) -> None:
     """Train every member of `params` on every fold of every cell; one that is on disk is not trained again."""
     planned = read_plan(folder)
-    given = (project, batch, params, folder)
     for name in params.members:
         jobs = [
             Job(cell, fold)
@@ -93,12 +91,12 @@ def fit(project: Path, batch: str, params: Fitting, folder: Path, *, workers: in
             for fold in range(_folds(planned, cell, params).max() + 1)
             if not (folder / name / cell / f"fold-{fold}.npy").exists()
         ]
-        with get_context("spawn").Pool(workers, _begin, (given, name)) as pool:
+        with get_context("spawn").Pool(workers, _begin, ((project, batch, params, folder), name)) as pool:
             for _ in tqdm(pool.imap_unordered(_train, jobs), desc=f"fit {name}", total=len(jobs), unit="fold"):
                 pass
 
 
-def read_fitted(folder: Path, params: Fitting) -> Iterator[tuple[str, tuple[Array, ...]]]:
+def read_fitted(folder: Path, params: Fitting) -> Iterator[tuple[str, tuple[NDArray[np.float64], ...]]]:
     """Yield every cell that is finished, and what each member makes of its images: (n, classes)."""
     planned = read_plan(folder)
     for cell in planned.given:
@@ -122,7 +120,7 @@ def read_params(profile: Path) -> Fitting:
     return Fitting(members, train["device"])
 
 
-def _folds(planned: Planned, cell: str, params: Fitting) -> Array:
+def _folds(planned: Planned, cell: str, params: Fitting) -> NDArray[np.int64]:
     labels = planned.labels(cell)
     return assign_folds(labels.given, labels.group, labels.learnt, count=params.folds, seed=params.seed)
 
@@ -166,15 +164,9 @@ def _train(job: Job) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Fit what the arguments say; return the exit status."""
-    parser = batch_parser(
-        "bench.label_noise.cross_fitting",
-        __doc__,
-        folder="of the plan, and of what is fitted",
-        project="that is ingested",
-    )
-    parser.add_argument("--profile", type=Path, required=True, help="whose members are fitted")
-    parser.add_argument("--workers", type=int, default=1, help="networks that are trained at a time")
-    options = parser.parse_args(arguments)
+    needed = ["--project", "--batch", "--profile"]
+    made = parser("bench.label_noise.cross_fitting", __doc__, "folder", "--workers", required=needed)
+    options = made.parse_args(arguments)
 
     def run() -> None:
         params = read_params(options.profile)

@@ -15,22 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from bench.command import batch_parser, status_of
-from bench.label_noise import rivals
+from bench.cache import replacing
+from bench.command import markdown, parser, status_of
+from bench.label_noise import methods
 from bench.label_noise.collection import Collection, read_collection
 from bench.label_noise.cross_fitting import PLAN, read_fitted, read_params
-from bench.label_noise.noise import REPORTED
+from bench.label_noise.methods import OURS, ours
 from bench.label_noise.planting import SHAPES, plant
-from bench.label_noise.report import BEST, summarise
-from bench.label_noise.run import OURS, Cell, Outcome, ours
+from bench.label_noise.run import BEST, DRAWS, REPORTED, Cell, Outcome, summarise
 from pipeline.core.errors import UserError
 from pipeline.params import read_tree
 from pipeline.stages.label_noise.cross_validation import cross_val_predict
 from pipeline.stages.label_noise.params import LabelNoiseParams
-
-Array = np.ndarray[Any, Any]
 
 WITHOUT = "ours, without the members"
 ALONE = "the members' loss alone"
@@ -43,9 +42,8 @@ def plan(collection: Collection, cells: Sequence[Cell], folder: Path) -> None:
         f"given {_name(cell)}": plant(collection, cell.shape, rate=cell.rate, per=cell.per, seed=cell.seed).given
         for cell in cells
     }
-    folder.mkdir(parents=True, exist_ok=True)
     shares = labelled.lesion_weights.astype(np.float32)
-    with (folder / PLAN).open("wb") as file:
+    with replacing(folder / PLAN) as file:
         np.savez_compressed(
             file,
             image_id=labelled.image_id,
@@ -69,19 +67,21 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
         seeds.add(cell.seed)
         outcomes.setdefault(f"{cell.shape}, {cell.rate:.0%}", []).append(_rank(collection, cell, members, params))
     cells = {
-        name: summarise(of_cell, collection.labelled.lesion, draws=1000, seed=0) for name, of_cell in outcomes.items()
+        name: summarise(of_cell, collection.labelled.lesion, draws=DRAWS, seed=0) for name, of_cell in outcomes.items()
     }
-    found = {
+    report = {
         "images": len(collection.truth),
         "members": {name: member.model_dump() for name, member in fitted.members.items()},
         "folds": fitted.folds,
         "seeds": sorted(seeds),
         "cells": cells,
     }
-    return {options.batch: found}, _table(cells)
+    return {options.batch: report}, _table(cells)
 
 
-def _rank(collection: Collection, cell: Cell, members: tuple[Array, ...], params: LabelNoiseParams) -> Outcome:
+def _rank(
+    collection: Collection, cell: Cell, members: tuple[NDArray[np.float64], ...], params: LabelNoiseParams
+) -> Outcome:
     planted = plant(collection, cell.shape, rate=cell.rate, per=cell.per, seed=cell.seed)
     labelled = replace(collection.labelled, given=planted.given, evidence=planted.evidence)
     told = replace(labelled, members=members)
@@ -90,9 +90,9 @@ def _rank(collection: Collection, cell: Cell, members: tuple[Array, ...], params
     scores = {
         OURS: ours(told, predictions, params),
         WITHOUT: ours(labelled, without, params),
-        **rivals.cleanlab_scores(planted.given, predictions.plain),
-        "FiftyOne mistakenness": rivals.mistakenness(planted.given, predictions.plain),
-        ALONE: rivals.training_loss(planted.given, np.mean(members, axis=0)),
+        **methods.cleanlab_scores(planted.given, predictions.plain),
+        "FiftyOne mistakenness": methods.mistakenness(planted.given, predictions.plain),
+        ALONE: methods.training_loss(planted.given, np.mean(members, axis=0)),
     }
     return Outcome(planted.wrong, {name: score.astype(np.float32) for name, score in scores.items()})
 
@@ -100,14 +100,13 @@ def _rank(collection: Collection, cell: Cell, members: tuple[Array, ...], params
 def _table(cells: dict[str, dict[str, Any]]) -> str:
     """Lay out average precision by cell, and how much the members add."""
     shown = (OURS, WITHOUT, BEST, "FiftyOne mistakenness", ALONE)
-    lines = ["| cell | " + " | ".join(shown) + " | lead on ours without, 95% |", "|---" * (len(shown) + 2) + "|"]
+    rows = []
     for name, cell in cells.items():
         found = {method: figures["average_precision"] for method, figures in cell["methods"].items()}
         found[BEST] = max(value for method, value in found.items() if method.startswith("cleanlab"))
         low, high = cell["lead"][WITHOUT]
-        figures = " | ".join(f"{found[method]:.3f}" for method in shown)
-        lines.append(f"| {name} | {figures} | {low:+.3f} to {high:+.3f} |")
-    return "\n".join(lines)
+        rows.append([name, *(f"{found[method]:.3f}" for method in shown), f"{low:+.3f} to {high:+.3f}"])
+    return markdown(["cell", *shown, "lead on ours without, 95%"], rows)
 
 
 def _name(cell: Cell) -> str:
@@ -121,17 +120,12 @@ def _cell(name: str) -> Cell:
 
 def main(arguments: Sequence[str]) -> int:
     """Plan what the arguments say; return the exit status."""
-    parser = batch_parser(
-        "bench.label_noise.fine_tuned",
-        __doc__,
-        folder="of the plan",
-        project="that is ingested, embedded and deduplicated",
-    )
-    add = parser.add_argument
+    made = parser("bench.label_noise.fine_tuned", __doc__, "folder", required=["--project", "--batch"])
+    add = made.add_argument
     add("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES), help="of the noise (default: all)")
     add("--rates", nargs="+", type=float, default=[0.1], help="shares of wrong labels")
     add("--seeds", nargs="+", type=int, default=list(REPORTED), help="of the plantings (default: the reported)")
-    options = parser.parse_args(arguments)
+    options = made.parse_args(arguments)
     cells = [
         Cell(shape, rate, "lesion", seed) for seed, rate, shape in product(options.seeds, options.rates, options.shapes)
     ]

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -18,7 +19,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from bench.label_noise.collection import Collection
 
-Array = np.ndarray[Any, Any]
+Given = NDArray[np.int64]  # class numbers
+Vectors = NDArray[np.floating]
 
 CONFUSED = ("nevus", "melanoma", "benign_keratosis")  # nv, mel and bkl: what dermatologists confuse
 WEAK_COMPONENTS = 16
@@ -29,13 +31,13 @@ PER = ("lesion", "image")
 class Units(NamedTuple):
     """What gets one label: lesions, or images.
 
-    truth: (u,) class numbers.
-    vectors: (u, d) float32, the mean over a unit's images.
+    truth: (u,).
+    vectors: (u, d), the mean over a unit's images.
     classes: names.
     """
 
-    truth: Array
-    vectors: Array
+    truth: Given
+    vectors: Vectors
     classes: list[str]
 
 
@@ -43,14 +45,14 @@ class Units(NamedTuple):
 class Planted:
     """Labels with errors.
 
-    given: (n,) class numbers.
+    given: (n,).
     wrong: (n,) which differ from the truth.
     evidence: (n,) how the given diagnosis is said to be confirmed.
     """
 
-    given: Array
-    wrong: Array
-    evidence: Array
+    given: Given
+    wrong: NDArray[np.bool_]
+    evidence: NDArray[np.str_]
 
 
 def plant(collection: Collection, shape: str, *, rate: float, per: str, seed: int) -> Planted:
@@ -83,20 +85,20 @@ def plant(collection: Collection, shape: str, *, rate: float, per: str, seed: in
     return Planted(given, wrong, evidence)
 
 
-def uniform(units: Units, rate: float, rng: np.random.Generator) -> Array:
+def uniform(units: Units, rate: float, rng: np.random.Generator) -> Given:
     """Flip a share of all units to any other class: SelfClean's LBL."""
     chosen = rng.choice(len(units.truth), ceil(rate * len(units.truth)), replace=False)
     return _flip_anywhere(units, chosen, rng)
 
 
-def per_class(units: Units, rate: float, rng: np.random.Generator) -> Array:
+def per_class(units: Units, rate: float, rng: np.random.Generator) -> Given:
     """Flip the same share of every class to any other: SelfClean's LBLC."""
     members = [np.flatnonzero(units.truth == class_) for class_ in np.unique(units.truth)]
     chosen = [rng.choice(rows, ceil(rate * len(rows)), replace=False) for rows in members]
     return _flip_anywhere(units, np.concatenate(chosen), rng)
 
 
-def confused(units: Units, rate: float, rng: np.random.Generator) -> Array:
+def confused(units: Units, rate: float, rng: np.random.Generator) -> Given:
     """Flip units among nevi, melanomas and keratoses; in a collection of other classes, to the class most like theirs.
 
     The share is of all units, so among the three it is a little higher.
@@ -111,7 +113,7 @@ def confused(units: Units, rate: float, rng: np.random.Generator) -> Array:
     return given
 
 
-def feature_dependent(units: Units, rate: float, rng: np.random.Generator) -> Array:
+def feature_dependent(units: Units, rate: float, rng: np.random.Generator) -> Given:
     """Flip what a weak model is unsure of, to what it takes it for: errors as tired people make them.
 
     The model is a logistic regression on a few principal components, far weaker than any method under test.
@@ -123,14 +125,14 @@ def feature_dependent(units: Units, rate: float, rng: np.random.Generator) -> Ar
     return _flip_unsure(units, LogisticRegression(max_iter=1000), inputs, rate, rng)
 
 
-def tree_dependent(units: Units, rate: float, rng: np.random.Generator) -> Array:
+def tree_dependent(units: Units, rate: float, rng: np.random.Generator) -> Given:
     """Flip likewise what a forest of shallow trees on random directions is unsure of: no method is built like it."""
     inputs = units.vectors @ rng.normal(size=(units.vectors.shape[1], RANDOM_DIRECTIONS)).astype(np.float32)
     forest = RandomForestClassifier(TREES, max_depth=TREE_DEPTH, random_state=int(rng.integers(2**31)))
     return _flip_unsure(units, forest, inputs, rate, rng)
 
 
-SHAPES: dict[str, Callable[[Units, float, np.random.Generator], Array]] = {
+SHAPES: dict[str, Callable[[Units, float, np.random.Generator], Given]] = {
     "uniform": uniform,
     "per class": per_class,
     "confused": confused,
@@ -139,7 +141,7 @@ SHAPES: dict[str, Callable[[Units, float, np.random.Generator], Array]] = {
 }
 
 
-def _flip_unsure(units: Units, model: ClassifierMixin, inputs: Array, rate: float, rng: np.random.Generator) -> Array:
+def _flip_unsure(units: Units, model: ClassifierMixin, inputs: Vectors, rate: float, rng: np.random.Generator) -> Given:
     """Draw units by the probability that a cross-fitted model gives to wrong diagnoses, and the wrong one likewise."""
     halves = StratifiedKFold(2, shuffle=True, random_state=int(rng.integers(2**31)))
     shown = cross_val_predict(model, inputs, units.truth, cv=halves, method="predict_proba") + 1e-9
@@ -152,14 +154,14 @@ def _flip_unsure(units: Units, model: ClassifierMixin, inputs: Array, rate: floa
     return given
 
 
-def _flip_anywhere(units: Units, chosen: Array, rng: np.random.Generator) -> Array:
+def _flip_anywhere(units: Units, chosen: NDArray[np.int64], rng: np.random.Generator) -> Given:
     given = units.truth.copy()
     shift = rng.integers(1, len(units.classes), len(chosen))
     given[chosen] = (given[chosen] + shift) % len(units.classes)
     return given
 
 
-def _most_alike(units: Units) -> dict[int, Array]:
+def _most_alike(units: Units) -> dict[int, Given]:
     """Name for each class the one whose mean vector is most like its own."""
     known = np.unique(units.truth)
     means = np.stack([units.vectors[units.truth == class_].mean(axis=0) for class_ in known])

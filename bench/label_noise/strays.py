@@ -1,4 +1,4 @@
-"""Pictures that are no skin among such as are: SelfClean's XR and BLUR protocols, photographs, charts and slides."""
+"""Images that are no skin among such as are: SelfClean's XR and BLUR protocols, photographs, charts and slides."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from bench.duplicates.cache import code_digest, key_of
-from bench.duplicates.profile import read_profile
+from bench.cache import code_digest, key_of, replacing
+from bench.command import markdown, section
+from bench.duplicates.kinds.canvas import jpeg
 from bench.label_noise.collection import Collection, read_collection
-from bench.label_noise.measures import Ranking
-from bench.label_noise.pictures import KINDS, blurred, encode_jpeg
+from bench.label_noise.stray_images import KINDS, blurred
+from bench.measures import Ranking
 from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
+from pipeline.params import read_tree
 from pipeline.stages.embed.params import EmbedParams
 from pipeline.stages.embed.tables import lay_out, read_layers
 from pipeline.stages.ingest.tables import Images, open_pixels
@@ -30,22 +33,21 @@ from pipeline.stages.label_noise.dataset import further_views
 from pipeline.stages.label_noise.outliers import score_off_topic
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
-Array = np.ndarray[Any, Any]
-
 IMAGES = 400  # of skin, one a lesion
 SHARES = (0.05, 0.1)
 MOST = 45  # strays of a kind: a tenth of the whole
+JPEG_QUALITY = 90
 BLUR, MIXED = "BLUR", "all kinds"
 
 
 class Shown(NamedTuple):
-    """What an encoder makes of images: as `encoders.Encoded`, which takes torch to import."""
+    """What an encoder makes of images, row by row: as `encoders.Encoded`, which takes torch to import."""
 
-    vectors: Array
-    levels: Array
+    vectors: NDArray[np.float16]
+    layers: NDArray[np.float16]
 
 
-def run(options: argparse.Namespace, _: LabelNoiseParams) -> tuple[dict[str, Any], str]:
+def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
     """Measure the ranking of `score_off_topic` for each kind of stray and share, the mean over seeds.
 
     An image of the batch that is no skin itself would count as a false alarm where it rightly ranks first, so those
@@ -58,7 +60,7 @@ def run(options: argparse.Namespace, _: LabelNoiseParams) -> tuple[dict[str, Any
     if options.weights is None:
         raise UserError("strays must be encoded: say --weights FILE, those of the batch's encoder")
     collection = read_collection(options.project, options.batch, params.encoders)
-    levels = _levels(options, collection, params.encoders[0])
+    layers = _layers(options, collection, params.encoders[0])
     unknown = sorted(set(options.leave_out) - set(collection.labelled.image_id))
     if unknown:
         raise UserError(f"--leave-out {unknown[0]}: {options.batch} holds no such image")
@@ -68,29 +70,29 @@ def run(options: argparse.Namespace, _: LabelNoiseParams) -> tuple[dict[str, Any
         skin = rng.permutation(np.unique(collection.labelled.lesion, return_index=True)[1])
         skin = skin[~np.isin(collection.labelled.image_id[skin], options.leave_out)]
         pool = _pool(options, collection, skin[IMAGES : IMAGES + MOST], seed=seed)
-        shown = Shown(collection.labelled.vectors[skin[:IMAGES]], levels[skin[:IMAGES]])
+        shown = Shown(collection.labelled.vectors[skin[:IMAGES]], layers[skin[:IMAGES]])
         pool[MIXED] = join(*[first(strays, MOST // len(pool)) for strays in pool.values()])
         for (kind, strays), share in product(pool.items(), SHARES):
             count = min(round(IMAGES * share / (1 - share)), len(strays.vectors))
             score = score_among(collection, shown, first(strays, count))
             stray = np.arange(len(score)) >= IMAGES
             figures.setdefault(f"{kind}, {share:.0%}", []).append(Ranking(score, stray).average_precision())
-    found = {
+    report = {
         name: {"average_precision": round(float(np.mean(of)), 4), "lowest": round(min(of), 4)}
         for name, of in figures.items()
     }
-    lines = ["| strays | average precision | lowest of the seeds |", "|---|---|---|"]
-    lines += [f"| {name} | {of['average_precision']:.3f} | {of['lowest']:.3f} |" for name, of in found.items()]
-    return {options.batch: found | {"left_out": sorted(options.leave_out)}}, "\n".join(lines)
+    rows = [[name, f"{of['average_precision']:.3f}", f"{of['lowest']:.3f}"] for name, of in report.items()]
+    text = markdown(["strays", "average precision", "lowest of the seeds"], rows)
+    return {options.batch: report | {"left_out": sorted(options.leave_out)}}, text
 
 
-def score_among(collection: Collection, skin: Shown, strays: Shown) -> Array:
+def score_among(collection: Collection, skin: Shown, strays: Shown) -> NDArray[np.floating]:
     """Score images of skin and, behind them, strays with labels that do not matter: all are train."""
     both = join(skin, strays)
     each = np.arange(len(both.vectors))
     rows = pd.DataFrame({"image_id": each})
-    names = [str(level) for level in range(len(collection.labelled.layers))]
-    described = lay_out(rows, both.levels, layers=names, widths=[both.levels.shape[1] // len(names) for _ in names])
+    names = [str(layer) for layer in range(len(collection.labelled.layers))]
+    described = lay_out(rows, both.layers, layers=names, widths=[both.layers.shape[1] // len(names) for _ in names])
     labelled = replace(
         collection.labelled,
         vectors=both.vectors,
@@ -111,25 +113,21 @@ def first(encoded: Shown, count: int) -> Shown:
     return Shown(*(array[:count] for array in encoded))
 
 
-def _levels(options: argparse.Namespace, collection: Collection, encoder: str) -> Array:
+def _layers(options: argparse.Namespace, collection: Collection, encoder: str) -> NDArray[np.float16]:
     """Read what the encoder's layers show of each image, as `embed` wrote it."""
     table, found = read_layers(Store(options.project), encoder, [options.batch])
     if table.empty:
         return np.zeros((len(collection.truth), 0), np.float16)
-    mine: Array = found[pd.Index(table["image_id"]).get_indexer(pd.Index(collection.labelled.image_id))]
-    return mine
+    return np.asarray(found[pd.Index(table["image_id"]).get_indexer(pd.Index(collection.labelled.image_id))])
 
 
-def _pool(options: argparse.Namespace, collection: Collection, spare: Array, *, seed: int) -> dict[str, Shown]:
+def _pool(
+    options: argparse.Namespace, collection: Collection, spare: NDArray[np.int64], *, seed: int
+) -> dict[str, Shown]:
     """Draw and encode strays of each kind; encoded ones are kept."""
-    embed = read_profile(options.profile).embed
-    given = [
-        options.batch,
-        seed,
-        embed.encoder,
-        embed.precision,
-        code_digest(["bench.label_noise.pictures"]),
-    ]
+    embed = section(read_tree(options.profile), "embed", EmbedParams)
+    code = code_digest(["bench.label_noise.stray_images"])
+    given = [options.batch, seed, embed.encoder, embed.precision, code]
     path = options.cache / f"strays {key_of(given)}.pkl"
     if not path.exists():
         rng = np.random.default_rng([seed, 6])
@@ -138,19 +136,18 @@ def _pool(options: argparse.Namespace, collection: Collection, spare: Array, *, 
         pixels = open_pixels(store, images.loc[collection.labelled.image_id[spare]])
         drawn = {kind: [draw(rng) for _ in range(MOST)] for kind, draw in KINDS.items()}
         drawn[BLUR] = [blurred(Image.fromarray(pixels[i]), rng) for i in range(len(pixels))]
-        found = {kind: encode_pictures(pictures, options.weights, embed) for kind, pictures in drawn.items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            pickle.dump(found, file)
+        encoded = {kind: encode_images(images, options.weights, embed) for kind, images in drawn.items()}
+        with replacing(path) as file:
+            pickle.dump(encoded, file)
     return dict(pickle.loads(path.read_bytes()))  # noqa: S301 - our own file
 
 
-def encode_pictures(pictures: list[Image.Image], weights: Path, embed: EmbedParams) -> Shown:
-    """Encode pictures as `embed` would, by the profile's encoder."""
+def encode_images(images: list[Image.Image], weights: Path, embed: EmbedParams) -> Shown:
+    """Encode images as `embed` would, by the profile's encoder."""
     from pipeline.stages.embed.encoders import Spec  # noqa: PLC0415 - torch takes seconds
     from pipeline.stages.embed.encoding import encode  # noqa: PLC0415
 
-    contents = [encode_jpeg(picture) for picture in pictures]
+    contents = [jpeg(np.asarray(image), JPEG_QUALITY) for image in images]
     sizes = np.array([len(content) for content in contents])
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "strays").write_bytes(b"".join(contents))

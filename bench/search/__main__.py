@@ -7,7 +7,6 @@ own; FAISS's exact search and imagededup's run beside ours up to the size at whi
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,18 +16,17 @@ from typing import Any
 
 import numpy as np
 
+from bench.command import ROOT, markdown, parser, write_json
 from bench.duplicates.profile import read_profile
-from bench.environments import UnavailableError, interpreter
+from bench.environments import PEERS, UnavailableError, interpreter
+from bench.processes import measure
 from bench.search.checks import check, unlike
 from bench.search.drawn import ASKING, KINDS, draw, spread
-from bench.search.measuring import ROOT, measure
-from bench.search.report import exponents, tables
 from pipeline.stages.dedup.candidates.propose import REACH
 
 OURS, FLAT = "ours", "FAISS flat"
 FILING, SOME_ASK = "ours, filing alone", f"ours, {ASKING:,} images ask"
 PATIENCE = 8.0  # times the limit that these may take
-IMAGEDEDUP = ("imagededup==0.3.3.post2",)
 IMAGEDEDUP_RADIUS = 8  # of 64 bits: the same share as our radius
 TOOLS = {
     "hashes": {OURS: "hashes", FLAT: "flat_hashes", "imagededup 0.3.3": "imagededup"},
@@ -40,18 +38,19 @@ SIZES = {
     "vectors": [10_000, 100_000, 1_000_000],
     "features": [10_000, 50_000, 200_000],
 }
-
-Array = np.ndarray[Any, Any]
+TITLES = {
+    "hashes": "Perceptual hashes within {reach} of 256 bits, in 8 orientations (imagededup: 8 of 64, upright only)",
+    "vectors": "The {reach} nearest embeddings of each image",
+    "features": "Votes of 200 local features an image, at least {reach}",
+}
+HEADS = ["images", "tool", "wall time", "processor time", "a thousand images", "peak memory", "pairs", "load before"]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, print the tables, write the results; return the exit status."""
     options = _parser().parse_args(arguments)
-    reach = {
-        "hashes": REACH.max_distance_bits,
-        "vectors": read_profile(ROOT / "profiles/ham10000.yaml").dedup.neighbours,
-        "features": REACH.min_votes,
-    }
+    neighbours = read_profile(ROOT / "profiles/ham10000.yaml").dedup.neighbours
+    reach = {"hashes": REACH.max_distance_bits, "vectors": neighbours, "features": REACH.min_votes}
     results: dict[str, Any] = {"reach": reach, "cores": os.cpu_count(), "kinds": {}}
     for kind in options.kinds:
         sizes: dict[str, Any] = {}
@@ -59,12 +58,12 @@ def main(arguments: Sequence[str]) -> int:
         for images in options.sizes or SIZES[kind]:
             sizes[str(images)] = _at_size(kind, images, reach[kind], sizes, options)
             print(tables({**results, "kinds": {kind: sizes}}), flush=True)
-    if options.write and options.write.exists():  # of other kinds
-        results["kinds"] = json.loads(options.write.read_text("utf-8"))["kinds"] | results["kinds"]
-    results["exponents"] = exponents(results["kinds"])
-    print(tables(results))
-    if options.write:
-        options.write.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+    def join(before: Mapping[str, Any]) -> dict[str, Any]:
+        kinds = before.get("kinds", {}) | results["kinds"]  # of an earlier run those that were not asked for
+        return {**results, "kinds": kinds, "exponents": exponents(kinds)}
+
+    print(tables(write_json(options.write, join, in_order=False)))
     return 0
 
 
@@ -77,7 +76,7 @@ def _at_size(
         for part, array in draw(kind, images, seed=options.seed).items():
             np.save(folder / f"{part}.npy", array)
         found: dict[str, Any] = {"tools": {}}
-        ours: Array = np.zeros((0, 2), np.int64)
+        ours = np.zeros((0, 2), np.int64)
         for title, tool in TOOLS[kind].items():
             partly = title in (FILING, SOME_ASK)
             expected = None if partly else predicted(title, images, smaller)
@@ -124,8 +123,8 @@ def _cost(tool: str, folder: Path, reach: int, *, timeout_s: float) -> dict[str,
     (folder / "found.npy").unlink(missing_ok=True)
     try:
         if tool == "imagededup":
-            script = Path(__file__).parent / "peers/imagededup.py"
-            command = [interpreter("imagededup", IMAGEDEDUP), "-P", script, folder, IMAGEDEDUP_RADIUS]
+            script = Path(__file__).parent / "imagededup_search.py"
+            command = [interpreter(tool, PEERS[tool]), "-P", script, folder, IMAGEDEDUP_RADIUS]
         else:
             command = [sys.executable, "-m", "bench.search.worker", tool, folder, reach]
         cost = measure([str(word) for word in command], timeout_s=timeout_s)
@@ -134,21 +133,78 @@ def _cost(tool: str, folder: Path, reach: int, *, timeout_s: float) -> dict[str,
     return {**cost.rounded(), "pairs": len(np.load(folder / "found.npy")), "load_before": round(load, 2)}
 
 
+def tables(results: Mapping[str, Any]) -> str:
+    """Write a table for each kind of search, what the checks say, and the fitted growth."""
+    parts = []
+    for kind, sizes in results["kinds"].items():
+        rows = [_row(int(n), title, cost) for n, at in sizes.items() for title, cost in at["tools"].items()]
+        parts.append(markdown(HEADS, rows, title=TITLES[kind].format(reach=results["reach"][kind])))
+        checks = {n: at["checks"] for n, at in sizes.items() if "checks" in at}
+        if checks:
+            heads = list(dict.fromkeys(head for found in checks.values() for head in found))
+            rows = [
+                [f"{int(n):,}", *(f"{found[head]:,}" if head in found else "" for head in heads)]
+                for n, found in checks.items()
+            ]
+            shown = ["images", *(head.replace("_", " ") for head in heads)]
+            parts.append(markdown(shown, rows, title="What ours found"))
+    if results.get("exponents"):
+        heads = ["search", "tool", "wall time", "processor time"]
+        rows = [
+            [kind, title, *(f"{fitted[figure]:.2f}" for figure in ("seconds", "processor_seconds"))]
+            for kind, tools in results["exponents"].items()
+            for title, fitted in tools.items()
+        ]
+        parts.append(markdown(heads, rows, title="Fitted growth: cost ~ images to the power of"))
+    return "\n\n".join(parts)
+
+
+def exponents(kinds: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
+    """Fit a power law to the measured costs of every tool that was measured at two sizes or more."""
+    fitted: dict[str, dict[str, dict[str, float]]] = {}
+    for kind, sizes in kinds.items():
+        titles = {title for at in sizes.values() for title in at["tools"]}
+        for title in sorted(titles, key=lambda title: (title != "ours", title)):
+            costs = {int(n): at["tools"].get(title, {}) for n, at in sizes.items()}
+            costs = {n: cost for n, cost in costs.items() if "seconds" in cost}
+            if len(costs) > 1:
+                fitted.setdefault(kind, {})[title] = {
+                    figure: round(_slope({n: cost[figure] for n, cost in costs.items()}), 3)
+                    for figure in ("seconds", "processor_seconds")
+                }
+    return fitted
+
+
+def _slope(costs: Mapping[int, float]) -> float:
+    return float(np.polyfit(np.log(list(costs)), np.log(np.maximum(list(costs.values()), 0.01)), 1)[0])
+
+
+def _row(images: int, title: str, cost: Mapping[str, Any]) -> list[str]:
+    if "seconds" not in cost:
+        expected = cost.get("extrapolated_seconds")
+        said = cost["reason"] if expected is None else f"about {expected:,.0f} s, extrapolated"
+        return [f"{images:,}", title, said, "", "", "", "", ""]
+    return [
+        f"{images:,}",
+        title,
+        f"{cost['seconds']:,.1f} s",
+        f"{cost['processor_seconds']:,.1f} s",
+        f"{1e6 * cost['processor_seconds'] / cost.get('asked', images):,.0f} ms",
+        f"{cost['peak_mib'] / 1024:.2f} GiB",
+        f"{cost['pairs']:,}",
+        f"{cost['load_before']:.1f}",
+    ]
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.search", description=__doc__)
-    add = parser.add_argument
+    made = parser("bench.search", __doc__, "--write")
+    add = made.add_argument
     add("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="what is searched (default: all)")
     add("--sizes", nargs="+", type=int, help="images (default: those of the reported table)")
     add("--limit", type=float, default=900, help="seconds that a tool may be expected to take (default: 900)")
     add("--seed", type=int, default=0, help="of the collections (default: 0)")
     add("--scratch", type=Path, help="for the collections, of up to 6 GB (default: the system's)")
-    add(
-        "--write",
-        type=Path,
-        metavar="JSON",
-        help="also write, beside other kinds' results, to docs/results/search.json say",
-    )
-    return parser
+    return made
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.search.drawn import planted
 from pipeline.core.orientations import COUNT, IDENTITY
@@ -15,11 +16,11 @@ from pipeline.stages.dedup.candidates.pairs import distinct
 SAMPLE = 1000
 BLOCK = 4096
 
-Array = np.ndarray[Any, Any]
+Pairs = NDArray[np.int64]
 
 
 def check(
-    kind: str, given: Mapping[str, Array], found: Array, *, reach: int, asked: Array | None = None
+    kind: str, given: Mapping[str, NDArray[Any]], found: Pairs, *, reach: int, asked: NDArray[np.int64] | None = None
 ) -> dict[str, float]:
     """Check what was found, (pairs, 2), of a collection as `drawn.draw` makes it; only some images may have asked."""
     pairs = planted(given["original"])
@@ -47,12 +48,12 @@ def check(
     return share
 
 
-def unlike(found: Array, others: Array) -> int:
+def unlike(found: Pairs, others: Pairs) -> int:
     """Count the pairs that only one of two searches found."""
     return int((~among(found, others)).sum() + (~among(others, found)).sum())
 
 
-def near_of(phash: Array, sample: Array, *, reach: int) -> Array:
+def near_of(phash: NDArray[np.uint8], sample: NDArray[np.int64], *, reach: int) -> Pairs:
     """Compare the sampled images, sorted, with all that come later; the result is as `near_hashes` says."""
     oriented = phash.reshape(len(phash), COUNT, -1)
     index = faiss.IndexBinaryFlat(8 * oriented.shape[2])
@@ -67,7 +68,7 @@ def near_of(phash: Array, sample: Array, *, reach: int) -> Array:
     return distinct(np.concatenate(found))
 
 
-def nearest_of(vectors: Array, sample: Array, *, reach: int) -> Array:
+def nearest_of(vectors: NDArray[np.float32], sample: NDArray[np.int64], *, reach: int) -> NDArray[np.int64]:
     """Return each sampled image with its nearest, the nearest first: (sample, reach, 2)."""
     best = faiss.ResultHeap(len(sample), reach + 1, keep_max=True)
     for start in range(0, len(vectors), BLOCK):
@@ -81,8 +82,8 @@ def nearest_of(vectors: Array, sample: Array, *, reach: int) -> Array:
     return np.stack(np.broadcast_arrays(sample[:, None], best.I[:, :reach]), axis=2)
 
 
-def distances(phash: Array, pairs: Array) -> Array:
-    """Hamming distance of each pair's hashes, the smallest over b's 8 orientations."""
+def distances(phash: NDArray[np.uint8], pairs: Pairs) -> NDArray[np.int64]:
+    """Hamming distance of each pair's hashes, the smallest over b's 8 orientations: (pairs,)."""
     oriented = phash.reshape(len(phash), COUNT, -1)
     found = np.zeros(len(pairs), np.int64)
     for start in range(0, len(pairs), BLOCK):
@@ -92,7 +93,7 @@ def distances(phash: Array, pairs: Array) -> Array:
     return found
 
 
-def among(pairs: Array, found: Array) -> Array:
+def among(pairs: Pairs, found: Pairs) -> NDArray[np.bool_]:
     """Say of each pair, in any order, whether it is among those found, (pairs, 2) with the smaller first."""
     low, high = np.sort(pairs, axis=1).T.astype(np.int64)
     return np.isin(low << 32 | high, found[:, 0].astype(np.int64) << 32 | found[:, 1])

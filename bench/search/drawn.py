@@ -2,6 +2,10 @@
 
 Copies come in clusters of at most six images. What is planted is known; what else is near by chance is for an exact
 search to say.
+
+Rows are drawn like given ones by a Gaussian copula: normal variables with the given rows' correlations (those of their
+normal scores), each mapped to the quantiles of its column. What is kept of the given rows are quantiles and
+correlations of thousands of them, nothing of any one, so it may lie in git where the rows themselves may not.
 """
 
 from __future__ import annotations
@@ -9,11 +13,12 @@ from __future__ import annotations
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, rankdata
 
-from bench.search.copula import Copula, load, scores, values
 from pipeline.core.engine import map_shards
 from pipeline.core.orientations import COUNT, orient
 from pipeline.stages.fingerprint.hashes import COSINES, SIDE, perceptual_hashes
@@ -29,10 +34,14 @@ KEPT_SHARE = 0.5  # of an original's features in its copies
 ASKING = 2000  # images, where one asks for some only
 PICTURE = (300, 225)  # working pixels
 
-Array = np.ndarray[Any, Any]
+LEVELS = np.linspace(-3, 3, 33)  # normal scores of the quantiles that are kept; beyond the last, values repeat it
+
+Floats = NDArray[np.float32]
+Numbers = NDArray[np.int64]
+Drawn = dict[str, NDArray[Any]]
 
 
-def draw(kind: str, images: int, *, seed: int) -> dict[str, Array]:
+def draw(kind: str, images: int, *, seed: int) -> Drawn:
     """Draw a collection of one of `KINDS`.
 
     Returns:
@@ -53,7 +62,7 @@ def draw(kind: str, images: int, *, seed: int) -> dict[str, Array]:
     return {name: rows[mixed] for name, rows in drawn.items()}
 
 
-def planted(original: Array) -> Array:
+def planted(original: Numbers) -> Numbers:
     """List the pairs that show one original: (pairs, 2) positions, the smaller first, sorted."""
     order = np.argsort(original, kind="stable")
     cuts = np.flatnonzero(np.diff(original[order])) + 1
@@ -61,12 +70,60 @@ def planted(original: Array) -> Array:
     return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
 
 
-def spread(images: int, count: int) -> Array:
+def spread(images: int, count: int) -> Numbers:
     """Choose so many images, or all, evenly."""
     return np.unique(np.arange(count) * images // max(count, 1)) if count < images else np.arange(images)
 
 
-def _block(block: tuple[int, int], *, kind: str, seed: int) -> dict[str, Array]:
+class Copula(NamedTuple):
+    """What is kept of the given rows.
+
+    quantiles: (levels, columns) of the values.
+    factor: (columns, rank) loadings of the strongest common factors of the normal scores.
+    rest: (columns,) standard deviation of what they leave.
+    """
+
+    quantiles: Floats
+    factor: Floats
+    rest: Floats
+
+
+def fit(rows: Floats, *, rank: int) -> Copula:
+    """Keep quantiles and correlations of rows, (rows, columns)."""
+    scores = norm.ppf((rankdata(rows, axis=0) - 0.5) / len(rows))
+    values, vectors = np.linalg.eigh(np.cov(scores.T))
+    factor = vectors[:, -rank:] * np.sqrt(np.maximum(values[-rank:], 0))
+    rest = np.sqrt(np.maximum(scores.var(0) - (factor**2).sum(1), 0))
+    quantiles = np.quantile(rows, norm.cdf(LEVELS), axis=0)
+    return Copula(*(part.astype(np.float32) for part in (quantiles, factor, rest)))
+
+
+def scores(copula: Copula, count: int, rng: np.random.Generator) -> Floats:
+    """Draw normal scores, (count, columns) float32."""
+    columns, rank = copula.factor.shape
+    common = rng.standard_normal((count, rank), np.float32) @ copula.factor.T
+    drawn: Floats = common + copula.rest * rng.standard_normal((count, columns), np.float32)
+    return drawn
+
+
+def values(copula: Copula, normal: Floats) -> Floats:
+    """Map normal scores, (count, columns), to values like the given ones, float32."""
+    mapped = [np.interp(normal[:, i], LEVELS, copula.quantiles[:, i]) for i in range(normal.shape[1])]
+    return np.stack(mapped, axis=1).astype(np.float32)
+
+
+def save(copula: Copula, path: Path) -> None:
+    """Write to a small file."""
+    np.savez_compressed(path, **{name: part.astype(np.float16) for name, part in copula._asdict().items()})
+
+
+def load(path: Path) -> Copula:
+    """Read what `save` wrote."""
+    with np.load(path) as parts:
+        return Copula(*(parts[name].astype(np.float32) for name in Copula._fields))
+
+
+def _block(block: tuple[int, int], *, kind: str, seed: int) -> Drawn:
     start, count = block
     rng = np.random.default_rng([seed, start])
     copies = np.where(rng.random(count) < COPIED_SHARE, rng.integers(1, MOST_COPIES + 1, count), 0)
@@ -79,7 +136,7 @@ def _block(block: tuple[int, int], *, kind: str, seed: int) -> dict[str, Array]:
     return {"original": original + start, **rows}
 
 
-def _like(normal: Array, of: Array, rng: np.random.Generator, *, least: float = LEAST_CORRELATION) -> Array:
+def _like(normal: Floats, of: Numbers, rng: np.random.Generator, *, least: float = LEAST_CORRELATION) -> Floats:
     """Make the normal scores of copies like those of their originals."""
     copies = np.flatnonzero(of != np.arange(len(of)))
     likeness = rng.uniform(least, 1, (len(copies), *[1] * (normal.ndim - 1))).astype(np.float32)
@@ -87,23 +144,23 @@ def _like(normal: Array, of: Array, rng: np.random.Generator, *, least: float = 
     return normal
 
 
-def _hashes(copula: Copula, of: Array, rng: np.random.Generator) -> dict[str, Array]:
+def _hashes(copula: Copula, of: Numbers, rng: np.random.Generator) -> Drawn:
     coefficients = values(copula, _like(scores(copula, len(of), rng), of, rng))
     back = np.linalg.pinv(COSINES)
     squares = back @ coefficients.reshape(-1, SIDE, SIDE) @ back.T
     for copy in np.flatnonzero(of != np.arange(len(of))):
         squares[copy] = orient(squares[copy], int(rng.integers(COUNT)))
     squares = np.ascontiguousarray(squares.swapaxes(0, 1))
-    phash = perceptual_hashes(squares)
+    phash = perceptual_hashes(squares)  # type: ignore[arg-type] - what is drawn is not rounded to bytes
     return {"phash": phash.reshape(len(of), -1)}
 
 
-def _vectors(copula: Copula, of: Array, rng: np.random.Generator) -> dict[str, Array]:
+def _vectors(copula: Copula, of: Numbers, rng: np.random.Generator) -> Drawn:
     drawn = values(copula, _like(scores(copula, len(of), rng), of, rng))
     return {"vectors": drawn / np.linalg.norm(drawn, axis=1, keepdims=True)}
 
 
-def _features(copula: Copula, of: Array, rng: np.random.Generator) -> dict[str, Array]:
+def _features(copula: Copula, of: Numbers, rng: np.random.Generator) -> Drawn:
     count = len(of)
     normal = scores(copula, count * FEATURES, rng).reshape(count, FEATURES, -1)
     kept = int(KEPT_SHARE * FEATURES)

@@ -1,7 +1,7 @@
 """One search, in a process of its own: `python -m bench.search.worker TOOL FOLDER REACH`.
 
 The folder holds a collection, array by array, and is given the pairs found; the reach is a radius, a number of
-neighbours or of votes. See `measuring` for what it says when.
+neighbours or of votes. See `bench.processes` for what it says when.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.search.drawn import ASKING, FEATURES, spread
 from pipeline.core.arrays import SharedArrays
@@ -25,37 +26,35 @@ from pipeline.stages.dedup.candidates.propose import nearest_embeddings
 
 BLOCK = 2048
 
-Array = np.ndarray[Any, Any]
+Given = Mapping[str, NDArray[Any]]
+Pairs = NDArray[np.int64]
 
 
-def hashes(given: Mapping[str, Array], reach: int) -> Array:
+def hashes(given: Given, reach: int) -> Pairs:
     """Ours."""
     with TemporaryDirectory() as scratch:
         return near_hashes(given["phash"], max_distance_bits=reach, scratch=Path(scratch))
 
 
-def vectors(given: Mapping[str, Array], reach: int) -> Array:
+def vectors(given: Given, reach: int) -> Pairs:
     """Ours."""
     return nearest_embeddings(given["vectors"], neighbours=reach)
 
 
-def features(given: Mapping[str, Array], reach: int) -> Array:
-    """Ours."""
-    with TemporaryDirectory() as scratch:
-        shared = SharedArrays.write(Path(scratch), [given])
-        return voted_pairs(shared, keypoints=FEATURES, min_votes=reach, scratch=Path(scratch))
+def features(given: Given, reach: int, *, folder: Path | None = None, count: int | None = None) -> Pairs:
+    """Ours; so many images ask, or all.
+
+    The index is filed beside the collection if a folder is given, unless an earlier call has done so.
+    """
+    asking = None if count is None else spread(len(given["original"]), count)
+    with TemporaryDirectory() as passing:
+        scratch = Path(passing) if folder is None else folder / "filed"
+        scratch.mkdir(exist_ok=True)
+        shared = SharedArrays.write(scratch, [given])
+        return voted_pairs(shared, keypoints=FEATURES, min_votes=reach, scratch=scratch, asking=asking)
 
 
-def ask(given: Mapping[str, Array], reach: int, *, folder: Path, count: int) -> Array:
-    """Ours: let so many images ask; the index is filed beside the collection, unless an earlier call has done so."""
-    scratch = folder / "filed"
-    scratch.mkdir(exist_ok=True)
-    shared = SharedArrays.write(scratch, [given])
-    asking = spread(len(given["original"]), count)
-    return voted_pairs(shared, keypoints=FEATURES, min_votes=reach, scratch=scratch, asking=asking)
-
-
-def flat_hashes(given: Mapping[str, Array], reach: int) -> Array:
+def flat_hashes(given: Given, reach: int) -> Pairs:
     """FAISS's exact search, all with all, block after block."""
     oriented = given["phash"].reshape(len(given["phash"]), COUNT, -1)
     index = faiss.IndexBinaryFlat(8 * oriented.shape[2])
@@ -69,7 +68,7 @@ def flat_hashes(given: Mapping[str, Array], reach: int) -> Array:
     return distinct(np.concatenate(found))
 
 
-def flat_vectors(given: Mapping[str, Array], reach: int) -> Array:
+def flat_vectors(given: Given, reach: int) -> Pairs:
     """FAISS's exact search."""
     vectors = given["vectors"]
     index = faiss.IndexFlatIP(vectors.shape[1])
@@ -82,7 +81,7 @@ def flat_vectors(given: Mapping[str, Array], reach: int) -> Array:
     return distinct(np.concatenate(found))
 
 
-TOOLS: dict[str, Callable[[Mapping[str, Array], int], Array]] = {
+TOOLS: dict[str, Callable[[Given, int], Pairs]] = {
     "hashes": hashes,
     "flat_hashes": flat_hashes,
     "vectors": vectors,
@@ -98,7 +97,7 @@ def main(tool: str, folder: str, reach: str) -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     if tool in ASKED:
-        pairs = ask(given, int(reach), folder=Path(folder), count=ASKED[tool])
+        pairs = features(given, int(reach), folder=Path(folder), count=ASKED[tool])
     else:
         pairs = TOOLS[tool](given, int(reach))
     print("done", flush=True)

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.duplicates.finders import FINDERS, ranked
-from bench.duplicates.finders.ours import evidence_score
-from bench.duplicates.finders.ranked import best, by_distance, by_similarity
-from bench.duplicates.peers import __file__ as peers
-from bench.environments import UnavailableError, interpreter, last_line
+from bench.duplicates import finders
+from bench.duplicates.finders import FINDERS, PEER_SCRIPT, best, by_distance
+from bench.duplicates.ours import evidence_score
+from bench.duplicates.peers import PEERS as SCRIPTED
+from bench.environments import PEERS, UnavailableError, interpreter, last_line
 
 
 def test_pairs_are_ranked_by_the_nearest_orientation() -> None:
@@ -26,16 +26,16 @@ def test_pairs_are_ranked_by_the_nearest_orientation() -> None:
 
 
 def test_a_list_ends_before_the_ties_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranked, "LIMIT", 3)
+    monkeypatch.setattr(finders, "LIMIT", 3)
     scores = np.array([[0, 5, 4, 3], [5, 0, 3, 3], [4, 3, 0, 1], [3, 3, 1, 0]], np.float32)
     assert best(scores)["score"].tolist() == [5, 4]
-    monkeypatch.setattr(ranked, "LIMIT", 5)
+    monkeypatch.setattr(finders, "LIMIT", 5)
     assert best(scores)["score"].tolist() == [5, 4, 3, 3, 3]
 
 
 def test_similar_vectors_come_first() -> None:
     vectors = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
-    found = by_similarity(vectors)
+    found = best(vectors @ vectors.T)
     assert list(zip(found["a"], found["b"], strict=True)) == [(1, 2), (0, 2), (0, 1)]
 
 
@@ -56,8 +56,9 @@ def test_stronger_evidence_outranks_any_number_of_inliers() -> None:
 
 def test_every_peer_with_an_environment_has_its_script() -> None:
     scripts = [Path(source) for finder in FINDERS.values() for source in finder.code if isinstance(source, Path)]
-    assert {script.parent for script in scripts} == {Path(peers).parent}
-    assert all(script.exists() for script in scripts)
+    assert set(scripts) == {PEER_SCRIPT}
+    assert PEER_SCRIPT.exists()
+    assert set(SCRIPTED) == {*PEERS, "fiftyone_brain"}
 
 
 def test_a_peer_that_cannot_be_installed_is_unavailable_with_a_reason(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import yaml
 from bench.label_noise import fine_tuned
 from bench.label_noise.collection import read_collection
 from bench.label_noise.cross_fitting import main, read_fitted, read_params, read_plan
+from bench.label_noise.methods import OURS
 from bench.label_noise.planting import plant
-from bench.label_noise.run import OURS, Cell
+from bench.label_noise.run import Cell
 from pipeline.params import read_tree
 from tests.project import NETWORK, ROOT
 from tests.stages.label_noise.made import project

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.fingerprint.__main__ import OURS, TOOLS, main, table
-from bench.fingerprint.measuring import Tool, seconds
-from bench.fingerprint.pictures import lay_out
+from bench.fingerprint.__main__ import OURS, TOOLS, Tool, lay_out, main, seconds, table
 from pipeline.core.errors import UserError
 from tests.drawn import jpeg, lesion
 
@@ -35,7 +33,7 @@ def test_folders_of_pictures_will_do_and_nothing_is_drawn_from_an_empty_one(tmp_
     (tmp_path / "source/Melanoma").mkdir(parents=True)
     (tmp_path / "source/Melanoma/a.jpg").write_bytes(picture(0))
     assert len(lay_out(tmp_path / "source", tmp_path / "sample", archives="*.zip", count=5)) == 1
-    with pytest.raises(UserError, match="holds no pictures"):
+    with pytest.raises(UserError, match="holds no images"):
         lay_out(tmp_path / "nothing", tmp_path / "other", archives="*.zip", count=5)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.gain import plan, report
-from bench.gain.__main__ import main
+from bench.gain import plan
+from bench.gain.__main__ import compare, main
 from bench.gain.fitting import FACTS, SETS, Job, Planned, fit, fitted, save
 from bench.gain.plan import ARMS, PUBLISHED, PUBLISHED_ARMS
 from pipeline.params import read_tree, stage_params
@@ -99,7 +99,7 @@ def test_what_is_fitted_is_compared_on_the_same_test_set(
     np.save(fitted(tmp_path, Job(NOISE, "curated", 0)), np.eye(len(classes))[actual])
     for seed in (0, 1):
         np.save(fitted(tmp_path, Job(NOISE, "raw", seed)), np.eye(len(classes))[np.zeros_like(actual)])
-    found, text = report.run(root, "demo", tmp_path)
+    found, text = compare(root, "demo", tmp_path)
     gain = found["conditions"][NOISE]["curated"]["gain"]
     assert gain["accuracy"][0] == pytest.approx(1 - np.mean(actual == 0), abs=1e-3)
     assert [len(found["conditions"][NOISE][arm]["by_seed"]) for arm in ("raw", "curated")] == [2, 1]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bench.duplicates.kinds import ALL, PLAIN, SELFCLEAN_ARTE, SET_ASIDE, TUNING, plant, takes_other
-from bench.duplicates.kinds.geometry import turned
+from bench.duplicates.kinds.views import turned
 from pipeline.core.shards import decode
 from pipeline.stages.ingest.normalise import normalise
 from tests.drawn import jpeg, lesion

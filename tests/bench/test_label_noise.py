@@ -7,23 +7,21 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from bench.intervals import exact_interval
 from bench.label_noise.__main__ import join_cells
 from bench.label_noise.collection import Collection
-from bench.label_noise.counting import count
-from bench.label_noise.measures import Ranking, measure, paired_bootstrap
-from bench.label_noise.pictures import KINDS, carried
-from bench.label_noise.planting import SHAPES, plant
-from bench.label_noise.reliability import bin_up, draw
-from bench.label_noise.report import summarise, table
-from bench.label_noise.rivals import (
+from bench.label_noise.error_probabilities import bin_up, count, draw
+from bench.label_noise.methods import (
+    OURS,
     find_neighbours,
     intra_extra_distance,
     mistakenness,
     neighbour_disagreement,
 )
-from bench.label_noise.run import OURS, Cell, run_cells
+from bench.label_noise.planting import SHAPES, plant
+from bench.label_noise.run import Cell, measure, paired_bootstrap, run_cells, summarise, table
+from bench.label_noise.stray_images import KINDS, carried
 from bench.label_noise.strays import Shown, score_among
+from bench.measures import Ranking, exact_interval
 from tests.stages.label_noise.planted import params, world
 
 CLEAN = world(3, lesions=400, test_share=0.0).dataset
@@ -154,16 +152,16 @@ def test_strays_differ_from_one_another(kind: str) -> None:
     assert not np.array_equal(first, second)
 
 
-@pytest.mark.parametrize("levels", [0, 2])
-def test_strays_are_scored_beside_skin_by_vectors_and_levels(levels: int) -> None:
+@pytest.mark.parametrize("layers", [0, 2])
+def test_strays_are_scored_beside_skin_by_vectors_and_layers(layers: int) -> None:
     rng = np.random.default_rng(0)
-    skin = Shown(CLEAN.vectors[:200], rng.normal(0, 1, (200, 8 * levels)).astype(np.float16))
-    strays = Shown(-CLEAN.vectors[:10], rng.normal(9, 1, (10, 8 * levels)).astype(np.float16))
+    skin = Shown(CLEAN.vectors[:200], rng.normal(0, 1, (200, 8 * layers)).astype(np.float16))
+    strays = Shown(-CLEAN.vectors[:10], rng.normal(9, 1, (10, 8 * layers)).astype(np.float16))
     view = np.zeros((len(CLEAN.given), 8), np.float32)
-    collection = replace(COLLECTION, labelled=replace(CLEAN, layers=(view,) * levels))
+    collection = replace(COLLECTION, labelled=replace(CLEAN, layers=(view,) * layers))
     score = score_among(collection, skin, strays)
     assert len(score) == 210
-    assert average_precision_score(np.arange(210) >= 200, score) > (0.95 if levels else 0.7)
+    assert average_precision_score(np.arange(210) >= 200, score) > (0.95 if layers else 0.7)
 
 
 def test_reliability_compares_what_was_expected_with_what_was_wrong(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bench.duplicates.collection import Collection
 from bench.duplicates.lesions import Lesions, by_source, false_merges, found_before, joined, label
-from bench.intervals import exact_interval
+from bench.measures import exact_interval
 
 
 def five() -> Lesions:

@@ -5,25 +5,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
-from bench.duplicates.measures import (
-    FALSE,
-    Labelled,
-    average_precision,
-    curve,
-    intervals,
-    label,
-    of_kind,
-    recall_at_precision,
-    threshold,
-)
 from bench.duplicates.planting import Truth
-from bench.duplicates.scores import operating_point, score
+from bench.duplicates.scores import FALSE, PRECISION, intervals, label, of_kind, operating_point, score
+from bench.measures import Ranking
 from pipeline.stages.dedup.verification.verify import MEASURED
 
 
-def labelled(scores: list[float], kinds: list[int]) -> Labelled:
-    order = np.argsort(-np.array(scores), kind="stable")
-    return Labelled(np.array(scores)[order], np.array(kinds)[order], np.zeros((len(scores), 2), np.int64))
+def ranking(scores: list[float], right: list[bool]) -> Ranking:
+    return Ranking(np.array(scores, float), np.array(right, bool))
 
 
 def made_up(originals: int, copies: int) -> Truth:
@@ -35,42 +24,41 @@ def made_up(originals: int, copies: int) -> Truth:
 @pytest.mark.parametrize("seed", range(5))
 def test_average_precision_is_scikit_learns_also_with_ties(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    kinds = np.where(rng.random(400) < 0.2, 0, FALSE)
-    scores = np.round(rng.normal(0, 1, 400) + (kinds == 0), 1)
-    found = curve(labelled(scores.tolist(), kinds.tolist()), positives=int((kinds == 0).sum()))
-    assert average_precision(found) == pytest.approx(average_precision_score(kinds == 0, scores))
+    right = rng.random(400) < 0.2
+    scores = np.round(rng.normal(0, 1, 400) + right, 1)
+    found = Ranking(scores, right).average_precision(positives=int(right.sum()))
+    assert found == pytest.approx(average_precision_score(right, scores))
 
 
 def test_figures_equal_those_computed_by_hand() -> None:
-    ranking = labelled([9, 8, 7, 6, 5], [0, 0, FALSE, 0, FALSE])
-    found = curve(ranking, positives=4)  # the fourth true pair is not listed
-    assert average_precision(found) == pytest.approx((1 + 1 + 3 / 4) / 4)
-    assert recall_at_precision(found) == 0.5
-    assert threshold(found) == 8
-    assert recall_at_precision(found, precision=0.75) == 0.75
+    found = ranking([9, 8, 7, 6, 5], [True, True, False, True, False])  # a fourth true pair is not listed
+    assert found.average_precision(positives=4) == pytest.approx((1 + 1 + 3 / 4) / 4)
+    assert found.recall_at(PRECISION, positives=4) == 0.5
+    assert found.threshold(PRECISION) == 8
+    assert found.recall_at(0.75, positives=4) == 0.75
 
 
 def test_equal_scores_are_taken_all_or_none() -> None:
-    found = curve(labelled([1, 1, 0], [0, FALSE, 0]), positives=2)
-    assert recall_at_precision(found) == 0
-    assert average_precision(found) == pytest.approx(0.5 * 0.5 + 0.5 * 2 / 3)
+    found = ranking([1, 1, 0], [True, False, True])
+    assert found.recall_at(PRECISION, positives=2) == 0
+    assert found.average_precision(positives=2) == pytest.approx(0.5 * 0.5 + 0.5 * 2 / 3)
 
 
 def test_an_empty_ranking_finds_nothing() -> None:
-    found = curve(labelled([], []), positives=3)
-    assert (average_precision(found), recall_at_precision(found), threshold(found)) == (0, 0, float("inf"))
+    found = ranking([], [])
+    assert (found.average_precision(positives=3), found.recall_at(PRECISION, positives=3)) == (0, 0)
+    assert found.threshold(PRECISION) == float("inf")
 
 
 def test_weights_count_like_repetitions() -> None:
-    ranking = labelled([3, 2, 1], [0, FALSE, 0])
-    weighted = curve(ranking, positives=3, weights=np.array([1.0, 2.0, 2.0]))
-    repeated = curve(labelled([3, 2, 2, 1, 1], [0, FALSE, FALSE, 0, 0]), positives=3)
-    assert average_precision(weighted) == pytest.approx(average_precision(repeated))
+    weighted = ranking([3, 2, 1], [True, False, True]).average_precision(np.array([1.0, 2.0, 2.0]), positives=3)
+    repeated = ranking([3, 2, 2, 1, 1], [True, False, False, True, True]).average_precision(positives=3)
+    assert weighted == pytest.approx(repeated)
 
 
 def test_a_pair_is_right_if_it_is_a_copy_and_its_original() -> None:
     pairs = pd.DataFrame({"a": [0, 0, 1, 4], "b": [4, 1, 5, 5], "score": [4.0, 3.0, 2.0, 1.0]})
-    found = label(pairs, made_up(4, 2), ["a", "b"])
+    found = label(pairs, made_up(4, 2))
     assert found.kind.tolist() == [1, FALSE, 0, FALSE]
     assert of_kind(found, 0).score.tolist() == [3.0, 2.0, 1.0]
 
@@ -95,9 +83,9 @@ def test_intervals_hold_the_figure_and_vanish_where_all_is_found() -> None:
     right = pd.DataFrame({"a": np.arange(60), "b": np.arange(60, 120), "score": rng.random(60)})
     wrong = pd.DataFrame({"a": np.arange(59), "b": np.arange(1, 60), "score": rng.random(59)})
     for pairs, width in ((right, 0.0), (pd.concat([right, wrong]), 0.05)):
-        ordered = label(pairs.sort_values("score", ascending=False), truth, ["a", "b"])
+        ordered = label(pairs.sort_values("score", ascending=False), truth)
         low, high = intervals(ordered, truth, resamples=100, seed=0)["average_precision"]
-        figure = average_precision(curve(ordered, positives=60))
+        figure = ordered.ranking().average_precision(positives=60)
         assert low <= figure <= high
         assert high - low >= width
 

@@ -9,7 +9,6 @@ from bench.duplicates import collection
 from bench.duplicates.collection import File
 from bench.duplicates.kinds import SET_ASIDE, TUNING, takes_other
 from bench.duplicates.planting import DESIGNS, files, plan, truth
-from bench.duplicates.sources import Picture
 from pipeline.core.errors import UserError
 from pipeline.core.shards import decode
 from tests.drawn import jpeg, lesion
@@ -41,7 +40,7 @@ def test_too_few_originals_are_refused() -> None:
 
 
 def test_the_truth_names_kind_and_original_of_every_file(tmp_path: Path) -> None:
-    originals = [Picture(f"class a/{i}.jpg", jpeg(lesion(i))) for i in range(12)]
+    originals = [File(f"class a/{i}.jpg", jpeg(lesion(i))) for i in range(12)]
     copies = plan(DESIGNS["aug10"], mode="tuning", originals=12, others=0, per_kind=1, seed=3)
     made = files(originals, [], copies, large=False, seed=3)
     gathered = collection.write(tmp_path, made, count=14, seed=3)
@@ -56,7 +55,7 @@ def test_the_truth_names_kind_and_original_of_every_file(tmp_path: Path) -> None
 
 
 def test_a_copy_is_the_same_whatever_else_is_planted_and_small_originals_can_be_enlarged() -> None:
-    originals = [Picture(str(i), jpeg(lesion(i))) for i in range(6)]
+    originals = [File(str(i), jpeg(lesion(i))) for i in range(6)]
     copies = plan(DESIGNS["aug10"], mode="tuning", originals=6, others=0, per_kind=1, seed=0)
     alone = list(files(originals, [], copies, large=True, seed=0))
     again = list(files(originals[: copies[0].original + 1], [], copies, large=True, seed=0))

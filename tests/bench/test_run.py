@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.duplicates.__main__ import ROOT, main, write
-from bench.duplicates.originals import distinct, read_verdicts
+from bench.command import ROOT
+from bench.duplicates.__main__ import main, write
+from bench.duplicates.collection import File
+from bench.duplicates.originals import SOURCES, distinct, read_images, read_verdicts
 from bench.duplicates.profile import read_profile
-from bench.duplicates.sources import SOURCES, Picture, read_pictures
 from pipeline.core.errors import UserError
 from tests.drawn import jpeg, lesion, png
 
@@ -59,19 +60,19 @@ def test_a_run_ranks_the_planted_copies_and_a_second_one_repeats_it(
 
 
 def test_originals_are_drawn_by_seed(scrape: Path) -> None:
-    draws = [read_pictures("dermnet", scrape, part="report", count=10, seed=seed) for seed in (0, 0, 1)]
+    draws = [read_images("dermnet", scrape, part="report", count=10, seed=seed) for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
-    assert len({picture.source_id for picture in draws[0]}) == 10
+    assert len({image.label for image in draws[0]}) == 10
 
 
 def test_real_copies_among_the_originals_are_taken_out_and_people_have_the_last_word(tmp_path: Path) -> None:
-    pool = [Picture(str(i), jpeg(lesion(i))) for i in range(6)]
-    pool += [Picture("same pixels", png(np.array(lesion(7)))), Picture("same pixels again", png(np.array(lesion(7))))]
-    pool += [Picture("again 0", jpeg(lesion(0), 40)), Picture("again 1", jpeg(lesion(1), 40))]
-    pool += [Picture("same pixels, small", jpeg(lesion(7), 60))]  # bound to one of the two, and so to both
+    pool = [File(str(i), jpeg(lesion(i))) for i in range(6)]
+    pool += [File("same pixels", png(np.array(lesion(7)))), File("same pixels again", png(np.array(lesion(7))))]
+    pool += [File("again 0", jpeg(lesion(0), 40)), File("again 1", jpeg(lesion(1), 40))]
+    pool += [File("same pixels, small", jpeg(lesion(7), 60))]  # bound to one of the two, and so to both
     (tmp_path / "judged.csv").write_text("a,b,verdict\nbatch:1,batch:again 1,different\n4,5,unsure\n", "utf-8")
     verdicts = read_verdicts([tmp_path / "judged.csv"])
-    found = distinct(
+    images, pairs = distinct(
         pool,
         same=SOURCES["ham10000"].same,
         verdicts=verdicts,
@@ -79,10 +80,10 @@ def test_real_copies_among_the_originals_are_taken_out_and_people_have_the_last_
         cache=tmp_path / "cache",
         seed=0,
     )
-    kept = [picture.source_id for picture in found.pictures]
+    kept = [image.label for image in images]
     assert kept == ["0", "1", "2", "3", "4", "same pixels", "again 1"]
-    assert found.pairs["same"].sum() == 3
-    assert (found.pairs["verdict"] == "different").sum() == 1
+    assert pairs["same"].sum() == 3
+    assert (pairs["verdict"] == "different").sum() == 1
 
 
 def test_verdicts_of_another_wording_are_refused(tmp_path: Path) -> None:

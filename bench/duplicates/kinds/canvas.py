@@ -7,9 +7,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-Rgb = np.ndarray[Any, Any]  # (height, width, 3) uint8
+Rgb = NDArray[np.uint8]  # (height, width, 3)
 Rng = np.random.Generator
 Colour = tuple[int, int, int]
 
@@ -58,14 +59,15 @@ def cut(rgb: Rgb, rng: Rng, shares: tuple[float, float]) -> Rgb:
     return np.ascontiguousarray(rgb[y : y + height, x : x + width])
 
 
-def mixed(rgb: Rgb, layer: Rgb, alpha: float | Rgb) -> Rgb:
+def mixed(rgb: Rgb, layer: Rgb, alpha: float | NDArray[np.floating]) -> Rgb:
     """Lay one picture over another of the same size; alpha 0 to 1, a number or (height, width, 1)."""
     return as_bytes(rgb * (1 - np.asarray(alpha)) + layer * np.asarray(alpha))
 
 
-def as_bytes(image: Rgb) -> Rgb:
+def as_bytes(image: NDArray[Any]) -> Rgb:
     """Round and clip to uint8."""
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    rounded: Rgb = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return rounded
 
 
 def canvas(width: int, height: int, colour: Colour) -> Rgb:

@@ -39,7 +39,7 @@ def label(rgb: Rgb, rng: Rng) -> Rgb:
 
 
 def tiled_watermark(rgb: Rgb, rng: Rng) -> Rgb:
-    """Repeat a slanted word over the whole picture, 25 to 50% opaque."""
+    """Repeat a slanted word over the whole image, 25 to 50% opaque."""
     height, width = rgb.shape[:2]
     side = int(np.hypot(height, width))
     size = height * rng.uniform(0.06, 0.12)

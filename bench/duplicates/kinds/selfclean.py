@@ -2,7 +2,7 @@
 
 Strategy AUG is `aug`, strategy ARTE is `artefacts`: there each artefact is added with probability .5. In the design
 with equal numbers of every kind the artefacts are kinds of their own. Two things differ from the authors' code: their
-university's logo is one drawn here, and the other pictures of a mosaic come from outside the collection, since one from
+university's logo is one drawn here, and the other images of a mosaic come from outside the collection, since one from
 within makes a true pair that nobody counts.
 """
 
@@ -72,7 +72,7 @@ def colour_bar(rgb: Rgb, rng: Rng) -> bytes:  # noqa: ARG001 - every kind takes 
 
 
 def mosaic(rgb: Rgb, rng: Rng, other: Rgb) -> bytes:  # noqa: ARG001
-    """Lay another picture, 128 pixels a side, below and to the right."""
+    """Lay another image, 128 pixels a side, below and to the right."""
     return jpeg(_mosaic(_shorter_side(rgb), other), QUALITY)
 
 

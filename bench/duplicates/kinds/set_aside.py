@@ -1,6 +1,6 @@
 """The five kinds that are set aside: planted in a final run only (`--kinds all`). NOTHING MAY BE TUNED ON THEM.
 
-No threshold, no parameter, no choice of method may follow from a figure or a picture of these kinds, or they say
+No threshold, no parameter, no choice of method may follow from a figure or a image of these kinds, or they say
 nothing any more of copies that nobody has thought of.
 """
 
@@ -23,11 +23,11 @@ from bench.duplicates.kinds.canvas import (
     some_text,
     write,
 )
-from bench.duplicates.kinds.geometry import turned
+from bench.duplicates.kinds.views import turned
 
 
 def story(rgb: Rgb, rng: Rng) -> Rgb:
-    """Fill a tall frame with the picture's own blurred enlargement, the picture on it at 70 to 90%, with a caption."""
+    """Fill a tall frame with the image's own blurred enlargement, the image on it at 70 to 90%, with a caption."""
     width = rgb.shape[1]
     height = round(width * 16 / 9)
     zoom = height / rgb.shape[0]

@@ -1,4 +1,4 @@
-"""Pictures that are no skin: X-ray-like drawings, blurred and posterised images, photographs, charts and slides.
+"""Images that are no skin: X-ray-like drawings, blurred and posterised images, photographs, charts and slides.
 
 The photographs are those that scikit-image, scikit-learn and matplotlib carry. X-rays cannot be had offline, so hands
 are drawn as one would see them there: bright bones with soft edges on dark ground, and grain.
@@ -6,17 +6,14 @@ are drawn as one would see them there: bright bones with soft edges on dark grou
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
-
-Array = np.ndarray[Any, Any]
 
 FOLDERS = (("skimage", "data"), ("sklearn", "datasets/images"), ("matplotlib", "mpl-data/sample_data"))
 LARGE = 512  # SelfClean blurs at this side
@@ -31,8 +28,8 @@ INK = [(31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 
 
 def x_ray(rng: np.random.Generator) -> Image.Image:
     """Draw a hand of bones."""
-    picture = Image.new("L", (320, 400), int(rng.integers(5, 40)))
-    canvas = ImageDraw.Draw(picture)
+    image = Image.new("L", (320, 400), int(rng.integers(5, 40)))
+    canvas = ImageDraw.Draw(image)
     flesh, bone = int(rng.integers(50, 100)), int(rng.integers(150, 240))
     lean, palm = rng.normal(0, 0.1), rng.normal([160, 300], 8)
     ends = [
@@ -41,15 +38,15 @@ def x_ray(rng: np.random.Generator) -> Image.Image:
     for end in ends:
         canvas.line([*palm, *end], fill=flesh, width=int(rng.integers(30, 44)))
     canvas.ellipse([palm[0] - 75, palm[1] - 70, palm[0] + 75, palm[1] + 90], fill=flesh)
-    picture = picture.filter(ImageFilter.GaussianBlur(6))
-    canvas = ImageDraw.Draw(picture)
+    image = image.filter(ImageFilter.GaussianBlur(6))
+    canvas = ImageDraw.Draw(image)
     for end in ends:
         joints = [palm + (end - palm) * step for step in (0.15, 0.5, 0.53, 0.75, 0.78, 0.95)]
         for a, b in zip(joints[::2], joints[1::2], strict=True):
             canvas.line([*a, *b], fill=bone, width=int(rng.integers(10, 16)))
             canvas.ellipse([b[0] - 9, b[1] - 8, b[0] + 9, b[1] + 8], fill=bone)
     grain = rng.normal(0, 8, (400, 320))
-    blurred = np.asarray(picture.filter(ImageFilter.GaussianBlur(1.5)), float)
+    blurred = np.asarray(image.filter(ImageFilter.GaussianBlur(1.5)), float)
     return Image.fromarray(np.clip(blurred + grain, 0, 255).astype(np.uint8)).convert("RGB")
 
 
@@ -74,8 +71,8 @@ def photograph(rng: np.random.Generator) -> Image.Image:
 
 def chart(rng: np.random.Generator) -> Image.Image:
     """Draw bars or lines with axes."""
-    picture = Image.new("RGB", (400, 300), "white")
-    canvas, font = ImageDraw.Draw(picture), ImageFont.load_default(14)
+    image = Image.new("RGB", (400, 300), "white")
+    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(14)
     canvas.line([50, 20, 50, 260, 380, 260], fill="black", width=2)
     count, ink = int(rng.integers(4, 12)), INK[rng.integers(len(INK))]
     heights = 260 - rng.uniform(20, 220, count)
@@ -88,13 +85,13 @@ def chart(rng: np.random.Generator) -> Image.Image:
     for i in range(5):
         canvas.text((8, 250 - 55 * i), f"{i * int(rng.integers(5, 50))}", fill="black", font=font)
     canvas.text((120, 275), f"Figure {rng.integers(1, 20)}: patients per year", fill="black", font=font)
-    return picture
+    return image
 
 
 def slide(rng: np.random.Generator) -> Image.Image:
     """Draw a title and lines of text."""
-    picture = Image.new("RGB", (480, 360), tuple(int(v) for v in rng.integers(220, 256, 3)))
-    canvas = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (480, 360), tuple(int(v) for v in rng.integers(220, 256, 3)))
+    canvas = ImageDraw.Draw(image)
     canvas.text(
         (24, 20),
         " ".join(rng.choice(WORDS, 4)).title(),
@@ -106,7 +103,7 @@ def slide(rng: np.random.Generator) -> Image.Image:
         canvas.text(
             (30, 80 + 24 * i), f"- {line}" if i % 2 == 0 else line, fill="black", font=ImageFont.load_default(16)
         )
-    return picture
+    return image
 
 
 KINDS: dict[str, Callable[[np.random.Generator], Image.Image]] = {
@@ -132,12 +129,5 @@ def carried() -> list[Path]:
     return [path for path in found if not any(word in path.name for word in left_out)]
 
 
-def encode_jpeg(picture: Image.Image) -> bytes:
-    """Return the bytes of a JPEG."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
-
-
-def _towards(angle: float) -> Array:
+def _towards(angle: float) -> NDArray[np.float64]:
     return np.array([np.cos(angle), np.sin(angle)])

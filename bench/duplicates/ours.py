@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from bench.duplicates.collection import Prints
-from bench.duplicates.finders.ranked import ranked
-from bench.duplicates.prepared import Prepared
-from bench.duplicates.profile import Profile
-from pipeline.core.orientations import COUNT, IDENTITY
+from bench.duplicates.collection import Prepared
 from pipeline.stages.dedup.features.extract import extract_features
 from pipeline.stages.dedup.find import DuplicateSearch, find_duplicates
 from pipeline.stages.dedup.groups import keeper_ranks, representatives
@@ -29,9 +25,9 @@ RELAXED = replace(
     thumbnail_min_correlation=0.15,
 )
 TIERS = ("weak", "same_lesion", "copy", "pixels", "bytes")  # the strongest last
-CODE = ("pipeline.core", "pipeline.stages.fingerprint", "pipeline.stages.dedup", "bench.duplicates.finders.ours")
+CODE = ("pipeline.core", "pipeline.stages.fingerprint", "pipeline.stages.dedup", "bench.duplicates.ours")
 
-Array = np.ndarray[Any, Any]
+Numbers = NDArray[np.int64]
 
 
 def rank(prepared: Prepared) -> pd.DataFrame:
@@ -39,22 +35,20 @@ def rank(prepared: Prepared) -> pd.DataFrame:
 
     Returns:
         a, b (positions, a < b), score (missing where a pair was proposed and not proven), relation (copy, same_lesion;
-        weak: proven by relaxed thresholds only; none), proposed_by (sources, joined by +), and, where
-        something is proven, what `verify.MEASURED` lists and inliers; the best first.
+        weak: proven by relaxed thresholds only; none), proposed_by (sources, joined by +), and, where something is
+        proven, what `verify.MEASURED` lists and inliers.
 
     """
-    prints, profile = prepared.prints, prepared.profile
-    vectors = None if prepared.vectors is None else prepared.vectors.matrix
-    scratch = prints.store.scratch((profile.dedup, vectors is None), keep="dedup")
-    found = search(prints, vectors, profile, scratch=scratch)
-    position = {image_id: i for i, image_id in enumerate(prints.images["image_id"])}
+    scratch = prepared.store.scratch((prepared.profile.dedup, prepared.vectors is None), keep="dedup")
+    found = search(prepared, scratch=scratch)
+    position = {image_id: i for i, image_id in enumerate(prepared.images["image_id"])}
     proven = found.edges.assign(**{end: found.edges[end].map(position) for end in ("a", "b")})
 
-    # One picture stands for all with the same pixels, and candidates are counted among those that stand for others.
-    apart = np.unique(representatives(prints.images["pixel_sha256"], keeper_ranks(prints.images, prints.flags)))
+    # One image stands for all with the same pixels, and candidates are counted among those that stand for others.
+    apart = np.unique(representatives(prepared.images["pixel_sha256"], keeper_ranks(prepared.images, prepared.flags)))
     proposed = found.candidates.assign(**{end: apart[found.candidates[end]] for end in ("a", "b")})
     left = proposed.merge(proven[["a", "b"]], how="left", indicator=True)["_merge"].to_numpy() == "left_only"
-    weak = _relaxed(prints, found.candidates[left].reset_index(drop=True), apart=apart, scratch=scratch)
+    weak = _relaxed(prepared, found.candidates[left].reset_index(drop=True), apart=apart, scratch=scratch)
     weak = weak.assign(**{end: apart[weak[end]] for end in ("a", "b")}, relation="weak", evidence="geometry")
 
     pairs = pd.concat([proven, weak, proposed[left]], ignore_index=True).drop_duplicates(["a", "b"])
@@ -63,8 +57,9 @@ def rank(prepared: Prepared) -> pd.DataFrame:
         relation=pairs["relation"].fillna("none"),
         proposed_by=["+".join(sources) for sources in pairs["proposed_by"]],
     )
-    prints.store.sweep("dedup")
-    return ranked(pairs[["a", "b", "score", "relation", "proposed_by", *MEASURED, "inliers"]])
+    prepared.store.sweep("dedup")
+    listed: pd.DataFrame = pairs[["a", "b", "score", "relation", "proposed_by", *MEASURED, "inliers"]]
+    return listed
 
 
 def evidence_score(pairs: pd.DataFrame) -> pd.Series[float]:
@@ -82,30 +77,24 @@ def evidence_score(pairs: pd.DataFrame) -> pd.Series[float]:
     return kind.map({name: float(i) for i, name in enumerate(TIERS)}) + strength
 
 
-def orientations(prints: Prints) -> tuple[Array, Array]:
-    """Return the 256-bit pHashes: (images, 8, 32) in all orientations, and (images, 32) in the picture's own."""
-    oriented = prints.phash.reshape(len(prints.phash), COUNT, -1)
-    return oriented, oriented[:, IDENTITY]
-
-
-def search(prints: Prints, vectors: Array | None, profile: Profile, *, scratch: Path) -> DuplicateSearch:
+def search(prepared: Prepared, *, scratch: Path) -> DuplicateSearch:
     """Find duplicates by the profile's thresholds, as the stage does; what a killed run has finished is kept."""
     return find_duplicates(
-        prints.images,
-        prints.flags,
-        pixels=prints.pixels,
-        phash=prints.phash,
-        vectors=vectors,
-        neighbours=profile.dedup.neighbours,
-        lesion_pairs=profile.dedup.lesion_pairs,
+        prepared.images,
+        prepared.flags,
+        pixels=prepared.pixels,
+        phash=prepared.phash,
+        vectors=prepared.vectors,
+        neighbours=prepared.profile.dedup.neighbours,
+        lesion_pairs=prepared.profile.dedup.lesion_pairs,
         engine="local",
         scratch=scratch,
     )
 
 
-def _relaxed(prints: Prints, candidates: pd.DataFrame, *, apart: Array, scratch: Path) -> pd.DataFrame:
+def _relaxed(prepared: Prepared, candidates: pd.DataFrame, *, apart: Numbers, scratch: Path) -> pd.DataFrame:
     """Verify candidates, positions in `apart`, by relaxed thresholds; the features lie in scratch already."""
-    alone = prints.pixels.take(apart)
+    alone = prepared.pixels.take(apart)
     features = extract_features(alone, engine="local", scratch=scratch)
     below = scratch / "relaxed"
     below.mkdir(exist_ok=True)

@@ -1,11 +1,13 @@
-"""Names for what is kept between runs: after all that it follows from, code included."""
+"""What is kept between runs, named after all that it follows from, code included."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import IO
 
 
 def key_of(parts: Sequence[object]) -> str:
@@ -23,6 +25,16 @@ def code_digest(sources: Iterable[str | Path]) -> str:
         for path in [source] if isinstance(source, Path) else _files(source):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that has its name once all of it is written: a killed run leaves no half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        yield file
+    partial.replace(path)
 
 
 def _files(module: str) -> list[Path]:

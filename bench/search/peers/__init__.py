@@ -1,1 +1,0 @@
-"""Scripts that run peers in environments of their own."""
