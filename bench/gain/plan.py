@@ -144,7 +144,7 @@ def _decide(truth: Dataset, noisy: Dataset, queue: pd.DataFrame, *, minutes: flo
         {
             "image_id": seen.to_numpy(),
             "verdict": np.where(wrong, RELABEL, KEEP),
-            "to": np.where(wrong, right, None),
+            "to": np.where(wrong, right, np.array(None, dtype=object)),
             "steward": "played",
         }
     )

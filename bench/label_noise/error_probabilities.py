@@ -119,7 +119,12 @@ def count(
 
     """
     rng = np.random.default_rng(seed)
-    drawn = draw_sample(error_probability, count=images, strata=strata, rng=rng)
+    drawn = draw_sample(  # scores are kept in single precision
+        error_probability,  # type: ignore[arg-type]
+        count=images,
+        strata=strata,
+        rng=rng,
+    )
     found = wrong[drawn.images]
     low, estimate, high = count_errors(drawn.stratum, found, sizes=drawn.sizes, confidence=CONFIDENCE, rng=rng)
     plain = rng.choice(len(wrong), images, replace=False)

@@ -7,7 +7,7 @@ by resampling lesions.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -170,7 +170,7 @@ def measure(score: Floats, wrong: NDArray[np.bool_]) -> dict[str, float]:
 
 
 def paired_bootstrap(
-    scores: list[dict[str, Floats]],
+    scores: Sequence[Mapping[str, Floats]],
     wrong: list[NDArray[np.bool_]],
     lesion: NDArray[np.int64],
     *,

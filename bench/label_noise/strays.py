@@ -27,7 +27,7 @@ from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
 from pipeline.params import read_tree
 from pipeline.stages.embed.params import EmbedParams
-from pipeline.stages.embed.tables import lay_out, read_layers
+from pipeline.stages.embed.tables import Features, lay_out, read_layers
 from pipeline.stages.ingest.tables import Images, open_pixels
 from pipeline.stages.label_noise.dataset import further_views
 from pipeline.stages.label_noise.outliers import score_off_topic
@@ -43,8 +43,8 @@ BLUR, MIXED = "BLUR", "all kinds"
 class Shown(NamedTuple):
     """What an encoder makes of images, row by row: as `encoders.Encoded`, which takes torch to import."""
 
-    vectors: NDArray[np.float16]
-    layers: NDArray[np.float16]
+    vectors: NDArray[np.float32]
+    layers: Features
 
 
 def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
@@ -105,15 +105,16 @@ def score_among(collection: Collection, skin: Shown, strays: Shown) -> NDArray[n
 
 def join(*parts: Shown) -> Shown:
     """Put what an encoder made of several lots one behind another."""
-    return Shown(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    layers: list[NDArray[Any]] = [part.layers for part in parts]
+    return Shown(np.concatenate([part.vectors for part in parts]), np.concatenate(layers))
 
 
 def first(encoded: Shown, count: int) -> Shown:
     """Keep the first images."""
-    return Shown(*(array[:count] for array in encoded))
+    return Shown(encoded.vectors[:count], encoded.layers[:count])
 
 
-def _layers(options: argparse.Namespace, collection: Collection, encoder: str) -> NDArray[np.float16]:
+def _layers(options: argparse.Namespace, collection: Collection, encoder: str) -> Features:
     """Read what the encoder's layers show of each image, as `embed` wrote it."""
     table, found = read_layers(Store(options.project), encoder, [options.batch])
     if table.empty:
@@ -133,7 +134,7 @@ def _pool(
         rng = np.random.default_rng([seed, 6])
         store = Store(options.project)
         images = store.read(Images, [options.batch]).set_index("image_id", drop=False)
-        pixels = open_pixels(store, images.loc[collection.labelled.image_id[spare]])
+        pixels = open_pixels(store, images.loc[collection.labelled.image_id[spare].tolist()])
         drawn = {kind: [draw(rng) for _ in range(MOST)] for kind, draw in KINDS.items()}
         drawn[BLUR] = [blurred(Image.fromarray(pixels[i]), rng) for i in range(len(pixels))]
         encoded = {kind: encode_images(images, options.weights, embed) for kind, images in drawn.items()}

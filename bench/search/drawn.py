@@ -151,7 +151,8 @@ def _hashes(copula: Copula, of: Numbers, rng: np.random.Generator) -> Drawn:
     for copy in np.flatnonzero(of != np.arange(len(of))):
         squares[copy] = orient(squares[copy], int(rng.integers(COUNT)))
     squares = np.ascontiguousarray(squares.swapaxes(0, 1))
-    phash = perceptual_hashes(squares)  # type: ignore[arg-type] - what is drawn is not rounded to bytes
+    # What is drawn is not rounded to bytes.
+    phash = perceptual_hashes(squares)  # type: ignore[arg-type]
     return {"phash": phash.reshape(len(of), -1)}
 
 
