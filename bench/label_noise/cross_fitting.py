@@ -115,9 +115,9 @@ def read_params(profile: Path) -> Fitting:
         UserError: the file is no profile.
 
     """
-    train = (tree := read_tree(profile))["train"]
-    members = {name: Member.model_validate(train["members"][name]) for name in tree["members"]}
-    return Fitting(members, train["device"])
+    tree = read_tree(profile)
+    members = {name: Member.model_validate(tree["train"]["members"][name]) for name in tree["members"]}
+    return Fitting(members, tree["runtime"]["device"])
 
 
 def _folds(planned: Planned, cell: str, params: Fitting) -> NDArray[np.int64]:
