@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.command import markdown
 from bench.measures import exact_interval
@@ -15,8 +16,6 @@ from pipeline.stages.dedup.verification.registration import Registration
 from pipeline.stages.dedup.verification.relations import THRESHOLDS as OURS
 from pipeline.stages.dedup.verification.relations import Thresholds, relation
 from pipeline.stages.dedup.verification.verify import MEASURED
-
-Array = np.ndarray[Any, Any]
 
 DIGITS = 7
 
@@ -40,7 +39,9 @@ THRESHOLDS = (
 )
 
 
-def calibrate(pairs: pd.DataFrame, right: Array, wrong: Array) -> dict[str, list[dict[str, Any]]]:
+def calibrate(
+    pairs: pd.DataFrame, right: NDArray[np.bool_], wrong: NDArray[np.bool_]
+) -> dict[str, list[dict[str, Any]]]:
     """Count what would be listed at other thresholds.
 
     Args:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-
-Array = np.ndarray[Any, Any]
+from numpy.typing import NDArray
 
 
 class SharedArrays:
@@ -24,12 +23,12 @@ class SharedArrays:
     def __init__(self, files: Mapping[str, tuple[Path, str, tuple[int, ...]]]) -> None:
         self._files = dict(files)
 
-    def __getitem__(self, name: str) -> Array:
+    def __getitem__(self, name: str) -> NDArray[Any]:
         """Map one array into memory, read-only."""
         return _mapped(*self._files[name])
 
     @classmethod
-    def write(cls, folder: Path, parts: Iterable[Mapping[str, Array]]) -> SharedArrays:
+    def write(cls, folder: Path, parts: Iterable[Mapping[str, NDArray[Any]]]) -> SharedArrays:
         """Write parts one below the other; only one part is in memory at a time.
 
         Args:
@@ -52,7 +51,7 @@ class SharedArrays:
 
 
 @lru_cache(maxsize=16)
-def _mapped(path: Path, kind: str, shape: tuple[int, ...]) -> Array:
+def _mapped(path: Path, kind: str, shape: tuple[int, ...]) -> NDArray[Any]:
     if shape[0] == 0:  # an empty file cannot be mapped
         return np.zeros(shape, kind)
     return np.memmap(path, dtype=kind, mode="r", shape=shape)

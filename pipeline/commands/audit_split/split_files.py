@@ -103,11 +103,11 @@ def match(rows: pd.DataFrame, names: Iterable[str]) -> tuple[pd.Series[str], pd.
     image_of: dict[int, str] = {}
     for image, claimed in claims.items():
         score, row = max(claimed)
-        rivals = [other for rival, other in claimed if rival == score]
-        if len(rivals) == 1:
+        best_rows = [other for claim, other in claimed if claim == score]
+        if len(best_rows) == 1:
             image_of[row] = image
         for _, other in claimed:
-            if other != row or len(rivals) > 1:
+            if other != row or len(best_rows) > 1:
                 problems[other] = f"names {image}, as another row does"
     listed = [(row, wanted[row], problem) for row, problem in sorted(problems.items())]
     return pd.Series(image_of, dtype=object), pd.DataFrame(listed, columns=["row", "name", "problem"])
