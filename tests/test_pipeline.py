@@ -26,12 +26,12 @@ from pipeline.ledger.decisions import PATH
 from pipeline.ledger.file import append, read
 from pipeline.stages.ingest.tables import Images
 from tests.ledger.made import decision
-from tests.project import Project, environment
+from tests.project import Project, environment, tiny_params
 
 pytestmark = pytest.mark.pipeline
 
 CURATED = {"train@one-curated-0", "train@two-curated-0"}
-TREE = params.read_tree(Path(__file__).parent.parent / "params.yaml")
+TREE = tiny_params()
 
 
 @pytest.fixture
