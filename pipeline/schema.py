@@ -10,7 +10,7 @@ from types import GenericAlias, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pipeline.core.params import Section, StageParams
-from pipeline.params import INSTANCES, STAGES, Running, params_class
+from pipeline.params import AXES, INSTANCES, STAGES, Running, params_class
 
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 PLAIN = {str: "text", int: "integer", float: "number", bool: "true or false", NoneType: "null"}
@@ -72,7 +72,7 @@ def fields_of(model: type[Section]) -> dict[str, str]:
 
 
 def _of_stage(stage: str, model: type[StageParams]) -> Iterator[Key]:
-    axes = [axis.removesuffix("es" if axis == "batches" else "s") for axis in INSTANCES.get(stage, ())]
+    axes = [AXES[axis] for axis in INSTANCES.get(stage, ())]
     meanings = fields_of(model)
     for name, template in model.keys.items():
         place = re.sub(r"\{(\w+)\}", lambda part: f"<{axes[0] if part[1] == 'instance' else part[1]}>", template)

@@ -16,7 +16,7 @@ from pipeline.core.engine import Engine, Resources, machine_cores
 from pipeline.core.errors import UserError
 from pipeline.core.params import Device
 from pipeline.core.shards import Pixels
-from pipeline.models.devices import prepare
+from pipeline.models.devices import choose, prepare
 from pipeline.stages.embed.encoders import Spec, Transform, load
 from pipeline.stages.embed.layers import look
 from pipeline.stages.embed.tables import Features
@@ -40,7 +40,7 @@ class Encoded(NamedTuple):
 
 def settle(device: Device) -> Device:
     """Say what `auto` means, once for all workers: CUDA if the machine that runs the stage has it."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return choose(device).type if device == "auto" else device
 
 
 def network_resources(device: Device, engine: Engine) -> Resources:
