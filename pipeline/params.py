@@ -57,16 +57,12 @@ class Running(StageParams):
 
 
 def read_tree(path: Path) -> dict[str, Any]:
-    """Read params.yaml, or a profile as `use` would write it, and check the whole of it.
+    """Read params.yaml and check the whole of it.
 
     Raises:
         UserError: says which key is wrong and how.
 
     """
-    if (path.parent / "default.yaml").is_file():
-        from pipeline.profiles import load  # noqa: PLC0415 - which needs this module
-
-        return load(path)[1]
     try:
         return check_text(path.read_text("utf-8"), path)
     except FileNotFoundError:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from pipeline.core.errors import UserError
-from pipeline.params import check_text, refuse_renamed
+from pipeline.params import check_text, read_tree, refuse_renamed
 from pipeline.schema import Key, find, known_keys
 from pipeline.yaml_text import Document, Entry, leaves, parse, plain, shifted, write
 
@@ -85,6 +85,16 @@ def load(path: Path) -> tuple[str, dict[str, Any]]:
         return text, check_text(text, path)
     except UserError as error:
         raise UserError(f"{FOLDER}/{path.name} cannot be used: {error}") from None
+
+
+def read_either(path: Path) -> dict[str, Any]:
+    """Read a profile, put together and checked, or a params.yaml: a profile is what has the default beside it.
+
+    Raises:
+        UserError: says what is wrong with it.
+
+    """
+    return load(path)[1] if (path.parent / f"{DEFAULT}.yaml").is_file() else read_tree(path)
 
 
 def merge(base: Mapping[str, Entry], over: Mapping[str, Entry]) -> dict[str, Entry]:

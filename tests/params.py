@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.params import read_tree
+from pipeline.profiles import read_either
 
 PROFILES = Path(__file__).parent.parent / "profiles"
 
@@ -48,4 +48,4 @@ def changed(params: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
 
 @cache
 def _read(profile: str) -> dict[str, Any]:
-    return read_tree(PROFILES / f"{profile}.yaml")
+    return read_either(PROFILES / f"{profile}.yaml")

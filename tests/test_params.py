@@ -11,7 +11,7 @@ import yaml
 
 from pipeline import params, renamed_params
 from pipeline.core.errors import UserError
-from pipeline.profiles import compose
+from pipeline.profiles import compose, read_either
 from pipeline.schema import Key, find, known_keys
 
 ROOT = Path(__file__).parent.parent
@@ -21,12 +21,12 @@ PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 
 @pytest.fixture
 def tree() -> dict[str, Any]:
-    return deepcopy(params.read_tree(ROOT / "profiles/demo.yaml"))
+    return deepcopy(read_either(ROOT / "profiles/demo.yaml"))
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
 def test_every_profile_is_valid(path: Path) -> None:
-    params.read_tree(path)
+    read_either(path)
 
 
 def test_params_start_as_the_demo() -> None:

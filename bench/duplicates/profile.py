@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from bench.command import section
 from pipeline.commands.audit_split.folder import read_knobs
-from pipeline.params import read_tree
+from pipeline.profiles import read_either
 from pipeline.stages.dedup.params import DedupParams
 from pipeline.stages.embed.params import EmbedParams, Encoder
 from pipeline.stages.fingerprint.params import FingerprintParams
@@ -42,7 +42,7 @@ def read_profile(path: Path, *, encoder: str = "profile") -> Profile:
         UserError: says which key is wrong.
 
     """
-    tree = read_tree(path)
+    tree = read_either(path)
     embed = section(tree, "embed", EmbedParams)
     chosen = ENCODERS[encoder]
     if chosen is not None:

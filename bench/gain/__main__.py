@@ -25,7 +25,7 @@ from bench.gain.plan import PUBLISHED
 from bench.label_noise.planting import SHAPES
 from bench.measures import CONFIDENCE
 from pipeline.core.store import Store
-from pipeline.params import read_tree
+from pipeline.profiles import read_either
 from pipeline.stages.evaluate.bootstrap import Estimate, draw_groups, estimate, mean
 from pipeline.stages.evaluate.metrics import headline
 from pipeline.stages.ingest.tables import Images
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run one step; return the exit status."""
     options = _parser().parse_args(arguments)
     steps = {"plan": _plan, "report": _report}
-    return status_of(lambda: steps[options.step](options, read_tree(options.profile)))
+    return status_of(lambda: steps[options.step](options, read_either(options.profile)))
 
 
 def _plan(options: argparse.Namespace, tree: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from bench.processes import in_workers
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
 from pipeline.models.trainable import weights_file
-from pipeline.params import read_tree
+from pipeline.profiles import read_either
 from pipeline.stages.ingest.tables import Images, open_pixels
 from pipeline.stages.train.member import train_member
 from pipeline.stages.train.params import TrainParams
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str]) -> int:
     options = made.parse_args(arguments)
 
     def run() -> None:
-        tree = read_tree(options.profile)
+        tree = read_either(options.profile)
         instance = f"{options.member}-{tree['arms'][0]}-{tree['seeds'][0]}"
         params = section(tree, "train", TrainParams, instance=instance)
         fit(options.project, options.batch, params, options.folder, seeds=options.seeds, workers=options.workers)

@@ -11,7 +11,7 @@ from typing import Any
 from bench.command import OPTIONS, parser, section, status_of, write_json
 from bench.label_noise import cost, error_probabilities, fine_tuned, run, strays
 from bench.label_noise.planting import PER, SHAPES
-from pipeline.params import read_tree
+from pipeline.profiles import read_either
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
 PARTS: dict[str, Callable[[argparse.Namespace, LabelNoiseParams], tuple[dict[str, Any], str]]] = {
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    report, text = PARTS[options.part](options, section(read_tree(options.profile), "label_noise", LabelNoiseParams))
+    report, text = PARTS[options.part](options, section(read_either(options.profile), "label_noise", LabelNoiseParams))
     print(text)
 
     def join(whole: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.command import markdown, section
 from bench.processes import measure
-from pipeline.params import read_tree
+from pipeline.profiles import read_either
 from pipeline.stages.label_noise.dataset import Dataset
 from pipeline.stages.label_noise.params import LabelNoiseParams
 from pipeline.stages.label_noise.stage import find_label_errors
@@ -74,7 +74,7 @@ def _measure(images: int, profile: Path) -> dict[str, float]:
 
 
 def _child(images: int, profile: Path) -> None:
-    labelled, params = draw(images, seed=0), section(read_tree(profile), "label_noise", LabelNoiseParams)
+    labelled, params = draw(images, seed=0), section(read_either(profile), "label_noise", LabelNoiseParams)
     print("ready", flush=True)
     sys.stdin.readline()
     find_label_errors(labelled, params)

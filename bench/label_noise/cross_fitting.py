@@ -24,7 +24,7 @@ from pipeline.core.store import Store
 from pipeline.models.folds import Labels, Shown, collect, fit_fold, show
 from pipeline.models.params import Member
 from pipeline.models.trainable import weights_file
-from pipeline.params import read_tree
+from pipeline.profiles import read_either
 from pipeline.stages.ingest.tables import Images, open_pixels
 
 PLAN = "plan.npz"
@@ -115,7 +115,7 @@ def read_params(profile: Path) -> Fitting:
         UserError: the file is no profile.
 
     """
-    tree = read_tree(profile)
+    tree = read_either(profile)
     members = {name: Member.model_validate(tree["train"]["members"][name]) for name in tree["members"]}
     return Fitting(members, tree["runtime"]["device"])
 

@@ -25,7 +25,7 @@ from bench.measures import Ranking
 from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
-from pipeline.params import read_tree
+from pipeline.profiles import read_either
 from pipeline.stages.embed.params import EmbedParams
 from pipeline.stages.embed.tables import Features, lay_out, read_layers
 from pipeline.stages.ingest.tables import Images, open_pixels
@@ -126,7 +126,7 @@ def _pool(
     options: argparse.Namespace, collection: Collection, spare: NDArray[np.int64], *, seed: int
 ) -> dict[str, Shown]:
     """Draw and encode strays of each kind; encoded ones are kept."""
-    embed = section(read_tree(options.profile), "embed", EmbedParams)
+    embed = section(read_either(options.profile), "embed", EmbedParams)
     code = code_digest(["bench.label_noise.stray_images"])
     given = [options.batch, seed, embed.encoder, embed.precision, code]
     path = options.cache / f"strays {key_of(given)}.pkl"

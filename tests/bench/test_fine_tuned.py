@@ -13,7 +13,7 @@ from bench.label_noise.cross_fitting import main, read_fitted, read_params, read
 from bench.label_noise.methods import OURS
 from bench.label_noise.planting import plant
 from bench.label_noise.run import Cell
-from pipeline.params import read_tree
+from pipeline.profiles import read_either
 from tests.project import NETWORK, ROOT
 from tests.stages.label_noise.made import project
 from tests.stages.label_noise.planted import params
@@ -26,7 +26,7 @@ NAME = "uniform|0.2|5"
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Set up a project, a profile with a member, and in `fitted/` a cell's plan."""
     root = project(tmp_path_factory.mktemp("fine_tuned")).root
-    tree = read_tree(ROOT / "profiles/demo.yaml")
+    tree = read_either(ROOT / "profiles/demo.yaml")
     member = NETWORK | {"weights": None, "trainable": "head", "augmentation": "none", "epochs": 1}
     tree |= {"encoders": ["clip"], "members": ["one"], "train": tree["train"] | {"members": {"one": member}}}
     (root / "params.yaml").write_text(yaml.safe_dump(tree), "utf-8")

@@ -13,7 +13,8 @@ from bench.gain import plan
 from bench.gain.__main__ import compare, main
 from bench.gain.fitting import FACTS, SETS, Job, Planned, fit, fitted, save
 from bench.gain.plan import ARMS, PUBLISHED, PUBLISHED_ARMS
-from pipeline.params import read_tree, stage_params
+from pipeline.params import stage_params
+from pipeline.profiles import read_either
 from pipeline.stages.rebalance.params import RebalanceParams
 from pipeline.stages.train.params import TrainParams
 from tests.project import NETWORK, ROOT
@@ -39,7 +40,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def planned(root: Path) -> dict[tuple[str, str], Planned]:
-    tree = read_tree(ROOT / "profiles/demo.yaml")
+    tree = read_either(ROOT / "profiles/demo.yaml")
     building = cast("RebalanceParams", stage_params(tree, "rebalance", "raw"))
     found = plan.read_project(root, "demo", JUDGING)
     sets = [
