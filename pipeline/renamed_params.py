@@ -19,12 +19,8 @@ RENAMED = {
     "dedup.candidates.lesion_pairs": "dedup.lesion_pairs",
     "dedup.pictures": "dedup.report_images",
     "label_noise.probe.folds": "label_noise.folds",
-    "label_noise.probe.repeats": "label_noise.repeats",
-    "label_noise.probe.components": "label_noise.components",
-    "label_noise.probe.c": "label_noise.regularization_c",
     "label_noise.probe.nearest": "label_noise.neighbours",
     "label_noise.probe.seed": "seed",
-    "label_noise.noise.start": "label_noise.initial_noise_rate",
     "label_noise.pictures": "label_noise.report_images",
     "rebalance.seed": "seed",
     "train.device": "runtime.device",
@@ -73,9 +69,16 @@ CONSTANTS = {
     "pipeline/stages/label_noise/knn.py": {
         "label_noise.probe.nearest_components": "COMPONENTS",
     },
+    "pipeline/stages/label_noise/cross_validation.py": {
+        "label_noise.probe.components": "COMPONENTS",
+        "label_noise.components": "COMPONENTS",
+        "label_noise.probe.c": "REGULARIZATION_C",
+        "label_noise.regularization_c": "REGULARIZATION_C",
+    },
     "pipeline/stages/label_noise/noise_model.py": {
-        "label_noise.noise.rounds": "NoiseSettings.correction_rounds",
-        "label_noise.noise.prior_lesions": "NoiseSettings.prior_lesions",
+        "label_noise.noise.start": "INITIAL_NOISE_RATE",
+        "label_noise.initial_noise_rate": "INITIAL_NOISE_RATE",
+        "label_noise.noise.prior_lesions": "NoiseSettings.prior_labels",
         "label_noise.noise.glances": "NoiseSettings.weak_components",
     },
     "pipeline/stages/label_noise/outliers.py": {
@@ -90,6 +93,9 @@ CONSTANTS = {
 # Old key: why nothing took its place.
 GONE = {
     "cross_fit": "fine-tuned members do not judge labels any more; it was off in every profile (decision 13)",
+    "label_noise.probe.repeats": "ten folds once do better than five twice (decision 19)",
+    "label_noise.repeats": "ten folds once do better than five twice (decision 19)",
+    "label_noise.noise.rounds": "labels are doubted once, by cross-validation within a fold (decision 19)",
     "label_noise.probe.context_weight": "was 1.0, so the context stands beside the components as it is",
     "label_noise.probe.encoders": "was pooled in every profile",
     "label_noise.probe.landmarks": "was off in every profile",

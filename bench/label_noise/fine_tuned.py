@@ -90,8 +90,8 @@ def _rank(
     scores = {
         OURS: ours(told, predictions, params),
         WITHOUT: ours(labelled, without, params),
-        **methods.cleanlab_scores(planted.given, predictions.plain),
-        "FiftyOne mistakenness": methods.mistakenness(planted.given, predictions.plain),
+        **methods.cleanlab_scores(planted.given, predictions.pred_probs),
+        "FiftyOne mistakenness": methods.mistakenness(planted.given, predictions.pred_probs),
         ALONE: methods.training_loss(planted.given, np.mean(members, axis=0)),
     }
     return Outcome(planted.wrong, {name: score.astype(np.float32) for name, score in scores.items()})

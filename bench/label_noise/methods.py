@@ -1,7 +1,7 @@
 """Ours, and what others would make of the same vectors: each ranks images by a score, (n,), higher is more suspect.
 
-Each gets the vectors of all encoders. cleanlab's best scores get our own out-of-fold probabilities too, folds by lesion
-and pooled over it: so they differ from our method in the score alone.
+Each gets the vectors of all encoders. cleanlab's scores get out-of-fold probabilities of the same components and folds
+by lesion, pooled over it, from classifiers that take labels at their word (`plain`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 from scipy.stats import entropy
 
+from bench.label_noise.plain import plain_pred_probs, seen_pred_probs
 from pipeline.stages.label_noise.cross_validation import Predictions, cross_val_predict
 from pipeline.stages.label_noise.dataset import Dataset
 from pipeline.stages.label_noise.knn import nearest_neighbours
-from pipeline.stages.label_noise.logistic_regression import fit_classifier
-from pipeline.stages.label_noise.noise_model import NoiseSettings
 from pipeline.stages.label_noise.params import LabelNoiseParams
 from pipeline.stages.label_noise.scores import NO_COPY, score_labels
 
@@ -127,47 +126,30 @@ def rank(
 ) -> dict[str, NDArray[np.float32]]:
     """Let every method rank the images, ours also with folds that ignore lesions if asked."""
     alone, given = ignoring_lesions(labelled), labelled.given
-    predictions = cross_val_predict(labelled, params)
-    # What cleanlab is told is the same without a noise model.
-    hurried = NoiseSettings(params.initial_noise_rate, correction_rounds=0, weak_components=())
-    naive = cross_val_predict(alone, params, noise=None if ungrouped else hurried)
+    plain = plain_pred_probs(labelled, params)
     scores = {
-        OURS: ours(labelled, predictions, params),
-        DATALAB: datalab(given, naive.plain),
-        **cleanlab_scores(given, predictions.plain),
-        "FiftyOne mistakenness": mistakenness(given, predictions.plain),
+        OURS: ours(labelled, cross_val_predict(labelled, params), params),
+        DATALAB: datalab(given, plain_pred_probs(alone, params) if grouped(labelled) else plain),
+        **cleanlab_scores(given, plain),
+        "FiftyOne mistakenness": mistakenness(given, plain),
         "SelfClean": intra_extra_distance(neighbours, given),
         "k nearest neighbours": neighbour_disagreement(neighbours, given),
-        "training loss": training_loss(given, having_seen_all(labelled, params)),
+        "training loss": training_loss(given, seen_pred_probs(labelled)),
     }
     if ungrouped:
-        scores[UNGROUPED] = ours(alone, naive, params)
+        scores[UNGROUPED] = ours(alone, cross_val_predict(alone, params), params)
     return {name: score.astype(np.float32) for name, score in scores.items()}
+
+
+def grouped(labelled: Dataset) -> bool:
+    """Say whether any lesion or group holds two images."""
+    return len(np.unique(labelled.group)) < len(labelled.group)
 
 
 def ignoring_lesions(labelled: Dataset) -> Dataset:
     """Take every image for a lesion and a group of its own."""
     each = np.arange(len(labelled.given))
     return replace(labelled, lesion=each, group=each)
-
-
-def having_seen_all(labelled: Dataset, params: LabelNoiseParams) -> Floats:
-    """Ask classifiers that learnt from every image, the mean over encoders: (n, classes)."""
-    shown = []
-    for vectors in labelled.views:
-        classifier = fit_classifier(
-            vectors,
-            labelled.context,
-            labelled.given,
-            group=labelled.group,
-            count=labelled.lesion_weights,
-            classes=len(labelled.classes),
-            components=params.components,
-            regularization_c=params.regularization_c,
-            noise=NoiseSettings(params.initial_noise_rate, correction_rounds=0),
-        )
-        shown.append(classifier.predict_proba(vectors, labelled.context)[0])
-    return np.asarray(np.mean(shown, axis=0))
 
 
 def ours(labelled: Dataset, predictions: Predictions, params: LabelNoiseParams) -> Floats:

@@ -35,7 +35,7 @@ GROUPING_SHOWN_AT = 0.1  # the rate at which ours is run without groups too: twi
 METHOD = ("cross_validation", "dataset", "knn", "logistic_regression", "noise_model", "scores")
 CODE = [
     *(f"pipeline.stages.label_noise.{name}" for name in METHOD),
-    *(f"bench.label_noise.{name}" for name in ("planting", "methods")),
+    *(f"bench.label_noise.{name}" for name in ("planting", "methods", "plain")),
 ]
 
 
@@ -102,11 +102,7 @@ def _of_method(params: LabelNoiseParams) -> list[Any]:
     """List the params that the ranking hangs on."""
     return [
         params.folds,
-        params.repeats,
-        params.components,
-        params.regularization_c,
         params.neighbours,
-        params.initial_noise_rate,
         params.method,
         params.seed,
     ]

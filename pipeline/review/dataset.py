@@ -34,9 +34,9 @@ FIELDS = (
     "excluded",
     "error_probability",
     "suspect",
+    "ambiguous",
     "reason",
     "off_topic",
-    "ambiguous",
     *PROVENANCE,
 )
 SHOWN = ("tags", "diagnosis", "suggested", "error_probability", "excluded", "decision")  # on every picture
@@ -144,6 +144,8 @@ def _save_views(dataset: Dataset) -> None:
     dataset.save_view("duplicates side by side", sets.sort_by([("copies", 1), ("image_id", 1)]))
     suspects = dataset.match(ViewField("suspect") == True)  # noqa: E712 - likewise
     dataset.save_view("suspects", suspects.sort_by("error_probability", reverse=True))
+    ambiguous = dataset.match(ViewField("ambiguous") == True)  # noqa: E712 - likewise
+    dataset.save_view("ambiguous", ambiguous.sort_by("error_probability", reverse=True))
     scored = dataset.match(ViewField("off_topic") != None)  # noqa: E711 - likewise
     dataset.save_view("off topic", scored.sort_by("off_topic", reverse=True))
     dataset.save_view("decided", dataset.match(ViewField("decision") != None))  # noqa: E711 - likewise

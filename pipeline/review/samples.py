@@ -20,8 +20,8 @@ from pipeline.stages.ingest.tables import Images, open_pixels
 from pipeline.stages.label_noise.tables import LabelScores
 from pipeline.stages.rebalance.tables import HEADLINE_ARM, Exclusions, Selection
 
-LAYOUT = "1"  # of the fields below: another number builds the App's dataset anew
-SCORES = ("suggested", "error_probability", "suspect", "reason", "off_topic", "ambiguous")
+LAYOUT = "2"  # of the fields below: another number builds the App's dataset anew
+SCORES = ("suggested", "error_probability", "suspect", "ambiguous", "reason", "off_topic")
 PROVENANCE = ("lesion_id", "age", "sex", "site", "skin_tone", "label_evidence", "licence", "attribution", "page")
 
 
@@ -88,7 +88,8 @@ def join_tables(
     rows = images[["image_id", "sha256", "stored_sha256", "diagnosis", *PROVENANCE]]
     rows = rows.merge(groups, on="image_id", validate="one_to_one")
     rows = rows.merge(scores[["image_id", *SCORES]], on="image_id", how="left", validate="one_to_one")
-    rows["suspect"] = rows["suspect"].eq(True)  # missing where an image has no score
+    for name in ("suspect", "ambiguous"):
+        rows[name] = rows[name].eq(True)  # missing where an image has no score
     kept = set(groups["duplicate_of"].dropna())
     rows["copies"] = rows["duplicate_of"].where(~rows["image_id"].isin(kept), rows["image_id"])
     ends = pd.concat([duplicates, duplicates.rename(columns={"a": "b", "b": "a"})])

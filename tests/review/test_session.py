@@ -55,7 +55,14 @@ def test_what_is_tagged_in_the_app_reaches_the_ledger_once(tmp_path: Path) -> No
     assert shown["views"]["duplicates side by side"] == ["demo:00", "demo:01"]
     error = read_samples(Store(tmp_path), ["demo"], "clip").rows.set_index("image_id")["error_probability"]
     assert shown["views"]["suspects"] == error[error >= 0.5].sort_values(ascending=False).index.tolist()
-    assert set(shown["views"]) == {"duplicates", "duplicates side by side", "suspects", "off topic", "decided"}
+    assert set(shown["views"]) == {
+        "duplicates",
+        "duplicates side by side",
+        "suspects",
+        "ambiguous",
+        "off topic",
+        "decided",
+    }
     assert all(Path(row["filepath"]).exists() for row in shown["rows"].values())
 
     status, output = _session(tmp_path)

@@ -1,14 +1,20 @@
 """Cross-validated predictions: what each image shows, by classifiers and neighbours that saw no label of its group.
 
-Train is predicted out of fold within train, folds by group; validation and test by the same classifiers, none of which
-saw them. So no label outside train has any influence on a train image, and no label any on the prediction of its own
-group.
+    q̂(z | x)   cross-validated within what a fold learns from, all views pooled under a noise model
+    r(z)       ∝ q̂(z | x) T[z, y]                      how far an image counts as diagnosis z, its label y at hand
+    p(z | x)   logistic regression on the targets r, which predicts what the fold holds out
+
+So a label counts for what is left of it once the other images have had their say, and a wrong one bends the classifiers
+less (self-training by an EM step, as Grandvalet and Bengio 2004 have it, each image's posterior by models that did not
+see it, as in Northcutt et al. 2021). Train is predicted out of fold within train, folds by group; validation and test
+by the same classifiers, none of which saw them: no label outside train has any influence on a train image, and no label
+any on the prediction of its own group.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +23,17 @@ from threadpoolctl import threadpool_limits
 from pipeline.core.folds import EVERY_FOLD, assign_folds, judged_by
 from pipeline.stages.label_noise.dataset import Dataset, by_lesion
 from pipeline.stages.label_noise.knn import knn_embedding, knn_pred_probs
-from pipeline.stages.label_noise.logistic_regression import fit_classifier, narrow
+from pipeline.stages.label_noise.logistic_regression import (
+    FeatureMap,
+    fit_logistic_regression,
+    narrow,
+    predict_proba,
+)
 from pipeline.stages.label_noise.noise_model import (
+    INITIAL_NOISE_RATE,
     NoiseModel,
     NoiseSettings,
-    fit_noise_model,
+    fit_noise_models,
     log_linear_pool,
     uniform_noise_matrix,
 )
@@ -29,218 +41,267 @@ from pipeline.stages.label_noise.params import LabelNoiseParams
 
 Split = tuple[NDArray[np.bool_], NDArray[np.bool_]]  # (n,) to learn from, (n,) to predict
 
+# Set by `bench.label_noise noise` on seeds, lesions and sizes that it does not report.
+COMPONENTS = 256  # principal components kept of each view's vectors
+REGULARIZATION_C = 0.1  # inverse L2 strength, for features whose mean variance is 1
 WEAK_REGULARIZATION_C = 10.0  # a weak classifier is weak by what it sees: of that it makes the most
+INNER_FOLDS = 3  # within what a fold learns from, to doubt its labels
+KNN_SHARE = 0.3  # of the pool, beside 1 for all views together
+MIN_GROUPS = 5  # of a diagnosis in train; one with fewer is predicted, but the labels of it are not judged
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """How labels come about, and what the images show then.
+
+    weight: among the hypotheses, by evidence.
+    pooled: (n, classes) P(true | image), by the classifiers, the nearest images and the members: their log-linear pool.
+    noise_matrix: (classes, classes) P(given | true) of class-conditional noise, estimated on train.
+    mixture_weight: of instance-dependent noise, estimated on train.
+    weak: (n, classes) by the weak classifiers that labels of that noise follow, each by its weight; 0 without any.
+    shaped: whether some diagnoses are thought to be mislabelled, or put by mistake, more often than others.
+    """
+
+    weight: float
+    pooled: NDArray[np.float64]
+    noise_matrix: NDArray[np.float64]
+    mixture_weight: float
+    weak: NDArray[np.float64]
+    shaped: bool
 
 
 @dataclass(frozen=True)
 class Predictions:
     """What the images show, pooled over the images of a lesion, and how their labels come about.
 
-    plain: (n, classes) by classifiers that take the labels of others at their word, the mean over views and fine-tuned
-        members: the `pred_probs` that cleanlab expects.
-    pooled: (n, classes) P(true | image), by classifiers that allow for wrong labels, by the nearest images and by the
-        members: their log-linear pool.
-    noise_matrix: (classes, classes) P(given | true) of class-conditional noise, estimated on train.
-    mixture_weight: of instance-dependent noise, estimated on train.
-    weak: (n, classes) by the weak classifier that labels of that noise follow; 0 where there is none.
-    weak_components: principal components that it sees; 0: there is none.
+    pred_probs: (n, classes) by the classifiers, the mean over views and fine-tuned members: what cleanlab expects.
+    hypotheses: how labels come about; their weights sum to 1.
     knn_embedding: (n, d) unit vectors whose cosine says what is near what; no label has a part in them.
     has_prediction: (n,) false where train has too few groups of the given diagnosis.
     """
 
-    plain: NDArray[np.float64]
-    pooled: NDArray[np.float64]
-    noise_matrix: NDArray[np.float64]
-    mixture_weight: float
-    weak: NDArray[np.float64]
-    weak_components: int
+    pred_probs: NDArray[np.float64]
+    hypotheses: tuple[Hypothesis, ...]
     knn_embedding: NDArray[np.float32]
     has_prediction: NDArray[np.bool_]
 
+    @property
+    def pooled(self) -> NDArray[np.float64]:
+        """P(true | image), the mean over the hypotheses, (n, classes)."""
+        return np.asarray(sum(one.weight * one.pooled for one in self.hypotheses))
 
-def cross_val_predict(dataset: Dataset, params: LabelNoiseParams, *, noise: NoiseSettings | None = None) -> Predictions:
+    @property
+    def noise_matrix(self) -> NDArray[np.float64]:
+        """P(given | true) of class-conditional noise, the mean over the hypotheses, (classes, classes)."""
+        return np.asarray(sum(one.weight * one.noise_matrix for one in self.hypotheses))
+
+    @property
+    def mixture_weight(self) -> float:
+        """Share of instance-dependent noise, the mean over the hypotheses."""
+        return float(sum(one.weight * one.mixture_weight for one in self.hypotheses))
+
+
+def cross_val_predict(
+    dataset: Dataset, params: LabelNoiseParams, *, noise: NoiseSettings | None = None, components: int = COMPONENTS
+) -> Predictions:
     """Fit all classifiers, collect their out-of-fold probabilities, and pool them under a noise model.
 
     Args:
         dataset: images in scope.
         params: of the stage.
-        noise: how labels are thought to come about; the default with the params' rate.
+        noise: how labels are thought to come about.
+        components: principal components that a classifier sees of each view.
 
     Raises:
         UserError: train holds fewer than two groups.
 
     """
-    noise = noise or NoiseSettings(params.initial_noise_rate)
-    folds = repeated_folds(dataset, params)
-    splits, halves = splits_of(dataset, folds), splits_of(dataset, halved(folds))
+    noise = noise or NoiseSettings()
+    folds = assign_folds(dataset.given, dataset.group, dataset.reference, count=params.folds, seed=params.seed)
     # One thread: products this narrow gain nothing from more, and the result does not depend on the number of cores.
     with threadpool_limits(limits=1):
-        views = [narrow(view, dataset.reference, params.components) for view in dataset.views]
-        of_views = [
-            predict_out_of_fold(
-                dataset,
-                view,
-                splits,
-                components=params.components,
-                regularization_c=params.regularization_c,
-                noise=noise,
-            )
-            for view in views
-        ]
-        weak = np.concatenate([predict_weakly(dataset, view, halves, noise=noise) for view in views])
+        views = [narrow(view, dataset.reference, components) for view in dataset.views]
+        of_views = predict_out_of_fold(
+            dataset, views, splits_of(dataset, folds), noise=noise, components=components, seed=params.seed
+        )
+        weak = predict_weakly(dataset, views, splits_of(dataset, halved(folds)), components=noise.weak_components)
         embedding = knn_embedding(views, dataset.reference)
         neighbours = [knn_pred_probs(dataset, embedding, params.neighbours)] if params.neighbours else []
-    plain, corrected = ([of_view[i] for of_view in of_views] for i in range(2))
-    pred_probs = np.stack([by_lesion(one, dataset.lesion) for one in (*corrected, *neighbours, *dataset.members)])
-    has_prediction = _has_enough_groups(dataset, params.folds)
+    classifiers = [*of_views, *dataset.members]
+    pred_probs = np.stack([by_lesion(one, dataset.lesion) for one in (*classifiers, *neighbours)])
+    shares = np.array([1 / len(of_views)] * len(classifiers) + [KNN_SHARE] * len(neighbours))
+    has_prediction = _has_enough_groups(dataset)
     known = dataset.reference & has_prediction
-    pooled, model = _pool(dataset, pred_probs, weak, known=known, noise=noise)
-    chosen = model.weak_classifier
+    models = _fit_pools(dataset, pred_probs, weak, shares=shares, known=known, noise=noise)
     return Predictions(
-        plain=by_lesion(np.mean([*plain, *dataset.members], axis=0), dataset.lesion),
-        pooled=pooled,
-        noise_matrix=model.noise_matrix,
-        mixture_weight=model.mixture_weight,
-        weak=np.zeros_like(pred_probs[0]) if chosen is None else weak[chosen],
-        weak_components=0 if chosen is None else noise.weak_components[chosen % len(noise.weak_components)],
+        pred_probs=by_lesion(np.mean(classifiers, axis=0), dataset.lesion),
+        hypotheses=tuple(
+            Hypothesis(
+                model.evidence,
+                log_linear_pool(pred_probs, model.pool_weights),
+                model.noise_matrix,
+                model.mixture_weight,
+                np.tensordot(model.weak_weights, weak, 1),
+                shaped=model.shaped,
+            )
+            for model in models
+        ),
         knn_embedding=embedding,
         has_prediction=has_prediction,
     )
 
 
-def repeated_folds(dataset: Dataset, params: LabelNoiseParams) -> NDArray[np.intp]:
-    """Assign each image, in each repeat, the fold that holds it out.
-
-    Returns:
-        (repeats, n) fold numbers, equal within a group, removed copies included; `EVERY_FOLD` where no classifier sees
-        the group.
-
-    Raises:
-        UserError: train holds fewer than two groups.
-
-    """
-    return np.stack(
-        [
-            assign_folds(dataset.given, dataset.group, dataset.reference, count=params.folds, seed=params.seed + repeat)
-            for repeat in range(params.repeats)
-        ]
-    )
-
-
 def halved(folds: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Join the folds of the first repeat to two, (1, n): a weak classifier learns from a half, predicts the other."""
-    return np.where(folds[:1] == EVERY_FOLD, EVERY_FOLD, folds[:1] % 2)
+    """Join the folds to two: a weak classifier learns from a half, predicts the other."""
+    return np.where(folds == EVERY_FOLD, EVERY_FOLD, folds % 2)
 
 
 def splits_of(dataset: Dataset, folds: NDArray[np.intp]) -> list[Split]:
-    """List, for each fold of each repeat, the images that a classifier learns from, and those that it predicts."""
-    return [
-        (dataset.reference & (held_by != fold), judged_by(fold, held_by))
-        for held_by in folds
-        for fold in range(held_by.max() + 1)
-    ]
+    """List for each fold (n,) the images that a classifier learns from, and those that it predicts."""
+    return [(dataset.reference & (folds != fold), judged_by(fold, folds)) for fold in range(folds.max() + 1)]
 
 
 def predict_out_of_fold(
     dataset: Dataset,
-    vectors: NDArray[np.float32],
+    views: Sequence[NDArray[np.float32]],
     splits: Sequence[Split],
     *,
-    components: int,
-    regularization_c: Sequence[float],
     noise: NoiseSettings,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fit one classifier a split on one view; average what each image's classifiers predict.
+    components: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Fit one classifier a split and view, to labels as far as the other images bear them out.
 
     Args:
         dataset: images in scope.
-        vectors: (n, d) one view of them.
+        views: (n, d) of them each.
         splits: from `splits_of`.
+        noise: how labels are thought to come about.
         components: principal components that a classifier sees.
-        regularization_c: inverse L2 strengths to choose from.
-        noise: how the classifiers' noise matrix is estimated.
+        seed: of the inner folds.
 
     Returns:
-        probabilities by classifiers that take labels at their word, and by classifiers that allow for wrong ones:
-        (n, classes) each, rows sum to 1.
+        (views, n, classes), the mean over splits; rows sum to 1.
 
     """
-    shape, count = (len(dataset.given), len(dataset.classes)), dataset.lesion_weights
-    plain, corrected, fits = np.zeros(shape), np.zeros(shape), np.zeros(shape[0])
-    for learn, predict in splits:
-        classifier = fit_classifier(
-            vectors[learn],
-            dataset.context[learn],
-            dataset.given[learn],
-            group=dataset.group[learn],
-            count=count[learn],
-            classes=shape[1],
-            components=components,
-            regularization_c=regularization_c,
-            noise=noise,
-        )
-        probabilities = classifier.predict_proba(vectors[predict], dataset.context[predict])
-        plain[predict] += probabilities[0]
-        corrected[predict] += probabilities[1]
-        fits[predict] += 1
-    return plain / fits[:, None], corrected / fits[:, None]
+    total = np.zeros((len(views), len(dataset.given), len(dataset.classes)))
+    fits = np.zeros(len(dataset.given))
+    for learn, held in splits:
+        maps = [FeatureMap.fit(view[learn], components) for view in views]
+        features = [to.apply(view[learn], dataset.context[learn]) for to, view in zip(maps, views, strict=True)]
+        targets = doubt_labels(dataset, features, learn, noise=noise, seed=seed)
+        for i, (to, view) in enumerate(zip(maps, views, strict=True)):
+            weights = fit_logistic_regression(features[i], targets, REGULARIZATION_C)
+            total[i, held] += predict_proba(to.apply(view[held], dataset.context[held]), weights)
+        fits[held] += 1
+    return total / fits[:, None]
+
+
+def doubt_labels(
+    dataset: Dataset,
+    features: Sequence[NDArray[np.float32]],
+    learn: NDArray[np.bool_],
+    *,
+    noise: NoiseSettings,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Say how far each image counts as each diagnosis, by cross-validation within the images learnt from.
+
+    Args:
+        dataset: images in scope.
+        features: (m, f) of the images learnt from, of each view.
+        learn: (n,) which images those are, m of them.
+        noise: how labels are thought to come about.
+        seed: of the folds.
+
+    Returns:
+        (m, classes), rows sum to 1; the given labels themselves where there is one group, or one label.
+
+    """
+    given, group = dataset.given[learn], np.unique(dataset.group[learn], return_inverse=True)[1]
+    labels = np.eye(len(dataset.classes))[given]
+    if group.max() == 0 or (given == given[0]).all():
+        return labels
+    folds = assign_folds(given, group, np.ones(len(given), bool), count=INNER_FOLDS, seed=seed)
+    shown = np.zeros((len(features), *labels.shape))
+    for fold in range(folds.max() + 1):
+        held = folds == fold
+        for i, inputs in enumerate(features):
+            weights = fit_logistic_regression(inputs[~held], labels[~held], REGULARIZATION_C)
+            shown[i, held] = predict_proba(inputs[held], weights)
+    count = dataset.lesion_weights[learn]
+    models = fit_noise_models(
+        shown,
+        given,
+        shares=np.full(len(shown), 1 / len(shown)),
+        count=count,
+        weak_probs=shown[:0],
+        settings=noise,
+    )
+    targets = np.zeros_like(labels)
+    for model in models:
+        joint = log_linear_pool(shown, model.pool_weights) * model.noise_matrix[:, given].T
+        targets += model.evidence * joint / joint.sum(axis=1, keepdims=True)
+    return targets
 
 
 def predict_weakly(
-    dataset: Dataset, vectors: NDArray[np.float32], halves: Sequence[Split], *, noise: NoiseSettings
+    dataset: Dataset, views: Sequence[NDArray[np.float32]], halves: Sequence[Split], *, components: Sequence[int]
 ) -> NDArray[np.float64]:
-    """Predict by weak classifiers, which see few components and no context.
+    """Predict by weak classifiers, which see few components, no context, and half of the images.
 
     Args:
         dataset: images in scope.
-        vectors: (n, d) one view of them.
+        views: (n, d) of them each.
         halves: from `splits_of` and `halved`.
-        noise: how many components each weak classifier sees.
+        components: how many a weak classifier sees of each view.
 
     Returns:
-        (weak classifiers, n, classes), pooled over the images of a lesion.
+        (weak classifiers, n, classes), each the mean over views, pooled over the images of a lesion.
 
     """
-    blind = replace(dataset, context=np.zeros_like(dataset.context))
-    trusting = replace(noise, correction_rounds=0)
-    few = narrow(vectors, dataset.reference, max(noise.weak_components, default=1))
-    weak = []
-    for components in noise.weak_components:
-        plain, _ = predict_out_of_fold(
-            blind, few, halves, components=components, regularization_c=[WEAK_REGULARIZATION_C], noise=trusting
-        )
-        weak.append(by_lesion(plain, dataset.lesion))
-    return np.array(weak).reshape(-1, len(dataset.given), len(dataset.classes))
+    labels = np.eye(len(dataset.classes))[dataset.given]
+    total = np.zeros((len(components), *labels.shape))
+    fits = np.zeros(len(labels))
+    for learn, held in halves:
+        for view in views:
+            few = FeatureMap.fit(view[learn], max(components, default=1))
+            for i, count in enumerate(components):
+                first = few.largest(count)
+                weights = fit_logistic_regression(
+                    first.apply(view[learn], dataset.context[learn, :0]), labels[learn], WEAK_REGULARIZATION_C
+                )
+                total[i, held] += predict_proba(first.apply(view[held], dataset.context[held, :0]), weights)
+        fits[held] += len(views)
+    return np.array([by_lesion(one / fits[:, None], dataset.lesion) for one in total]).reshape(total.shape)
 
 
-def _has_enough_groups(dataset: Dataset, folds: int) -> NDArray[np.bool_]:
-    """Say whose given diagnosis has a group of train for each fold at least, (n,)."""
+def _has_enough_groups(dataset: Dataset) -> NDArray[np.bool_]:
+    """Say whose given diagnosis has `MIN_GROUPS` groups of train at least, (n,)."""
     pairs = np.unique(np.column_stack([dataset.given, dataset.group])[dataset.reference], axis=0)
     groups = np.bincount(pairs[:, 0], minlength=len(dataset.classes))
-    enough: NDArray[np.bool_] = groups[dataset.given] >= folds
+    enough: NDArray[np.bool_] = groups[dataset.given] >= MIN_GROUPS
     return enough
 
 
-def _pool(
+def _fit_pools(
     dataset: Dataset,
     pred_probs: NDArray[np.float64],
     weak: NDArray[np.float64],
     *,
+    shares: NDArray[np.float64],
     known: NDArray[np.bool_],
     noise: NoiseSettings,
-) -> tuple[NDArray[np.float64], NoiseModel]:
-    """Pool predictions (classifiers, n, classes) under a noise model fitted to the known (n,); else take their mean."""
+) -> list[NoiseModel]:
+    """Fit noise models to the known (n,) by predictions (classifiers, n, classes); what is assumed at first without."""
     if not known.any():
-        equal = np.full(len(pred_probs), 1 / len(pred_probs))
-        unknown = NoiseModel(equal, uniform_noise_matrix(len(dataset.classes), noise.initial_noise_rate))
-        return pred_probs.mean(axis=0), unknown
-    model = fit_noise_model(
+        matrix = uniform_noise_matrix(len(dataset.classes), INITIAL_NOISE_RATE)
+        return [NoiseModel(shares, matrix, 0.0, np.zeros(len(weak)), shaped=False)]
+    return fit_noise_models(
         pred_probs[:, known],
         dataset.given[known],
+        shares=shares,
         count=dataset.lesion_weights[known],
         weak_probs=weak[:, known],
         settings=noise,
     )
-    if model.weak_classifier is not None:
-        pred_probs = np.concatenate([pred_probs, weak[model.weak_classifier][None]])
-    return log_linear_pool(pred_probs, model.pool_weights), model

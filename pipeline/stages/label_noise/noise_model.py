@@ -1,23 +1,37 @@
-"""A mixture of two kinds of label noise, fitted by EM.
+"""A mixture of two kinds of label noise, fitted by EM, and averaged over what the labels cannot tell.
 
-    p(y | x) = (1 - w) · Σ_z q(z | x) T[z, y]  +  w · g(y | x)        y: given label, z: true diagnosis, x: image
-    q(z | x) ∝ Π_i p_i(z | x) ^ a_i                                   a log-linear pool of classifiers
+    p(y | x) = (1 - w) · Σ_z q(z | x) T[z, y]  +  w · Σ_j v_j g_j(y | x)     y: given label, z: true diagnosis, x: image
+    q(z | x) ∝ Π_i p_i(z | x) ^ a_i                                           a log-linear pool of classifiers
 
 - **Class-conditional noise**: the label errs as the noise matrix T says, whatever the image looks like.
-- **Instance-dependent noise**, of mixture weight w: the label is what a weak classifier g takes the image for, so
-  errors gather where a weak classifier is wrong and strong ones are not.
+- **Instance-dependent noise**, of mixture weight w: the label is what a weak classifier g_j takes the image for, so
+  errors gather where weak classifiers are wrong and strong ones are not.
 - The **pool** (a logarithmic opinion pool, Genest and Zidek 1986) multiplies out-of-fold predictions p_i, each raised
-  to a weight a_i: one that knows nothing gets the weight 0; for a single classifier it is an inverse temperature.
+  to a weight a_i; their sum is how sure the pool is. A regularised classifier is underconfident and then blames on
+  itself what the labels got wrong; sharp predictions under a noise matrix explain contradictions that flat ones cannot.
 
-All of a, T, w and the choice of g are fitted together to the given labels of train, without knowing which are right. A
-regularised classifier is underconfident and then blames on itself what the labels got wrong; sharp predictions under a
-noise matrix explain contradictions that flat ones cannot.
+All of it is fitted to the given labels of train, without knowing which are right. Each part has a prior, so that with
+few labels it is what the prior says and with many what the labels say (hierarchical models, Gelman and Hill 2006):
+
+    a_i = s · b_i · exp(u_i),  u_i ~ N(0, POOL_SPREAD²)       shares b_i as they come, one sharpness s of all
+    T[z, ·] ~ Dirichlet(prior_labels · R[z, ·])               R: noise without a shape, or of rank one:
+    R[z, y] = r_z m_y / (1 - m_z) for y ≠ z                   how often z is mislabelled, how often y is put by mistake
+    r_z shrunk to the mean rate by RATE_PRIOR labels, m to equal shares by TARGET_PRIOR errors
+    v ~ Dirichlet: WEAK_PRIOR labels on each weak classifier
+
+Whether noise has a shape, and whether any depends on the instance, is not decided but averaged over (Bayesian model
+averaging, Hoeting et al. 1999): four hypotheses h, each fitted by itself, each counting by its evidence,
+
+    log evidence(h) ≈ log-likelihood - (k - 1) / 2 · log(1 + errors / SHAPE_PRIOR) if it has a shape - 1 if it has w
+
+So a few hundred labels that say nothing of a shape are judged as if noise had none, and where they tell of it they are
+judged by it; nothing switches with the number of labels.
 
 Each round of EM (with a conditional maximisation, Meng and Rubin 1993) does, in this order:
 
-    a   ← argmax of the log-likelihood, by L-BFGS                             maximise_pool_weights
+    a   ← argmax of the log-posterior, by L-BFGS                              maximise_pool_weights
     E:  r_z ∝ q(z | x) T[z, y];  c = P(class-conditional | x, y)              e_step
-    M:  T[z, y] ∝ Σ c r_z + prior;  w = mean of 1 - c                         m_step
+    M:  T[z, ·] ∝ Σ c r_z + prior_labels · R[z, ·];  w, v likewise            m_step
 """
 
 from __future__ import annotations
@@ -32,44 +46,56 @@ from scipy.special import softmax
 
 from pipeline.stages.label_noise.dataset import of_given
 
-MAX_POOL_WEIGHT = 5.0
+# Set by `bench.label_noise noise` on seeds, lesions and sizes that it does not report.
+INITIAL_NOISE_RATE = 0.1
+INITIAL_MIXTURE_WEIGHT = 0.05
+RATE_PRIOR = 30.0  # labels
+TARGET_PRIOR = 2.0  # errors
+SHAPE_PRIOR = 20.0  # errors
+WEAK_PRIOR = 1.0  # labels
+POOL_SPREAD = 0.3
+WEAKER = 25.0  # nats of log-likelihood that the pool is ahead of a classifier that is weak
+MAX_LOG_SHARPNESS = 2.5
+MAX_LOG_RATIO = 3.0  # of a classifier's weight to its share of the pool
 MAX_MIXTURE_WEIGHT = 0.9
 LOG_ZERO = -1e4  # stands for the logarithm of a probability of 0
-MATRIX_TOLERANCE = 1e-5  # EM has converged when no entry of T moves further
-MAX_ROUNDS = 100
-MAX_POOL_STEPS = 20  # of L-BFGS in a round
+LEAST = 1e-6  # of a pseudo-count: what is impossible cannot be learnt to be possible
+MATRIX_TOLERANCE = 3e-4  # EM has converged when no entry of T moves further
+MAX_ROUNDS = 60
+MAX_POOL_STEPS = 8  # of L-BFGS in a round
+BALANCING_STEPS = 50  # of the fixed point of m
 TINY = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True)
 class NoiseSettings:
-    """What the noise model starts from; the defaults were set by `bench.label_noise noise` on seeds it does not report.
+    """What the noise model assumes; the defaults were set by `bench.label_noise noise` on seeds it does not report.
 
-    initial_noise_rate: share of wrong labels assumed at first.
-    prior_lesions: weight, in lesions a diagnosis, of noise without a shape; shrinks the matrix of rare diagnoses.
-    correction_rounds: re-estimations of the matrix within a classifier, each followed by a new fit.
+    prior_labels: weight, in labels of a diagnosis, of what a noise matrix is shrunk towards.
     weak_components: numbers of principal components that weak classifiers see; none: all noise is class-conditional.
     """
 
-    initial_noise_rate: float
-    prior_lesions: float = 100.0
-    correction_rounds: int = 3
+    prior_labels: float = 300.0
     weak_components: tuple[int, ...] = (4, 8, 16, 32, 64)
 
 
 class NoiseModel(NamedTuple):
-    """A fitted mixture.
+    """A fitted mixture under one hypothesis.
 
-    pool_weights: (classifiers,) a; with a weak classifier it is the last, as it has its say in the pool as well.
+    evidence: weight among the hypotheses; all of them sum to 1.
+    pool_weights: (classifiers,) a.
     noise_matrix: (k, k), T: P(given | true) of class-conditional noise; rows sum to 1.
-    mixture_weight: w, of instance-dependent noise; 0 without a weak classifier.
-    weak_classifier: number of the weak classifier g; None: there was none to choose from.
+    mixture_weight: w, of instance-dependent noise; 0 without weak classifiers.
+    weak_weights: (weak classifiers,) v; sum to 1, or are 0 where no noise depends on the instance.
+    shaped: whether T is shrunk towards noise of rank one, or towards noise without a shape.
     """
 
     pool_weights: NDArray[np.float64]
     noise_matrix: NDArray[np.float64]
-    mixture_weight: float = 0.0
-    weak_classifier: int | None = None
+    mixture_weight: float
+    weak_weights: NDArray[np.float64]
+    shaped: bool
+    evidence: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -77,54 +103,50 @@ class Observed:
     """What the mixture is fitted to.
 
     log_probs: (classifiers, n, k) log p_i(z | x).
-    weak: (n,) g(y | x) of the given label; 0 without a weak classifier.
+    shares: (classifiers,) b_i.
+    weak: (weak classifiers, n) g_j(y | x) of the given label.
     given: (n,) class numbers.
     count: (n,) how much each row counts.
     """
 
     log_probs: NDArray[np.float64]
+    shares: NDArray[np.float64]
     weak: NDArray[np.float64]
     given: NDArray[np.intp]
     count: NDArray[np.float64]
 
 
-def fit_noise_model(
+def fit_noise_models(
     pred_probs: NDArray[np.float64],
     given: NDArray[np.intp],
     *,
+    shares: NDArray[np.float64],
     count: NDArray[np.float64],
     weak_probs: NDArray[np.float64],
     settings: NoiseSettings,
-) -> NoiseModel:
-    """Fit pool weights, noise matrix and mixture weight so that the given labels are as likely as can be.
+) -> list[NoiseModel]:
+    """Fit pool weights, noise matrix and mixture weights under each hypothesis, and weigh these by their evidence.
 
-    A weak classifier that tells something of the truth makes labels likelier even if no noise depends on the instance.
-    So the chosen one has its say in the pool as well, and of two starts, one that explains the labels by
-    instance-dependent noise and one that explains them by the pool, the one that ends likelier is taken.
+    A classifier that few components suffice makes labels likelier even if no noise depends on the instance. So one that
+    explains them nearly as well as the pool, each with a noise matrix of its own, is not weak and is left out.
 
     Args:
         pred_probs: (classifiers, n, k) probabilities of the true diagnosis, out of fold.
         given: (n,) class numbers.
+        shares: (classifiers,) of the pool, before labels say otherwise.
         count: (n,) how much each row counts.
         weak_probs: (weak classifiers, n, k), out of fold; none: all noise is class-conditional.
-        settings: the initial noise rate and the prior.
+        settings: the priors.
 
     """
-    alone = Observed(_logarithms(pred_probs), np.zeros(len(given)), given, count)
-    class_conditional = run_em(alone, uniform_start(alone, settings), settings)
-    if not len(weak_probs):
-        return class_conditional
-    weak = of_given(weak_probs, given)
-    chosen = choose_weak_classifier(alone, class_conditional, weak)
-    pooled = _logarithms(np.concatenate([pred_probs, weak_probs[chosen : chosen + 1]]))
-    mixture = Observed(pooled, weak[chosen], given, count)
-    starts = (
-        start_from_instance_dependent_noise(mixture, class_conditional),
-        start_from_pool(mixture, settings),
-    )
-    fits = [run_em(mixture, start, settings) for start in starts]
-    best = min(fits, key=lambda fit: -log_likelihood(mixture, fit))
-    return best._replace(weak_classifier=chosen)
+    observed = Observed(_logarithms(pred_probs), shares, of_given(weak_probs, given), given, count)
+    nobody = np.zeros(len(weak_probs), bool)
+    models = [run_em(observed, start(observed, nobody, shaped=shaped), settings) for shaped in (False, True)]
+    weak = find_weak(observed, models[-1], weak_probs, settings)
+    if weak.any():
+        models += [run_em(observed, start(observed, weak, shaped=shaped), settings) for shaped in (False, True)]
+    weights = softmax([log_evidence(observed, model) for model in models])
+    return [model._replace(evidence=float(weight)) for model, weight in zip(models, weights, strict=True)]
 
 
 def log_linear_pool(pred_probs: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -132,26 +154,47 @@ def log_linear_pool(pred_probs: NDArray[np.float64], weights: NDArray[np.float64
     return _pool(_logarithms(pred_probs), weights)
 
 
-def uniform_start(observed: Observed, settings: NoiseSettings) -> NoiseModel:
-    """Start from equal pool weights and class-conditional noise without a shape."""
-    classifiers, _, classes = observed.log_probs.shape
-    matrix = uniform_noise_matrix(classes, settings.initial_noise_rate)
-    return NoiseModel(np.full(classifiers, 1 / classifiers), matrix)
+def find_weak(
+    observed: Observed, pool: NoiseModel, weak_probs: NDArray[np.float64], settings: NoiseSettings
+) -> NDArray[np.bool_]:
+    """Say which weak classifiers are weak: those that explain the labels much worse than the pool, (weak classifiers,).
+
+    Args:
+        observed: labels and strong classifiers.
+        pool: of class-conditional noise with a shape, fitted to them.
+        weak_probs: (weak classifiers, n, k).
+        settings: the priors.
+
+    """
+    reached = []
+    for one in weak_probs:
+        alone = Observed(_logarithms(one[None]), np.ones(1), observed.weak[:0], observed.given, observed.count)
+        model = run_em(alone, start(alone, np.zeros(0, bool), shaped=True), settings)
+        reached.append(log_likelihood(alone, model))
+    return np.array(reached, float) < log_likelihood(observed, pool) - WEAKER
 
 
-def start_from_instance_dependent_noise(observed: Observed, class_conditional: NoiseModel) -> NoiseModel:
-    """Start from the fit without the weak classifier: it has no say in the pool, and noise is as much its as can be."""
-    outside = class_conditional._replace(pool_weights=np.append(class_conditional.pool_weights, 0.0))
-    return _with_best_mixture_weight(observed, outside)
+def start(observed: Observed, weak: NDArray[np.bool_], *, shaped: bool) -> NoiseModel:
+    """Start from the shares as they come, noise without a shape, and weak classifiers that count the same.
 
+    Args:
+        observed: what is fitted to.
+        weak: (weak classifiers,) which of them labels may follow; none: all noise is class-conditional.
+        shaped: what the noise matrix is shrunk towards.
 
-def start_from_pool(observed: Observed, settings: NoiseSettings) -> NoiseModel:
-    """Start from the fit where the weak classifier explains labels through the pool, and noise what that leaves."""
-    return _with_best_mixture_weight(observed, run_em(observed, uniform_start(observed, settings), settings))
+    """
+    classes = observed.log_probs.shape[2]
+    return NoiseModel(
+        pool_weights=observed.shares,
+        noise_matrix=uniform_noise_matrix(classes, INITIAL_NOISE_RATE),
+        mixture_weight=INITIAL_MIXTURE_WEIGHT if weak.any() else 0.0,
+        weak_weights=weak / max(int(weak.sum()), 1),
+        shaped=shaped,
+    )
 
 
 def run_em(observed: Observed, model: NoiseModel, settings: NoiseSettings) -> NoiseModel:
-    """Improve pool weights, noise matrix and mixture weight in turn until the matrix stays; a weight of 0 stays 0."""
+    """Improve pool weights, noise matrix and mixture weights in turn until the matrix stays."""
     for _ in range(MAX_ROUNDS):
         before = model.noise_matrix
         model = model._replace(pool_weights=maximise_pool_weights(observed, model))
@@ -171,9 +214,9 @@ def e_step(observed: Observed, model: NoiseModel) -> tuple[NDArray[np.float64], 
 
     """
     joint = _pool(observed.log_probs, model.pool_weights) * _class_conditional(observed, model)
-    evidence = joint.sum(axis=1)
+    evidence = np.maximum(joint.sum(axis=1), TINY)
     joint /= evidence[:, None]
-    return joint, evidence / (evidence + model.mixture_weight * observed.weak)
+    return joint, evidence / (evidence + _instance_dependent(observed, model))
 
 
 def m_step(
@@ -183,67 +226,102 @@ def m_step(
     class_conditional: NDArray[np.float64],
     settings: NoiseSettings,
 ) -> NoiseModel:
-    """Take the noise matrix and the mixture weight that the E step's expectations make likeliest."""
-    matrix = estimate_noise_matrix(
-        posterior, observed.given, count=observed.count * class_conditional, prior=settings.prior_lesions
-    )
-    share = observed.count / observed.count.sum()
-    return model._replace(noise_matrix=matrix, mixture_weight=float(share @ (1 - class_conditional)))
+    """Take the noise matrix and the weak classifiers' weights that the E step's expectations make likeliest.
+
+    The mixture weight is the likeliest given these: EM would take hundreds of rounds to find that it is 0.
+    """
+    counts = count_labels(posterior, observed.given, observed.count * class_conditional)
+    matrix = counts + settings.prior_labels * np.maximum(_expected_matrix(counts, shaped=model.shaped), LEAST)
+    model = model._replace(noise_matrix=matrix / matrix.sum(axis=1, keepdims=True))
+    if not model.weak_weights.any():
+        return model
+    weighted = model.weak_weights[:, None] * observed.weak
+    dependent = observed.count * (1 - class_conditional)
+    by_weak = (weighted / np.maximum(weighted.sum(axis=0), TINY)) @ dependent + WEAK_PRIOR * (model.weak_weights > 0)
+    model = model._replace(weak_weights=by_weak / by_weak.sum())
+    return model._replace(mixture_weight=_likeliest_mixture_weight(observed, model))
 
 
 def maximise_pool_weights(observed: Observed, model: NoiseModel) -> NDArray[np.float64]:
-    """Minimise the mean negative log-likelihood over the pool weights, all else fixed, by L-BFGS: (classifiers,)."""
-    share = observed.count / observed.count.sum()
-    likelihood = _class_conditional(observed, model) + model.mixture_weight * observed.weak[:, None]
+    """Maximise the log-likelihood and the prior over the pool weights, all else fixed, by L-BFGS: (classifiers,)."""
+    likelihood = _class_conditional(observed, model)
+    dependent, shares = _instance_dependent(observed, model), observed.shares
 
-    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(parts: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        weights = shares * np.exp(parts[0] + parts[1:])
         pooled = _pool(observed.log_probs, weights)
-        evidence = np.maximum((pooled * likelihood).sum(axis=1), TINY)
-        pull = pooled - pooled * likelihood / evidence[:, None]
-        gradient = np.array([share @ (pull * of_classifier).sum(axis=1) for of_classifier in observed.log_probs])
-        return -float(share @ np.log(evidence)), gradient
+        alone = (pooled * likelihood).sum(axis=1)
+        evidence = np.maximum(alone + dependent, TINY)
+        pull = pooled * (likelihood - alone[:, None]) * (observed.count / evidence)[:, None]
+        slopes = weights * np.array([(pull * of_classifier).sum() for of_classifier in observed.log_probs])
+        value = -float(observed.count @ np.log(evidence)) + 0.5 * float(np.square(parts[1:] / POOL_SPREAD).sum())
+        return value, -np.append(slopes.sum(), slopes - parts[1:] / POOL_SPREAD**2)
 
-    start = model.pool_weights
-    bounds = [(0.0, MAX_POOL_WEIGHT)] * len(start)
+    bounds = [(-MAX_LOG_SHARPNESS, MAX_LOG_SHARPNESS)] + [(-MAX_LOG_RATIO, MAX_LOG_RATIO)] * len(shares)
+    ratios = np.log(model.pool_weights / shares)
+    first = np.append(ratios.mean(), ratios - ratios.mean())
     options = {"maxiter": MAX_POOL_STEPS}
-    weights: NDArray[np.float64] = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    parts = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    weights: NDArray[np.float64] = shares * np.exp(parts[0] + parts[1:])
     return weights
 
 
 def log_likelihood(observed: Observed, model: NoiseModel) -> float:
     """Return Σ count · log p(given | image)."""
-    return _mixture_log_likelihood(observed.count, _evidence(observed, model), observed.weak, model.mixture_weight)
+    pooled = _pool(observed.log_probs, model.pool_weights)
+    evidence = (pooled * _class_conditional(observed, model)).sum(axis=1) + _instance_dependent(observed, model)
+    return float(observed.count @ np.log(np.maximum(evidence, TINY)))
 
 
-def choose_weak_classifier(observed: Observed, model: NoiseModel, weak: NDArray[np.float64]) -> int:
-    """Return the number of the weak classifier whose mixture with a class-conditional model is likeliest.
-
-    Args:
-        observed: labels and strong classifiers.
-        model: fitted to them.
-        weak: (weak classifiers, n) g(y | x) of the given label.
-
-    """
-    evidence = _evidence(observed, model)
-    return int(np.argmin([_best_mixture_weight(observed.count, evidence, one)[1] for one in weak]))
+def log_evidence(observed: Observed, model: NoiseModel) -> float:
+    """Return the log-likelihood less what a hypothesis has to be likelier by, as it can bend to more."""
+    posterior, class_conditional = e_step(observed, model)
+    counts = count_labels(posterior, observed.given, observed.count * class_conditional)
+    price = float(model.weak_weights.any())
+    if model.shaped:
+        price += (len(counts) - 1) / 2 * np.log1p((counts.sum() - np.trace(counts)) / SHAPE_PRIOR)
+    return log_likelihood(observed, model) - price
 
 
-def estimate_noise_matrix(
-    posterior: NDArray[np.float64], given: NDArray[np.intp], *, count: NDArray[np.float64], prior: float
+def count_labels(
+    posterior: NDArray[np.float64], given: NDArray[np.intp], count: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Estimate P(given | true): expected counts, shrunk towards noise without a shape; (k, k), rows sum to 1.
+    """Return the expected numbers of labels by true and given diagnosis, (k, k).
 
     Args:
         posterior: (n, k) probability of each true diagnosis, the given label taken into account.
         given: (n,) class numbers.
         count: (n,) how much each row counts.
-        prior: weight of the shapeless matrix, in rows, for each true diagnosis.
 
     """
-    counts = np.stack([np.bincount(given, column * count, minlength=posterior.shape[1]) for column in posterior.T])
-    wrong = 1 - np.trace(counts) / counts.sum()
-    matrix = counts + prior * uniform_noise_matrix(len(counts), wrong)
-    normal: NDArray[np.float64] = matrix / matrix.sum(axis=1, keepdims=True)
+    return np.stack([np.bincount(given, column * count, minlength=posterior.shape[1]) for column in posterior.T])
+
+
+def rank_one_noise_matrix(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return R of the module's formula: noise that knows how often each diagnosis is mislabelled and put by mistake.
+
+    It takes 2k numbers where a noise matrix takes k²: a handful of errors tell that melanoma and keratosis receive
+    them and haemangioma does not. m is the maximum-likelihood solution of Zermelo's fixed point.
+
+    Args:
+        counts: (k, k) expected numbers of labels by true and given diagnosis.
+
+    Returns:
+        (k, k), rows sum to 1.
+
+    """
+    classes = len(counts)
+    if classes == 1:
+        return np.ones((1, 1))
+    other = 1 - np.eye(classes)
+    rates = ((counts * other).sum(axis=1) + RATE_PRIOR * _mean_rate(counts)) / (counts.sum(axis=1) + RATE_PRIOR)
+    errors = counts * other + TARGET_PRIOR / (classes * (classes - 1)) * other
+    targets = np.full(classes, 1 / classes)
+    for _ in range(BALANCING_STEPS):
+        targets = errors.sum(axis=0) / (other @ (errors.sum(axis=1) / (other @ targets)))
+        targets /= targets.sum()
+    matrix = rates[:, None] * targets * other / (other @ targets)[:, None] + np.diag(1 - rates)
+    normal: NDArray[np.float64] = matrix
     return normal
 
 
@@ -251,8 +329,29 @@ def uniform_noise_matrix(classes: int, noise_rate: float) -> NDArray[np.float64]
     """Return the matrix where a share `noise_rate` of labels is replaced by any other, each as likely: (k, k)."""
     if classes == 1:
         return np.ones((1, 1))
-    off = max(noise_rate, 1e-6) / (classes - 1)  # never 0: what is impossible cannot be learnt to be possible
+    off = max(noise_rate, LEAST) / (classes - 1)
     return np.full((classes, classes), off) + np.eye(classes) * (1 - classes * off)
+
+
+def _likeliest_mixture_weight(observed: Observed, model: NoiseModel) -> float:
+    alone = model._replace(mixture_weight=0.0)
+    pooled = _pool(observed.log_probs, model.pool_weights)
+    conditional = (pooled * _class_conditional(observed, alone)).sum(axis=1)
+    dependent = model.weak_weights @ observed.weak
+
+    def loss(weight: float) -> float:
+        evidence = np.maximum((1 - weight) * conditional + weight * dependent, TINY)
+        return -float(observed.count @ np.log(evidence))
+
+    return float(minimize_scalar(loss, bounds=(0, MAX_MIXTURE_WEIGHT)).x)
+
+
+def _expected_matrix(counts: NDArray[np.float64], *, shaped: bool) -> NDArray[np.float64]:
+    return rank_one_noise_matrix(counts) if shaped else uniform_noise_matrix(len(counts), _mean_rate(counts))
+
+
+def _mean_rate(counts: NDArray[np.float64]) -> float:
+    return float(1 - np.trace(counts) / max(counts.sum(), TINY))
 
 
 def _pool(log_probs: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -266,32 +365,10 @@ def _class_conditional(observed: Observed, model: NoiseModel) -> NDArray[np.floa
     return likelihood
 
 
-def _evidence(observed: Observed, model: NoiseModel) -> NDArray[np.float64]:
-    """Return Σ_z q(z | x) T[z, y]: how likely each label is under class-conditional noise alone, (n,)."""
-    pooled = _pool(observed.log_probs, model.pool_weights)
-    evidence: NDArray[np.float64] = (pooled * model.noise_matrix[:, observed.given].T).sum(axis=1)
-    return evidence
-
-
-def _with_best_mixture_weight(observed: Observed, model: NoiseModel) -> NoiseModel:
-    weight, _ = _best_mixture_weight(observed.count, _evidence(observed, model), observed.weak)
-    return model._replace(mixture_weight=weight)
-
-
-def _best_mixture_weight(
-    count: NDArray[np.float64], evidence: NDArray[np.float64], weak: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Return the likeliest mixture weight, all else fixed, and the negative log-likelihood there."""
-    optimum = minimize_scalar(
-        lambda weight: -_mixture_log_likelihood(count, evidence, weak, weight), bounds=(0, MAX_MIXTURE_WEIGHT)
-    )
-    return float(optimum.x), float(optimum.fun)
-
-
-def _mixture_log_likelihood(
-    count: NDArray[np.float64], evidence: NDArray[np.float64], weak: NDArray[np.float64], weight: float
-) -> float:
-    return float(count @ np.log(np.maximum((1 - weight) * evidence + weight * weak, TINY)))
+def _instance_dependent(observed: Observed, model: NoiseModel) -> NDArray[np.float64]:
+    """Return w Σ_j v_j g_j(y | x) of each given label y, (n,)."""
+    likelihood: NDArray[np.float64] = model.mixture_weight * (model.weak_weights @ observed.weak)
+    return likelihood
 
 
 def _logarithms(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

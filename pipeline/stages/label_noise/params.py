@@ -40,13 +40,8 @@ class LabelNoiseParams(StageParams):
 
     encoders: of `embed`; the first one's vectors and layers judge labels, of the others their layers.
     context: what of the patient the classifiers may know; sources without it lose nothing.
-    folds: of the cross-validation; a diagnosis with fewer groups in train has no prediction.
-    repeats: of the cross-validation, with other folds.
-    components: principal components kept of each view's vectors.
-    regularization_c: inverse L2 strengths, for as many features of mean variance 1 as there are components. Of several
-        the one is taken, for each fold and view, that does best on groups held out within what the fold learns from.
+    folds: of the cross-validation.
     neighbours: of the kNN, of other groups; 0: none.
-    initial_noise_rate: share of wrong labels assumed at first.
     method: the score that ranks suspects, a key of `scores.METHODS`.
     min_error_probability: a label at or above it is a suspect.
     conflict_error_probability: given at least to a label that a copy contradicts and the classifiers side against.
@@ -64,11 +59,7 @@ class LabelNoiseParams(StageParams):
         "encoders": "encoders",
         "context": "label_noise.context",
         "folds": "label_noise.folds",
-        "repeats": "label_noise.repeats",
-        "components": "label_noise.components",
-        "regularization_c": "label_noise.regularization_c",
         "neighbours": "label_noise.neighbours",
-        "initial_noise_rate": "label_noise.initial_noise_rate",
         "method": "label_noise.method",
         "min_error_probability": "label_noise.min_error_probability",
         "conflict_error_probability": "label_noise.conflict_error_probability",
@@ -84,11 +75,7 @@ class LabelNoiseParams(StageParams):
     encoders: list[str]
     context: list[Literal["age", "sex", "site"]]
     folds: int = Field(ge=2)
-    repeats: PositiveInt
-    components: PositiveInt
-    regularization_c: list[PositiveFloat] = Field(min_length=1)
     neighbours: NonNegativeInt
-    initial_noise_rate: float = Field(gt=0, lt=0.5)
     method: Literal["noise_matrix", "self_confidence", "normalized_margin"]
     min_error_probability: float = Field(gt=0, le=1)
     conflict_error_probability: float = Field(ge=0, le=1)

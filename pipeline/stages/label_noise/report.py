@@ -62,15 +62,19 @@ def summarise(
         "without_prediction": int((~predictions.has_prediction).sum()),
         "suspects": int(scores["suspect"].sum()),
         "suspects_by_split_and_diagnosis": suspects,
+        "ambiguous": int(scores["ambiguous"].sum()),
         "label_conflicts": int((conflicting != NO_COPY).sum()),
-        "cleanlab_issues": count_cleanlab_issues(dataset.given, predictions.plain),
+        "cleanlab_issues": count_cleanlab_issues(dataset.given, predictions.pred_probs),
         "mean_error_probability": round(float(errors.mean()), 6),
         "estimated_errors": round(float(errors.sum()), 2),
         "estimated_errors_by_split": {split: round(float(errors[dataset.split == split].sum()), 2) for split in SPLITS},
         "queue_minutes": round(float(queue["minutes_so_far"].max() if len(queue) else 0.0), 1),
         "queue_errors_expected": round(float(queue["error_probability"].sum()), 2),
         "instance_dependent_noise_share": round(predictions.mixture_weight, 6),
-        "weak_classifier_components": predictions.weak_components,
+        "instance_dependent_noise_probability": round(
+            float(sum(one.weight for one in predictions.hypotheses if one.mixture_weight)), 6
+        ),
+        "shaped_noise_probability": round(float(sum(one.weight for one in predictions.hypotheses if one.shaped)), 6),
         "noise_matrix_given_by_true": {
             true: dict(zip(dataset.classes, np.round(row, 6).tolist(), strict=True))
             for true, row in zip(dataset.classes, predictions.noise_matrix, strict=True)

@@ -1,9 +1,10 @@
-"""The review queue: in which order suspects are worth a person's time, and how many errors each point leaves behind.
+"""The review queue: in which order labels are worth a person's time, and how many errors each point leaves behind.
 
-    value of a lesion = Σ error probability of its suspects / minutes that it takes
+    value of a lesion = Σ error probability of its images in doubt / minutes that it takes
 
 People judge lesions: the first image of one takes longest, its others are decided in seconds. So lesions are sorted by
-the errors that are expected to be found in a minute. How a diagnosis was confirmed weighs in here and nowhere else: an
+the errors that are expected to be found in a minute: first those with a suspect, which have another diagnosis to offer,
+then the ambiguous. How a diagnosis was confirmed weighs in here and nowhere else: an
 image hardly overrules histopathology, so such a label is the less likely to change however odd it looks. It is never
 a feature of the classifiers, because it gives diagnoses away.
 """
@@ -31,19 +32,28 @@ def rank_suspects(scores: pd.DataFrame, dataset: Dataset, params: Queue) -> pd.D
     """
     error = discount(scores["error_probability"].to_numpy(), dataset.evidence, params.evidence_odds)
     rows = pd.DataFrame(
-        {"image_id": dataset.image_id, "lesion": dataset.lesion, "evidence": dataset.evidence, "error": error}
+        {
+            "image_id": dataset.image_id,
+            "lesion": dataset.lesion,
+            "evidence": dataset.evidence,
+            "error": error,
+            "ambiguous": scores["ambiguous"].to_numpy(),
+        }
     )
-    rows = rows[scores["suspect"].to_numpy() & ~dataset.removed]
+    rows = rows[(scores["suspect"] | scores["ambiguous"]).to_numpy() & ~dataset.removed]
+    rows["ambiguous"] = rows.groupby("lesion")["ambiguous"].transform("all")
     of_lesion = rows.groupby("lesion")["error"].agg(["sum", "size"])
     minutes = (params.first_image_seconds + params.next_image_seconds * (of_lesion["size"] - 1)) / SECONDS
     rows["minutes"] = rows["lesion"].map(minutes)
     rows["yield"] = rows["lesion"].map(of_lesion["sum"] / minutes)
-    rows = rows.sort_values(["yield", "lesion", "error", "image_id"], ascending=[False, True, False, True])
+    order = ["ambiguous", "yield", "lesion", "error", "image_id"]
+    rows = rows.sort_values(order, ascending=[True, False, True, False, True])
     opens = ~rows["lesion"].duplicated()
     return pd.DataFrame(
         {
             "image_id": rows["image_id"],
             "place": np.arange(1, len(rows) + 1),
+            "ambiguous": rows["ambiguous"],
             "label_evidence": rows["evidence"],
             "error_probability": rows["error"],
             "errors_per_minute": rows["yield"],

@@ -15,13 +15,15 @@ import numpy as np
 import pandas as pd
 from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
+from scipy.special import softmax
 
-from pipeline.stages.label_noise.cross_validation import Predictions
+from pipeline.stages.label_noise.cross_validation import Hypothesis, Predictions
 from pipeline.stages.label_noise.dataset import Dataset, of_given
 from pipeline.stages.label_noise.knn import NONE, nearest_of_class, nearest_references
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
 NO_COPY = -1
+SURENESS = ((0.95, "almost surely"), (0.7, "probably"), (0.5, "rather"), (0.0, "perhaps"))  # from which probability on
 TINY = np.finfo(np.float64).tiny
 
 
@@ -82,17 +84,31 @@ def by_noise_matrix(dataset: Dataset, predictions: Predictions) -> Posterior:
     differ, each label is evidence of its own.
     """
     labels = np.unique(np.column_stack([dataset.lesion, dataset.given])[predictions.has_prediction], axis=0)
+    posterior = np.zeros((len(dataset.given), len(dataset.classes)))
+    for hypothesis in predictions.hypotheses:
+        posterior += hypothesis.weight * _posterior(dataset, hypothesis, labels)
+    return Posterior(predictions.pooled, posterior, 1 - of_given(posterior, dataset.given))
+
+
+def _posterior(dataset: Dataset, hypothesis: Hypothesis, labels: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return P(true | image, labels of the lesion) under one hypothesis, (n, classes).
+
+    Args:
+        dataset: images in scope.
+        hypothesis: of how labels come about.
+        labels: (labels, 2) each lesion's different labels: its number, and the class number.
+
+    """
     lesions, given = labels.T
-    weight, weak = predictions.mixture_weight, np.zeros((dataset.lesion.max() + 1, len(dataset.classes)))
-    weak[dataset.lesion] = predictions.weak  # the same for all images of a lesion
+    weight, weak = hypothesis.mixture_weight, np.zeros((dataset.lesion.max() + 1, len(dataset.classes)))
+    weak[dataset.lesion] = hypothesis.weak  # the same for all images of a lesion
     instance_dependent = weight * of_given(weak[lesions], given)[:, None]
-    likelihood = (1 - weight) * predictions.noise_matrix[:, given].T + instance_dependent
+    likelihood = (1 - weight) * hypothesis.noise_matrix[:, given].T + instance_dependent
     evidence = np.zeros_like(weak)
     np.add.at(evidence, lesions, np.log(np.maximum(likelihood, TINY)))
-    scores = np.log(np.maximum(predictions.pooled, TINY)) + evidence[dataset.lesion]
-    posterior = np.exp(scores - scores.max(axis=1, keepdims=True))
-    posterior /= posterior.sum(axis=1, keepdims=True)
-    return Posterior(predictions.pooled, posterior, 1 - of_given(posterior, dataset.given))
+    scores = np.log(np.maximum(hypothesis.pooled, TINY)) + evidence[dataset.lesion]
+    posterior: NDArray[np.float64] = softmax(scores, axis=1)
+    return posterior
 
 
 def by_self_confidence(dataset: Dataset, predictions: Predictions) -> Posterior:
@@ -116,8 +132,8 @@ def _by_cleanlab(dataset: Dataset, predictions: Predictions, method: str) -> Pos
     """Take 1 - cleanlab's label quality; 0 where there is one class."""
     quality = np.ones(len(dataset.given))
     if len(dataset.classes) > 1:
-        quality = np.clip(get_label_quality_scores(dataset.given, predictions.plain, method=method), 0.0, 1.0)
-    return Posterior(predictions.plain, predictions.plain, 1 - quality)
+        quality = np.clip(get_label_quality_scores(dataset.given, predictions.pred_probs, method=method), 0.0, 1.0)
+    return Posterior(predictions.pred_probs, predictions.pred_probs, 1 - quality)
 
 
 def conflicting_copies(dataset: Dataset) -> NDArray[np.intp]:
@@ -167,8 +183,9 @@ def tabulate_scores(
     params: LabelNoiseParams,
 ) -> pd.DataFrame:
     """Fill the table LabelScores, all but its probabilities."""
-    suspect = (scored.error_probability >= params.min_error_probability) | (conflicting != NO_COPY)
-    shown = np.flatnonzero(dataset.reference & ~suspect)  # an example must not be in doubt itself
+    doubted = (scored.error_probability >= params.min_error_probability) | (conflicting != NO_COPY)
+    another = scored.suggested != dataset.given
+    shown = np.flatnonzero(dataset.reference & ~doubted)  # an example must not be in doubt itself
     examples = {
         name: [
             dataset.image_id[positions].tolist()
@@ -190,7 +207,8 @@ def tabulate_scores(
             "given": dataset.names(dataset.given),
             "suggested": dataset.names(scored.suggested),
             "error_probability": scored.error_probability,
-            "suspect": suspect,
+            "suspect": doubted & another,
+            "ambiguous": doubted & ~another,
             "reason": write_reasons(
                 dataset,
                 scored,
@@ -199,18 +217,9 @@ def tabulate_scores(
                 neighbours=neighbours,
             ),
             "off_topic": off_topic,
-            "ambiguous": ambiguity(scored.probabilities),
             **examples,
         }
     )
-
-
-def ambiguity(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Say how far two diagnoses are both plausible: twice the second largest probability, 0 to 1 (a coin toss)."""
-    if probabilities.shape[1] == 1:
-        return np.zeros(len(probabilities))
-    second: NDArray[np.float64] = 2 * np.partition(probabilities, -2, axis=1)[:, -2]
-    return second
 
 
 def write_reasons(
@@ -233,25 +242,49 @@ def write_reasons(
     """
     given, suggested = dataset.names(dataset.given), dataset.names(scored.suggested)
     return [
-        "; ".join(_clauses(dataset, scored, i, has_prediction=bool(has_prediction[i]), copy=int(conflicting[i])))
+        "; ".join(
+            [
+                _verdict(dataset, scored, i),
+                *_grounds(dataset, scored, i, has_prediction=bool(has_prediction[i]), copy=int(conflicting[i])),
+            ]
+        )
         + _neighbours_clause(given[neighbours[i][neighbours[i] != NONE]], str(given[i]), str(suggested[i]))
         for i in range(len(given))
     ]
 
 
-def _clauses(dataset: Dataset, scored: Posterior, i: int, *, has_prediction: bool, copy: int) -> Iterator[str]:
+def in_words(probability: float) -> str:
+    """Say how sure a probability is; the words change where the number that stands beside them does."""
+    shown = float(f"{probability:.2f}")  # as it is printed
+    return next(words for least, words in SURENESS if shown >= least)
+
+
+def _verdict(dataset: Dataset, scored: Posterior, i: int) -> str:
+    """Say what is given and what is suggested, each with its posterior."""
+    posterior, own, best = scored.posterior[i], int(dataset.given[i]), int(scored.suggested[i])
+    given = f"{dataset.classes[own]} ({posterior[own]:.2f})"
+    if best != own:
+        return f"{in_words(posterior[best])} {dataset.classes[best]} ({posterior[best]:.2f}), not {given} as labelled"
+    if len(posterior) == 1:
+        return f"{given} as labelled"
+    second = int(np.argsort(posterior, kind="stable")[-2])
+    return f"{in_words(posterior[own])} {given} as labelled, then {dataset.classes[second]} ({posterior[second]:.2f})"
+
+
+def _grounds(dataset: Dataset, scored: Posterior, i: int, *, has_prediction: bool, copy: int) -> Iterator[str]:
+    """Say why: a copy's label, what the image shows, and what labels like this one turn out to be."""
     if copy != NO_COPY:
         yield f"its copy {dataset.image_id[copy]} is labelled {dataset.classes[dataset.given[copy]]}"
-    shown = scored.probabilities[i]
-    best, own, first = int(scored.posterior[i].argmax()), int(dataset.given[i]), int(shown.argmax())
-    given = dataset.classes[own]
-    if best == own:
-        rather = "" if first == own else f", though more like {dataset.classes[first]} ({shown[first]:.2f})"
-        yield f"may well be {given} ({shown[own]:.2f}) as labelled{rather}"
-    else:
-        yield f"looks like {dataset.classes[first]} ({shown[first]:.2f}) rather than {given} ({shown[own]:.2f})"
-    if best not in (own, first):  # that label is more often a mistake for another diagnosis
-        yield f"so labelled, {dataset.classes[best]} is likeliest ({scored.posterior[i, best]:.2f})"
+    shown, own, best = scored.probabilities[i], int(dataset.given[i]), int(scored.suggested[i])
+    first, given = int(shown.argmax()), dataset.classes[own]
+    looks = f"it looks like {dataset.classes[first]} ({shown[first]:.2f})"
+    yield looks if first == own else f"{looks} more than {given} ({shown[own]:.2f})"
+    if first != best and best == own:
+        yield f"but labels {given} are seldom wrong for {dataset.classes[first]}"
+    elif first != best and first == own:
+        yield f"but labels {given} are often wrong for {dataset.classes[best]}"
+    elif first != best:
+        yield f"labels {given} are more often wrong for {dataset.classes[best]} than for {dataset.classes[first]}"
     if not has_prediction:
         yield f"{given} has too few groups in train to be judged"
 

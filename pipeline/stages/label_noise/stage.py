@@ -40,7 +40,9 @@ def run(store: Store, params: LabelNoiseParams) -> None:
 
     errors = find_label_errors(dataset, params)
 
-    store.write(LabelScores, errors.scores, vectors={"probabilities": errors.probabilities})
+    store.write(
+        LabelScores, errors.scores, vectors={"probabilities": errors.probabilities, "posterior": errors.posterior}
+    )
     store.write(SuspectQueue, errors.queue)
     store.write(AuditSample, errors.audit)
     store.report("label_noise/summary.json", errors.summary)
@@ -55,8 +57,9 @@ def run(store: Store, params: LabelNoiseParams) -> None:
 class LabelErrors:
     """What the stage writes.
 
-    scores: the table LabelScores, all but its probabilities.
+    scores: the table LabelScores, all but its vectors.
     probabilities: (n, classes) what each image shows.
+    posterior: (n, classes) the same with the given labels taken into account.
     queue: the table SuspectQueue.
     audit: the table AuditSample.
     summary: for reports/label_noise/summary.json.
@@ -64,6 +67,7 @@ class LabelErrors:
 
     scores: pd.DataFrame
     probabilities: NDArray[np.float64]
+    posterior: NDArray[np.float64]
     queue: pd.DataFrame
     audit: pd.DataFrame
     summary: dict[str, Any]
@@ -90,4 +94,4 @@ def find_label_errors(dataset: Dataset, params: LabelNoiseParams) -> LabelErrors
     queue = rank_suspects(scores, dataset, params.queue)
     audit = sample_labels(scores, dataset, params.audit)
     summary = summarise(dataset, predictions, scores, conflicting=conflicting, queue=queue, params=params)
-    return LabelErrors(scores, scored.probabilities, queue, audit, summary)
+    return LabelErrors(scores, scored.probabilities, scored.posterior, queue, audit, summary)

@@ -12,27 +12,35 @@ class LabelScores(Table):
     columns = (
         text("image_id", "of Images"),
         text("given", "diagnosis as ingested"),
-        text("suggested", "the most probable diagnosis"),
+        text("suggested", "the most probable diagnosis, the given label taken into account"),
         number("error_probability", "that the given diagnosis is wrong, by the method in params, 0 to 1"),
-        flag("suspect", "error_probability at or above the threshold, or a label conflict among copies"),
-        text("reason", "why, in words"),
+        flag(
+            "suspect",
+            "error_probability at or above the threshold, or copies disagree; another diagnosis is likelier",
+        ),
+        flag("ambiguous", "the same, but no other diagnosis is likelier than the given one"),
+        text("reason", "what is given, what is suggested, why, and how sure that is"),
         number("off_topic", "how far from every diagnosis, 0 (typical) to 1"),
-        number("ambiguous", "how far two diagnoses are both plausible, 0 to 1"),
         texts("nearest_given", "image_ids of the nearest train examples of the given diagnosis, in other groups"),
         texts(
             "nearest_suggested", "image_ids of the nearest train examples of the suggested diagnosis, in other groups"
         ),
-        vector("probabilities", "of each diagnosis in scope, sorted by name; rows sum to 1"),
+        vector("probabilities", "of each diagnosis in scope, sorted by name, by what the image shows; rows sum to 1"),
+        vector("posterior", "the same with the given labels taken into account; rows sum to 1"),
     )
 
 
 class SuspectQueue(Table):
-    """Suspects in the order in which they are worth a person's time: by errors expected to be found in a minute."""
+    """Labels in doubt in the order in which they are worth a person's time: by errors expected to be found in a minute.
+
+    Suspects come first; behind them stand the ambiguous, for which there is no likelier diagnosis to suggest.
+    """
 
     key = ("image_id",)
     columns = (
         text("image_id", "of LabelScores; no removed copy"),
         integer("place", "1 is first; images of a lesion follow one another"),
+        flag("ambiguous", "of the lesion: no image of it has another diagnosis to offer"),
         text("label_evidence", "how the given diagnosis was confirmed"),
         number("error_probability", "that of LabelScores, held against the evidence, 0 to 1"),
         number("errors_per_minute", "expected, of the whole lesion"),

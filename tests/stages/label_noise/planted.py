@@ -25,11 +25,7 @@ TREE: dict[str, Any] = {
     "context": ["age", "sex", "site"],
     "seed": 0,
     "folds": 5,
-    "repeats": 1,
-    "components": 16,
-    "regularization_c": [0.1],
     "neighbours": 10,
-    "initial_noise_rate": 0.1,
     "method": "noise_matrix",
     "min_error_probability": 0.5,
     "conflict_error_probability": 0.95,
@@ -40,7 +36,8 @@ TREE: dict[str, Any] = {
 }
 
 
-NOISE = NoiseSettings(0.1, prior_lesions=20.0, weak_components=(2, 4, 8))
+COMPONENTS = 16
+NOISE = NoiseSettings(prior_labels=20.0, weak_components=(2, 4, 8))
 
 
 def params(**changes: Any) -> LabelNoiseParams:

@@ -7,14 +7,14 @@ from sklearn.metrics import average_precision_score
 from pipeline.stages.label_noise.cross_validation import Predictions, cross_val_predict
 from pipeline.stages.label_noise.params import LabelNoiseParams
 from pipeline.stages.label_noise.scores import Posterior, conflicting_copies, score_labels
-from tests.stages.label_noise.planted import NOISE, Array, World, params
+from tests.stages.label_noise.planted import COMPONENTS, NOISE, Array, World, params
 
 PARAMS = params()
 
 
 def predicted(planted: World, params: LabelNoiseParams = PARAMS) -> Predictions:
     """Predict under the noise model of tests."""
-    return cross_val_predict(planted.dataset, params, noise=NOISE)
+    return cross_val_predict(planted.dataset, params, noise=NOISE, components=COMPONENTS)
 
 
 def scored(planted: World, *, method: str = "noise_matrix", params: LabelNoiseParams = PARAMS) -> Posterior:

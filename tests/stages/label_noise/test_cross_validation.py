@@ -6,17 +6,28 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.core.folds import EVERY_FOLD
+from pipeline.core.folds import EVERY_FOLD, assign_folds
 from pipeline.stages.label_noise.cross_validation import (
+    doubt_labels,
     halved,
     predict_out_of_fold,
     predict_weakly,
-    repeated_folds,
     splits_of,
 )
-from pipeline.stages.label_noise.logistic_regression import narrow
+from pipeline.stages.label_noise.logistic_regression import FeatureMap, narrow
 from pipeline.stages.label_noise.stage import find_label_errors
-from tests.stages.label_noise.planted import CLASSES, NOISE, World, add_copies, mislabel, params, relabel, world
+from tests.stages.label_noise.planted import (
+    CLASSES,
+    COMPONENTS,
+    NOISE,
+    Array,
+    World,
+    add_copies,
+    mislabel,
+    params,
+    relabel,
+    world,
+)
 from tests.stages.label_noise.scored import precision, predicted, scored, scored_by
 
 PARAMS = params()
@@ -30,20 +41,24 @@ def test_labels_outside_train_change_no_prediction_and_no_score_in_train() -> No
     for planted in (SMALL, changed):
         found = predicted(planted)
         errors = scored_by(planted, found).error_probability
-        scores.append([found.plain[~outside], found.pooled[~outside], errors[~outside]])
+        scores.append([found.pred_probs[~outside], found.pooled[~outside], errors[~outside]])
     for before, after in zip(*scores, strict=True):
         assert np.array_equal(before, after)
 
 
-@pytest.mark.parametrize("strengths", [[0.1], [0.003, 0.1, 3.0]])
-def test_no_classifier_that_predicts_a_group_saw_its_labels(strengths: list[float]) -> None:
-    dataset = SMALL.dataset
-    folds = repeated_folds(dataset, PARAMS)
+def folds_of(world: World, count: int = PARAMS.folds) -> Array:
+    dataset = world.dataset
+    return assign_folds(dataset.given, dataset.group, dataset.reference, count=count, seed=0)
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_no_classifier_that_predicts_a_group_saw_its_labels(views: int) -> None:
+    dataset, folds = SMALL.dataset, folds_of(SMALL)
     splits = splits_of(dataset, folds)
-    held = (folds[0] == 2) & dataset.reference
+    held = (folds == 2) & dataset.reference
     lied = replace(dataset, given=np.where(held, (dataset.given + 1) % len(CLASSES), dataset.given))
     before, after = (
-        np.stack(predict_out_of_fold(one, one.vectors, splits, components=16, regularization_c=strengths, noise=NOISE))
+        predict_out_of_fold(one, [one.vectors] * views, splits, components=COMPONENTS, noise=NOISE, seed=0)
         for one in (dataset, lied)
     )
     seen = dataset.reference & ~held
@@ -52,12 +67,11 @@ def test_no_classifier_that_predicts_a_group_saw_its_labels(strengths: list[floa
 
 
 def test_no_weak_prediction_of_a_group_saw_its_labels() -> None:
-    dataset, noise = SMALL.dataset, replace(NOISE, weak_components=(2, 4))
-    folds = repeated_folds(dataset, PARAMS)
+    dataset, folds = SMALL.dataset, folds_of(SMALL)
     halves = splits_of(dataset, halved(folds))
-    held = (folds[0] % 2 == 1) & dataset.reference
+    held = (folds % 2 == 1) & dataset.reference
     lied = replace(dataset, given=np.where(held, (dataset.given + 1) % len(CLASSES), dataset.given))
-    before, after = (predict_weakly(one, one.vectors, halves, noise=noise) for one in (dataset, lied))
+    before, after = (predict_weakly(one, [one.vectors], halves, components=(2, 4)) for one in (dataset, lied))
     assert before.shape == (2, len(dataset.given), len(CLASSES))
     assert np.array_equal(before[:, held], after[:, held])
     assert (
@@ -67,31 +81,46 @@ def test_no_weak_prediction_of_a_group_saw_its_labels() -> None:
 
 def test_folds_hold_groups_together_and_other_splits_out() -> None:
     dataset = SMALL.dataset
-    for fold in repeated_folds(dataset, params(repeats=3)):
-        assert (fold[dataset.split != "train"] == EVERY_FOLD).all()
-        assert set(fold[dataset.split == "train"]) == {0, 1, 2, 3, 4}
-        assert all(len(np.unique(fold[dataset.group == group])) == 1 for group in range(0, 200, 7))
+    fold = folds_of(SMALL)
+    assert (fold[dataset.split != "train"] == EVERY_FOLD).all()
+    assert set(fold[dataset.split == "train"]) == {0, 1, 2, 3, 4}
+    assert all(len(np.unique(fold[dataset.group == group])) == 1 for group in range(0, 200, 7))
+
+
+def test_a_wrong_label_is_doubted_by_images_of_other_groups_alone() -> None:
+    planted = mislabel(world(3, lesions=400, spread=0.2), "uniform", rate=0.15, seed=3)
+    dataset, learn = planted.dataset, planted.dataset.reference
+    features = [
+        FeatureMap.fit(dataset.vectors[learn], COMPONENTS).apply(dataset.vectors[learn], dataset.context[learn])
+    ]
+    targets = doubt_labels(dataset, features, learn, noise=NOISE, seed=0)
+    rows, given, truth = np.arange(learn.sum()), dataset.given[learn], planted.truth[learn]
+    wrong = given != truth
+    assert np.allclose(targets.sum(axis=1), 1)
+    assert np.median(targets[rows, given][wrong]) < 0.1
+    assert np.median(targets[rows, truth][wrong]) > 0.8
+    assert np.median(targets[rows, given][~wrong]) > 0.95
 
 
 def test_removed_copies_are_no_references_but_are_held_out_with_their_group() -> None:
     originals = np.flatnonzero(SMALL.dataset.reference)[:60]
     copied = add_copies(SMALL, originals, (SMALL.dataset.given[originals] + 1) % len(CLASSES))
     count = len(SMALL.truth)
-    folds = repeated_folds(copied.dataset, PARAMS)
-    assert np.array_equal(folds[:, count:], folds[:, originals])
+    folds = folds_of(copied)
+    assert np.array_equal(folds[count:], folds[originals])
     before, after = predicted(SMALL), predicted(copied)
     assert np.allclose(before.pooled, after.pooled[:count], atol=0.05)  # pooled with copies, else the same
     alone = np.setdiff1d(
         np.arange(count), np.flatnonzero(np.isin(copied.dataset.lesion, copied.dataset.lesion[originals]))
     )
     # All but equal: a product of other shapes may round otherwise.
-    assert np.allclose(before.plain[alone], after.plain[alone], rtol=0, atol=1e-6)
+    assert np.allclose(before.pred_probs[alone], after.pred_probs[alone], rtol=0, atol=1e-6)
 
 
 def test_images_of_a_lesion_share_one_prediction() -> None:
     found = predicted(SMALL)
     first = np.unique(SMALL.dataset.lesion, return_index=True)[1]
-    assert np.array_equal(found.plain, found.plain[first][SMALL.dataset.lesion])
+    assert np.array_equal(found.pred_probs, found.pred_probs[first][SMALL.dataset.lesion])
 
 
 def test_tiny_classes_have_no_prediction_and_do_no_harm() -> None:
@@ -112,7 +141,7 @@ def test_tiny_classes_have_no_prediction_and_do_no_harm() -> None:
 def test_a_class_that_train_lacks_has_probability_zero() -> None:
     hidden = (SMALL.dataset.given == 4) & SMALL.dataset.reference
     planted = relabel(SMALL, hidden, 0)
-    assert (predicted(planted).plain[:, 4] == 0).all()
+    assert (predicted(planted).pred_probs[:, 4] == 0).all()
 
 
 @pytest.mark.parametrize("groups", [2, 3, 6])

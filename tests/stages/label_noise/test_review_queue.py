@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,12 +16,15 @@ PAIR = np.flatnonzero(np.bincount(DATASET.lesion) == 2)[:2]
 LONE = np.flatnonzero(np.bincount(DATASET.lesion) == 1)[:2]
 
 
-def queue(errors: dict[int, float], *, suspects: list[int], **changes: object) -> pd.DataFrame:
+def queue(
+    errors: dict[int, float], *, suspects: list[int], ambiguous: Sequence[int] = (), **changes: object
+) -> pd.DataFrame:
     """Line up lesions by number: all images of a lesion get its error probability."""
     error = np.zeros(len(DATASET.given))
     for lesion, value in errors.items():
         error[DATASET.lesion == lesion] = value
-    scores = pd.DataFrame({"error_probability": error, "suspect": np.isin(DATASET.lesion, suspects)})
+    suspect, unsure = np.isin(DATASET.lesion, suspects), np.isin(DATASET.lesion, ambiguous)
+    scores = pd.DataFrame({"error_probability": error, "suspect": suspect, "ambiguous": unsure})
     dataset = replace(DATASET, **changes)  # type: ignore[arg-type]
     found = rank_suspects(scores, dataset, PARAMS)
     return found.assign(lesion=dataset.lesion[pd.Index(dataset.image_id).get_indexer(pd.Index(found["image_id"]))])
@@ -32,6 +36,13 @@ def test_a_lesion_of_two_images_is_worth_more_than_a_likelier_error_on_one() -> 
     assert found["place"].tolist() == [1, 2, 3]
     assert np.allclose(found["errors_per_minute"], [3.5, 3.5, 2.7])
     assert np.allclose(found["minutes_so_far"], [0.4, 0.4, 0.4 + 1 / 3])
+
+
+def test_what_has_no_other_diagnosis_to_offer_comes_last() -> None:
+    found = queue({PAIR[0]: 0.6, LONE[0]: 0.5, LONE[1]: 0.9}, suspects=[LONE[0]], ambiguous=[PAIR[0], LONE[1]])
+    assert found["lesion"].tolist() == [LONE[0], PAIR[0], PAIR[0], LONE[1]]
+    assert found["ambiguous"].tolist() == [False, True, True, True]
+    assert found["place"].tolist() == [1, 2, 3, 4]
 
 
 def test_errors_left_counts_images_that_are_no_suspects_too() -> None:

@@ -10,13 +10,15 @@ from pipeline.stages.label_noise.scores import (
     METHODS,
     NO_COPY,
     Posterior,
-    ambiguity,
     by_noise_matrix,
     conflicting_copies,
+    in_words,
+    tabulate_scores,
     write_reasons,
 )
 from tests.stages.label_noise.planted import (
     CLASSES,
+    COMPONENTS,
     NOISE,
     SEEN_WEAKLY,
     Array,
@@ -26,7 +28,7 @@ from tests.stages.label_noise.planted import (
     relabel,
     world,
 )
-from tests.stages.label_noise.scored import precision, scored
+from tests.stages.label_noise.scored import precision, predicted, scored
 
 PARAMS = params()
 NOISY = {kind: mislabel(world(7), kind, rate=0.1, seed=7) for kind in ("uniform", "confused")}
@@ -57,19 +59,18 @@ def test_instance_dependent_errors_are_counted_where_the_model_knows_of_them(see
     off = []
     for components in ((SEEN_WEAKLY,), ()):
         noise = replace(NOISE, weak_components=components)
-        predictions = cross_val_predict(planted.dataset, PARAMS, noise=noise)
+        predictions = cross_val_predict(planted.dataset, PARAMS, noise=noise, components=COMPONENTS)
         counted = by_noise_matrix(planted.dataset, predictions).error_probability.sum()
         off.append(abs(counted / planted.wrong.sum() - 1))
         assert (predictions.mixture_weight > 0.05) == bool(components)
-        assert predictions.weak_components == (SEEN_WEAKLY if components else 0)
-    assert off[0] < 0.1 < off[1]
+    assert off[0] < 0.12 < off[1]  # averaged over the hypothesis that there is none
 
 
 @pytest.mark.parametrize("seed", [7, 8])
 def test_a_weak_classifier_that_knows_something_is_no_noise(seed: int) -> None:
     clean = world(seed)  # five diagnoses lie in four directions: a classifier on those is not weak at all
     noise = replace(NOISE, weak_components=(4, 8))
-    predictions = cross_val_predict(clean.dataset, PARAMS, noise=noise)
+    predictions = cross_val_predict(clean.dataset, PARAMS, noise=noise, components=COMPONENTS)
     assert predictions.mixture_weight < 0.01
     assert by_noise_matrix(clean.dataset, predictions).error_probability.sum() < 0.01 * len(clean.truth)
 
@@ -117,23 +118,89 @@ def test_the_suggestion_is_the_true_diagnosis_of_most_errors_found(kind: str) ->
     assert (found.suggested == planted.truth)[hits].mean() > 0.85
 
 
-def test_ambiguity_is_one_for_a_coin_toss_and_zero_for_certainty() -> None:
-    found = ambiguity(np.array([[0.5, 0.5, 0], [0, 1, 0], [0.1, 0.2, 0.7]]))
-    assert np.allclose(found, [1, 0, 0.4])
+GIVEN = "eczema"  # class 0 of keratosis, melanoma, nevus, psoriasis behind it
 
 
-def test_reasons_name_what_the_image_shows_and_what_the_label_adds() -> None:
+@pytest.mark.parametrize(
+    ("shown", "posterior", "reason"),
+    [
+        (
+            [0.0, 0.1, 0.15, 0.75, 0.0],
+            [0.02, 0.08, 0.6, 0.3, 0.0],
+            (
+                "rather melanoma (0.60), not eczema (0.02) as labelled; "
+                "it looks like nevus (0.75) more than eczema (0.00); "
+                "labels eczema are more often wrong for melanoma than for nevus; "
+                "of its 3 nearest train images 3 melanoma and 0 eczema"
+            ),
+        ),
+        (
+            [0.02, 0.0, 0.98, 0.0, 0.0],
+            [0.04, 0.0, 0.96, 0.0, 0.0],
+            (
+                "almost surely melanoma (0.96), not eczema (0.04) as labelled; "
+                "it looks like melanoma (0.98) more than eczema (0.02); "
+                "of its 3 nearest train images 3 melanoma and 0 eczema"
+            ),
+        ),
+        (
+            [0.5, 0.0, 0.4, 0.1, 0.0],
+            [0.2, 0.0, 0.7, 0.1, 0.0],
+            (
+                "probably melanoma (0.70), not eczema (0.20) as labelled; it looks like eczema (0.50); "
+                "but labels eczema are often wrong for melanoma; of its 3 nearest train images 3 melanoma and 0 eczema"
+            ),
+        ),
+        (
+            [0.3, 0.0, 0.2, 0.5, 0.0],
+            [0.45, 0.0, 0.25, 0.3, 0.0],
+            (
+                "perhaps eczema (0.45) as labelled, then nevus (0.30); "
+                "it looks like nevus (0.50) more than eczema (0.30); "
+                "but labels eczema are seldom wrong for nevus; of its 3 nearest train images 0 eczema"
+            ),
+        ),
+    ],
+)
+def test_reasons_say_what_is_given_what_is_suggested_why_and_how_sure(
+    shown: list[float], posterior: list[float], reason: str
+) -> None:
     dataset = world(9, lesions=60).dataset
-    i = int(np.flatnonzero(dataset.given == 0)[0])
-    shown = np.eye(len(CLASSES))[dataset.given]
-    verdict = shown.copy()
-    shown[i], verdict[i] = [0.0, 0.1, 0.15, 0.75, 0.0], [0.02, 0.08, 0.6, 0.3, 0.0]
-    posterior = Posterior(shown, verdict, 1 - verdict.max(axis=1))
-    alone = np.full(len(shown), NO_COPY)
-    others = np.tile(np.flatnonzero(dataset.given == 2)[:3], (len(shown), 1))
-    every = np.ones(len(shown), bool)
-    found = write_reasons(dataset, posterior, has_prediction=every, conflicting=alone, neighbours=others)
-    assert found[i] == (
-        "looks like nevus (0.75) rather than eczema (0.00); so labelled, melanoma is likeliest (0.60); "
-        "of its 3 nearest train images 3 melanoma and 0 eczema"
+    i = int(np.flatnonzero(dataset.given == CLASSES.index(GIVEN))[0])
+    certain = np.eye(len(CLASSES))[dataset.given]
+    probabilities, verdict = certain.copy(), certain.copy()
+    probabilities[i], verdict[i] = shown, posterior
+    alone = np.full(len(certain), NO_COPY)
+    others = np.tile(np.flatnonzero(dataset.given == CLASSES.index("melanoma"))[:3], (len(certain), 1))
+    found = write_reasons(
+        dataset,
+        Posterior(probabilities, verdict, 1 - verdict[np.arange(len(verdict)), dataset.given]),
+        has_prediction=np.ones(len(certain), bool),
+        conflicting=alone,
+        neighbours=others,
     )
+    assert found[i] == reason
+
+
+def test_the_words_for_how_sure_agree_with_the_number_that_is_printed() -> None:
+    chances = np.linspace(0, 1, 10_001).tolist()
+    words, printed = [in_words(p) for p in chances], [f"{p:.2f}" for p in chances]
+    assert len(set(zip(words, printed, strict=True))) == len(set(printed))
+    assert list(dict.fromkeys(words)) == ["perhaps", "rather", "probably", "almost surely"]
+
+
+def test_a_doubted_label_offers_another_diagnosis_or_is_ambiguous() -> None:
+    planted = NOISY["uniform"]
+    predictions = predicted(planted)
+    dataset, given = planted.dataset, planted.dataset.given
+    posterior = np.full((len(given), len(CLASSES)), 0.1)
+    posterior[np.arange(len(given)), given] = np.linspace(0.0, 0.9, len(given))
+    one = Posterior(posterior, posterior, 1 - posterior[np.arange(len(given)), given])
+    alone = np.full(len(given), NO_COPY)
+    off_topic = np.zeros(len(given))
+    scores = tabulate_scores(dataset, predictions, one, conflicting=alone, off_topic=off_topic, params=PARAMS)
+    doubted = scores["error_probability"] >= PARAMS.min_error_probability
+    assert (doubted == (scores["suspect"] ^ scores["ambiguous"])).all()
+    assert (scores.loc[scores["suspect"], "suggested"] != scores.loc[scores["suspect"], "given"]).all()
+    assert (scores.loc[scores["ambiguous"], "suggested"] == scores.loc[scores["ambiguous"], "given"]).all()
+    assert min(scores["suspect"].sum(), scores["ambiguous"].sum()) > 100
