@@ -15,7 +15,7 @@ FACTS = pd.DataFrame(
         "suspect": [True, False, False, False],
     }
 )
-NOTHING = Verdicts({}, {}, 0, [])
+NOTHING = Verdicts({}, {}, {}, [], [])
 
 
 def outcome(tags: dict[str, list[str]], verdicts: Verdicts = NOTHING) -> Outcome:

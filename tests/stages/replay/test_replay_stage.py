@@ -9,6 +9,7 @@ import pytest
 from pipeline.core.store import Store
 from pipeline.ledger import file
 from pipeline.ledger.decisions import IMAGE_VERDICTS, PATH, Decision, extend
+from pipeline.ledger.replay import STATES
 from pipeline.stages.dedup.tables import Groups
 from pipeline.stages.replay.params import ReplayParams
 from pipeline.stages.replay.stage import run
@@ -16,7 +17,7 @@ from pipeline.stages.replay.tables import Decisions, ReviewedGroups
 from tests.ledger.made import EMPTY, decision
 from tests.stages.rebalance.made import decisions, images, project
 
-PARAMS = ReplayParams(batches=["b"])
+PARAMS = ReplayParams(batches=["b"], second_signature=True, until=None)
 
 
 def replayed(root: Path, made: list[Decision]) -> Store:
@@ -50,11 +51,13 @@ def test_without_decisions_the_groups_are_those_of_dedup(tmp_path: Path) -> None
     assert store.read_report("replay/summary.json") == {
         "digest": file.read(tmp_path / PATH).digest,
         "recorded": 0,
-        "applied": 0,
-        "superseded": 0,
-        "stale": 0,
+        **dict.fromkeys(STATES, 0),
+        "stewards": [],
+        "second_signature": False,
+        "waiting": [],
         "stale_decisions": [],
         "moved_by_decisions": {},
+        "warnings": [],
     }
 
 
