@@ -19,6 +19,7 @@ COMMANDS = {
     "results": ("pipeline.commands.results", "show what was measured, and write reports/index.html"),
     "review": ("pipeline.review.app", "open the curated dataset in the FiftyOne App"),
     "decide": ("pipeline.review.decide", "record one decision from the command line"),
+    "ledger": ("pipeline.commands.ledger", "verify, merge or mend the file of decisions"),
     "audit-split": (
         "pipeline.commands.audit_split.command",
         "list what crosses a given split: pairs, lesions; exit status 3 if any",
