@@ -20,6 +20,9 @@ COMMANDS = {
     "review": ("pipeline.review.app", "open the curated dataset in the FiftyOne App"),
     "decide": ("pipeline.review.decide", "record one decision from the command line"),
     "ledger": ("pipeline.commands.ledger", "verify, merge or mend the file of decisions"),
+    "decisions": ("pipeline.commands.decisions", "list what was decided and what became of it"),
+    "why": ("pipeline.commands.why", "say all that is known of an image, or of a rejected file"),
+    "diff": ("pipeline.commands.diff", "list what is other in the curated arm of two revisions, and why"),
     "audit-split": (
         "pipeline.commands.audit_split.command",
         "list what crosses a given split: pairs, lesions; exit status 3 if any",

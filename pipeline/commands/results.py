@@ -81,6 +81,9 @@ def warnings(store: Store, tree: Mapping[str, Any]) -> list[str]:
     reports = {f"batch {batch}": store.read_report(f"ingest/{batch}.json") for batch in tree["batches"]}
     reports |= {f"arm {arm}": store.read_report(f"rebalance/{arm}.json") for arm in tree["arms"]}
     sentences = [f"{where}: {warning}" for where, report in reports.items() for warning in report.get("warnings", [])]
+    replayed = store.root / "reports/replay/summary.json"
+    if replayed.exists():
+        sentences += store.read_report("replay/summary.json").get("warnings", [])
     waiting, recorded = count_waiting(store.root, reports[f"arm {tree['arms'][0]}"]["decisions"])
     if waiting:
         sentences.append(f"{waiting} of {recorded} decisions await application: run `dvc repro`")

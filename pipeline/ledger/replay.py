@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from operator import itemgetter
 
 import pandas as pd
 
@@ -100,15 +101,16 @@ def replay(
     in_force: dict[Subject, Decision] = {}
     words: dict[Subject, list[Decision]] = {}
     for subject, heard in last.items():
-        said = sorted((i, decision) for i, decision in heard.values() if decision.verdict != WITHDRAW)
+        said = sorted((word for word in heard.values() if word[1].verdict != WITHDRAW), key=itemgetter(0))
+        if not said:
+            continue
         words[subject] = [decision for _, decision in said]
         standing = _after_adjudication(said)
         protected = protected_images if len(subject) == 1 else protected_pairs
-        if not standing:
-            continue
+        single = _signatures(standing[-1][1], words[subject]) == 1
         if len({_meaning(decision) for _, decision in standing}) > 1:
             state = DISPUTED
-        elif any(image in protected for image in subject) and _signatures(standing[-1][1], words[subject]) < 2:  # noqa: PLR2004 - two stewards
+        elif single and any(image in protected for image in subject):
             state = UNSIGNED
         else:
             state = APPLIED
@@ -118,7 +120,7 @@ def replay(
     return Verdicts(
         images={s[0]: d for s, d in in_force.items() if len(s) == 1},
         pairs={(s[0], s[1]): d for s, d in in_force.items() if len(s) > 1},
-        last={subject: said for subject, said in words.items() if said},
+        last=words,
         states=states,
         stale=stale,
     )

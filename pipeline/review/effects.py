@@ -116,7 +116,13 @@ def effect(curated: Curated, decisions: Sequence[Decision], decision: Decision, 
     """
     after = build(curated, [*decisions, decision])
     changes = list(changed(before.rows, after.rows))
-    return "; ".join(changes) if changes else f"changes nothing: {_why_nothing(decision, before, after)}"
+    others = [word for word in after.verdicts.last.get(decision.subject, ()) if word.person != decision.person]
+    said = " and ".join(f"{word.steward} says {word.verdict} {word.to}".strip() for word in others)
+    if not changes:
+        changes = [f"changes nothing: {_why_nothing(decision, before, after, said)}"]
+    elif after.verdicts.states[-1] == DISPUTED:
+        changes.append(f"the case is disputed: {said}")
+    return "; ".join(changes)
 
 
 def changed(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[str]:
@@ -151,17 +157,13 @@ def without_effect(curated: Curated, decisions: Sequence[Decision]) -> list[bool
     whole = build(curated, decisions)
     bare = build(curated, [])
     same = (whole.rows[list(COMPARED)] == bare.rows[list(COMPARED)]).all(axis=1)
-    held = {d.seq for d in [*whole.verdicts.images.values(), *whole.verdicts.pairs.values()]}
-    return [d.seq not in held or all(bool(same.get(image, True)) for image in d.subject) for d in decisions]
+    return [all(bool(same.get(image, True)) for image in decision.subject) for decision in decisions]
 
 
-def _why_nothing(decision: Decision, before: Built, after: Built) -> str:
+def _why_nothing(decision: Decision, before: Built, after: Built, others: str) -> str:
     state, row = after.verdicts.states[-1], before.rows.loc[decision.image_id]
-    if state == DISPUTED:
-        others = [word for word in after.verdicts.last[decision.subject] if word.person != decision.person]
-        said = " and ".join(f"{word.steward} says {word.verdict} {word.to}".strip() for word in others)
-        return f"{said}, so the case is disputed"
     reasons = {
+        DISPUTED: f"the case is disputed: {others}",
         UNSIGNED: f"it is on {row['split']}, and waits for a second steward to say the same",
         CONTROLS: "it is a control case",
         STALE: "it was not decided on what is there",
@@ -171,6 +173,8 @@ def _why_nothing(decision: Decision, before: Built, after: Built) -> str:
         return reasons[state]
     if decision.verdict == WITHDRAW:
         return "what it takes back had changed nothing"
+    if others:
+        return f"{others} already"
     if decision.other_image_id:
         return "they are copies already" if decision.verdict == COPY_OF else "the pair is so already"
     if row["reason"]:

@@ -105,7 +105,7 @@ def test_a_missed_copy_that_was_declared_leaves_and_joins_the_group() -> None:
     _, after = review([], (4, 9, DECLARED))
     assert after["duplicate_of"].dropna().to_dict() == {"b:0004": "b:0009"}
     assert after.loc[names(4, 9), "group_id"].tolist() == names(4, 4)
-    assert after.loc["b:0004", "split"] == after.loc["b:0009", "split"]
+    assert len(set(after.loc[names(4, 9), "split"])) == 1
 
 
 def test_a_declared_copy_takes_its_own_copies_along_to_the_image_that_is_kept() -> None:

@@ -97,11 +97,7 @@ def test_verdicts_on_test_wait_for_a_second_steward_once_there_are_two(tmp_path:
     other = decision("b:0300", "same_lesion", other_image_id="b:0350", steward="B")
     for more, applied, said in (
         ([], {test, train}, "is the only steward"),
-        (
-            [decision("b:0300", "same_lesion", other_image_id="b:0350", steward="B")],
-            {train},
-            "wait for a second steward",
-        ),
+        ([other], {train}, "wait for a second steward"),
         ([decision(test, "drop", steward="B")], {test, train}, ""),
     ):
         (tmp_path / PATH).write_bytes(extend(EMPTY, [*made, *more]))
