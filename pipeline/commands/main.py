@@ -21,6 +21,7 @@ COMMANDS = {
     "decide": ("pipeline.review.decide", "record one decision from the command line"),
     "ledger": ("pipeline.commands.ledger", "verify, merge or mend the file of decisions"),
     "decisions": ("pipeline.commands.decisions", "list what was decided and what became of it"),
+    "audit": ("pipeline.commands.audit", "say how many labels are wrong, by the random sample, and whether to go on"),
     "why": ("pipeline.commands.why", "say all that is known of an image, or of a rejected file"),
     "diff": ("pipeline.commands.diff", "list what is other in the curated arm of two revisions, and why"),
     "audit-split": (
