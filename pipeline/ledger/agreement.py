@@ -99,6 +99,12 @@ def control_cases(decisions: Sequence[Decision]) -> dict[Subject, Meaning]:
     return agreed
 
 
+def unread(decisions: Sequence[Decision], steward: str) -> list[Subject]:
+    """List the cases that others decided and this steward has not: from these a second reader's share is drawn."""
+    person = " ".join(steward.split()).casefold()
+    return sorted(subject for subject, said in _independent(decisions).items() if said and person not in said)
+
+
 def draw_cases(subjects: Sequence[Subject], *, share: float, rng: np.random.Generator) -> list[Subject]:
     """Draw a share of cases, for a second reader or as controls: in random order, at least one if there are any.
 

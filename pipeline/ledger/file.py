@@ -73,11 +73,7 @@ def append(root: Path, decisions: Sequence[Decision], *, patience_s: float = 120
     """
 
     def appended() -> bytes:
-        content = read_bytes(root / PATH)
-        if content != head_copy(root):  # which was looked at when it was written
-            parse(content)
-            if lost := lost_tail(root, content):
-                raise UserError(lost)
+        content = _whole(root)
         return extend(content, [one for one in dict.fromkeys(decisions) if not holds(content, one)])
 
     _change(root, appended, patience_s=patience_s)
@@ -87,11 +83,12 @@ def merge_in(root: Path, theirs: bytes, *, patience_s: float = 120.0) -> int:
     """Append what another ledger holds and this one does not; return how many decisions that were.
 
     Raises:
-        UserError: one of the two is broken, they contradict each other, or DVC reads the file all that time.
+        UserError: one of the two is broken or lacks what was recorded here, they contradict each other, or DVC reads
+            the file all that time.
 
     """
     before = len(read(root / PATH).decisions)
-    _change(root, lambda: merge(read_bytes(root / PATH), theirs), patience_s=patience_s)
+    _change(root, lambda: merge(_whole(root), theirs), patience_s=patience_s)
     return len(read(root / PATH).decisions) - before
 
 
@@ -129,6 +126,16 @@ def mend(root: Path, *, patience_s: float = 120.0) -> str:
 
     _change(root, mended, patience_s=patience_s)
     return said[0]
+
+
+def _whole(root: Path) -> bytes:
+    """Read the ledger, which must be valid and hold all that was recorded here; so was its copy when it was written."""
+    content = read_bytes(root / PATH)
+    if content != head_copy(root):
+        parse(content)
+        if lost := lost_tail(root, content):
+            raise UserError(lost)
+    return content
 
 
 def _change(root: Path, change: Callable[[], bytes], *, patience_s: float) -> None:

@@ -94,7 +94,7 @@ def with_effect(root: Path, decision: Decision) -> Decision:
         )
     try:
         curated = read_curated(Store(root), params.read_tree(root / "params.yaml"))
-    except UserError as error:
+    except (UserError, OSError) as error:  # OSError: DVC takes a table away in this moment
         print(f"what it changes is not known yet: {error}", file=sys.stderr)
         return decision
     before = build(curated, decisions)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
 from pipeline.ledger.decisions import COPY_OF, WITHDRAW, Decision
@@ -65,7 +66,7 @@ def read_curated(store: Store, tree: Mapping[str, Any]) -> Curated:
         tree: params.yaml, checked.
 
     Raises:
-        UserError: a table is missing, or params.yaml does not list the curated arm.
+        UserError: a table is missing, they are of different images, or params.yaml does not list the curated arm.
 
     """
     of_replay, of_rebalance = stage_params(tree, "replay", None), stage_params(tree, "rebalance", HEADLINE_ARM)
@@ -73,6 +74,8 @@ def read_curated(store: Store, tree: Mapping[str, Any]) -> Curated:
     assert isinstance(of_rebalance, RebalanceParams)  # noqa: S101 - likewise
     images = store.read(Images, tree["batches"])
     groups, duplicates, scores = store.read(Groups), store.read(Duplicates), store.read(LabelScores)
+    if set(images["image_id"]) != set(groups["image_id"]):
+        raise UserError("data/dedup is of other images than data/ingest: run `dvc repro`")
     digest = hashlib.sha256()
     for relative in sorted(store.reads):
         if relative.endswith(".parquet"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from pipeline.ledger.agreement import accuracies, control_cases, draw_cases, kappas
+from pipeline.ledger.agreement import accuracies, control_cases, draw_cases, kappas, unread
 from pipeline.ledger.decisions import Decision
 from tests.ledger.made import decision
 
@@ -51,6 +51,12 @@ def test_accuracy_is_what_a_steward_says_on_control_cases() -> None:
     assert (found.steward, found.cases, found.right) == ("C", 4, 3)
     assert 0 < found.low < 0.75 < found.high < 1
     assert control_cases(agreed + asked) == control_cases(agreed)
+
+
+def test_a_second_reader_gets_what_others_decided_and_he_has_not() -> None:
+    made = [*reads("kkk", **A), *reads(" k", **B), decision("b:2", "withdraw", **A)]
+    assert unread(made, "b") == [("b:0",)]
+    assert unread(made, "C") == [("b:0",), ("b:1",)]
 
 
 def test_a_share_of_cases_is_drawn() -> None:
