@@ -84,7 +84,7 @@ def replay(
         protected_pairs: images of which no pair may hold one without two stewards, likewise.
 
     """
-    columns = (images[name] for name in ("image_id", "sha256", "diagnosis"))
+    columns = (images[name].tolist() for name in ("image_id", "sha256", "diagnosis"))
     known = {image: (sha256, diagnosis) for image, sha256, diagnosis in zip(*columns, strict=True)}
     last: dict[Subject, dict[str, tuple[int, Decision]]] = {}
     states, stale = [SUPERSEDED] * len(decisions), []

@@ -8,7 +8,6 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from pipeline.ledger import file
 from pipeline.ledger.decisions import LABEL_VERDICTS, PATH, RELABEL, VERDICTS, WITHDRAW, Decision, parse
 from pipeline.ledger.history import committed_version
 from pipeline.ledger.notes import refuse_personal
-from pipeline.review.effects import build, effect, read_curated, show
+from pipeline.review.effects import complete, read_curated
 from pipeline.stages.ingest.tables import Images
 
 
@@ -97,9 +96,7 @@ def with_effect(root: Path, decision: Decision) -> Decision:
     except (UserError, OSError) as error:  # OSError: DVC takes a table away in this moment
         print(f"what it changes is not known yet: {error}", file=sys.stderr)
         return decision
-    before = build(curated, decisions)
-    shown = show(curated, before, decision)
-    return replace(shown, effect=effect(curated, decisions, shown, before))
+    return complete(curated, decisions, decision)
 
 
 def offer_commit(root: Path, *, unasked: bool) -> None:

@@ -16,7 +16,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
 from pipeline.ledger.decisions import COPY_OF, WITHDRAW, Decision
-from pipeline.ledger.replay import CONTROLS, DISPUTED, STALE, SUPERSEDED, UNSIGNED, Verdicts
+from pipeline.ledger.replay import CONTROLS, DISPUTED, STALE, SUPERSEDED, UNSIGNED, Subject, Verdicts
 from pipeline.params import stage_params
 from pipeline.stages.dedup.tables import Duplicates, Groups
 from pipeline.stages.ingest.tables import Images
@@ -34,6 +34,7 @@ COMPARED = ("split", "group_id", "diagnosis", "reason", "factor")
 class Curated:
     """All that decides what the curated arm holds, but for the ledger.
 
+    diagnoses: those in scope.
     digest: SHA-256 of the tables' files.
     """
 
@@ -43,6 +44,7 @@ class Curated:
     scores: pd.DataFrame
     replay: ReplayParams
     rebalance: RebalanceParams
+    diagnoses: list[str]
     digest: str
 
 
@@ -80,7 +82,8 @@ def read_curated(store: Store, tree: Mapping[str, Any]) -> Curated:
     for relative in sorted(store.reads):
         if relative.endswith(".parquet"):
             digest.update((store.root / relative).read_bytes())
-    return Curated(images, groups, duplicates, scores, of_replay, of_rebalance, digest.hexdigest())
+    diagnoses = diagnoses_in_scope(images["diagnosis"], of_rebalance.classes)
+    return Curated(images, groups, duplicates, scores, of_replay, of_rebalance, diagnoses, digest.hexdigest())
 
 
 def build(curated: Curated, decisions: Sequence[Decision]) -> Built:
@@ -92,32 +95,53 @@ def build(curated: Curated, decisions: Sequence[Decision]) -> Built:
         facts,
         c.rebalance.arms[HEADLINE_ARM],
         policy=c.rebalance.label_policy,
-        diagnoses=diagnoses_in_scope(c.images["diagnosis"], c.rebalance.classes),
+        diagnoses=c.diagnoses,
     )
     return Built(verdicts, rows.set_index("image_id"))
 
 
-def show(curated: Curated, built: Built, decision: Decision) -> Decision:
-    """Fill in what was shown: suggestion, error probability, split, and the digest of the tables."""
-    scores = curated.scores[curated.scores["image_id"] == decision.image_id]
-    suggested, posterior = "", ""
-    if len(scores):
-        suggested, posterior = str(scores["suggested"].iloc[0]), f"{scores['error_probability'].iloc[0]:.4f}"
-    split = str(built.rows.loc[decision.image_id, "split"])
-    return replace(decision, suggested=suggested, posterior=posterior, split=split, tables=curated.digest)
+def complete(curated: Curated, decisions: Sequence[Decision], decision: Decision) -> Decision:
+    """Fill in what was shown (suggestion, error probability, split, digest of the tables) and what will change.
 
-
-def effect(curated: Curated, decisions: Sequence[Decision], decision: Decision, before: Built) -> str:
-    """Say in words what a decision will change, or that it changes nothing and why.
+    Only the images that a verdict can reach are built, so it takes milliseconds. What the first decision of a second
+    steward does to verdicts elsewhere, which then wait for a signature, is the report's to say.
 
     Args:
         curated: the tables.
         decisions: the ledger so far.
         decision: what comes next.
-        before: the arm under the ledger so far.
 
     """
-    after = build(curated, [*decisions, decision])
+    near = _reach(curated, [*decisions, decision], decision.subject)
+    tables = (curated.images, curated.groups, curated.scores)
+    images, groups, scores = (frame[frame["image_id"].isin(near)].reset_index(drop=True) for frame in tables)
+    edges = curated.duplicates[curated.duplicates["a"].isin(near)].reset_index(drop=True)
+    part = replace(curated, images=images, groups=groups, scores=scores, duplicates=edges)
+    before, after = build(part, decisions), build(part, [*decisions, decision])
+    scored = scores[scores["image_id"] == decision.image_id]
+    return replace(
+        decision,
+        suggested=str(scored["suggested"].iloc[0]) if len(scored) else "",
+        posterior=f"{scored['error_probability'].iloc[0]:.4f}" if len(scored) else "",
+        split=str(before.rows.loc[decision.image_id, "split"]),
+        tables=curated.digest,
+        effect=_effect(decision, before, after),
+    )
+
+
+def _reach(curated: Curated, decisions: Sequence[Decision], subject: Subject) -> set[str]:
+    """List the images of the subject's groups, and of all groups that pair verdicts tie to them, in force or not."""
+    group = dict(zip(curated.groups["image_id"].tolist(), curated.groups["group_id"].tolist(), strict=True))
+    pairs = [d.subject for d in decisions if d.other_image_id and set(d.subject) <= group.keys()]
+    reached, more = set[str](), {group[image] for image in subject}
+    while more:
+        reached |= more
+        tied = ({group[a], group[b]} for a, b in pairs)
+        more = {other for ends in tied if ends & reached for other in ends} - reached
+    return {image for image, of in group.items() if of in reached}
+
+
+def _effect(decision: Decision, before: Built, after: Built) -> str:
     changes = list(changed(before.rows, after.rows))
     others = [word for word in after.verdicts.last.get(decision.subject, ()) if word.person != decision.person]
     said = " and ".join(f"{word.steward} says {word.verdict} {word.to}".strip() for word in others)
