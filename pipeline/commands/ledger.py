@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.ledger import file
-from pipeline.ledger.decisions import PATH, merge, with_line_feeds
+from pipeline.ledger.decisions import PATH, merge, unspoil
 from pipeline.ledger.history import committed_version, verify
 
 ATTRIBUTE = f"{PATH} -text merge=ledger"  # in the clone's own attributes: those in git say -merge, which refuses
@@ -69,7 +69,7 @@ def _read(root: Path, source: str) -> bytes:
     content = path.read_bytes() if path.is_file() else committed_version(root, source)
     if content is None:
         raise UserError(f"{source!r} is neither a file nor a git revision with {PATH}: correct it")
-    return with_line_feeds(content)
+    return unspoil(content)
 
 
 def _drive(ours: Path, theirs: Path) -> None:

@@ -30,6 +30,8 @@ from pipeline.ledger.history import (
     head_copy,
     keep_head_copy,
     lost_tail,
+    missing,
+    not_extended,
     read_bytes,
 )
 
@@ -122,19 +124,29 @@ def mend(root: Path, *, patience_s: float = 120.0) -> str:
             kept = (root / PATH).with_name(f"decisions.spoiled-{_digest(found)[:8]}.csv")
             kept.write_bytes(found)
             said.append(f"{PATH} is mended, with {len(parse(best))} decisions; {kept.name} beside it is what it was")
+            only = missing(unspoil(found), best) if candidates[0] == unspoil(found) else []
+            if only:
+                said.append(
+                    f"{len(only)} decisions are in that file alone, the first on {only[0].image_id} by "
+                    f"{only[0].steward}: `python -m pipeline ledger merge data/review/{kept.name}` brings them in"
+                )
         return best
 
     _change(root, mended, patience_s=patience_s)
-    return said[0]
+    return "; ".join(said)
 
 
 def _whole(root: Path) -> bytes:
-    """Read the ledger, which must be valid and hold all that was recorded here; so was its copy when it was written."""
+    """Read the ledger, which must be valid, and hold all that is committed and was recorded here.
+
+    So was the copy of the last append when it was written: what equals it need not be looked at again.
+    """
     content = read_bytes(root / PATH)
     if content != head_copy(root):
         parse(content)
-        if lost := lost_tail(root, content):
-            raise UserError(lost)
+        committed = with_line_feeds(committed_version(root) or b"")
+        if wrong := not_extended(committed, with_line_feeds(content)) or lost_tail(root, with_line_feeds(content)):
+            raise UserError(wrong)
     return content
 
 

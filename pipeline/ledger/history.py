@@ -10,7 +10,7 @@ somebody forges behind the last committed one, hash and copy included, which is 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -42,11 +42,21 @@ def verify(root: Path) -> Findings:
         findings.problems += _repeats(parse(content))
     except UserError as error:
         findings.problems.append(str(error))
-    if committed is not None and not content.startswith(committed):
-        findings.problems.append(f"{PATH} does not extend what is committed: {_first_difference(committed, content)}")
+    if committed is not None and (said := not_extended(committed, content)):
+        findings.problems.append(said)
     if lost := lost_tail(root, content):
         findings.problems.append(lost)
     return findings
+
+
+def not_extended(committed: bytes, content: bytes) -> str | None:
+    """Say where a file is another than what is committed; None if it extends it."""
+    if content.startswith(committed):
+        return None
+    return (
+        f"{PATH} does not extend what is committed: {_first_difference(committed, content)}: "
+        "`python -m pipeline ledger mend` takes back what is committed, and keeps the file as it is beside it"
+    )
 
 
 def lost_tail(root: Path, content: bytes) -> str | None:
@@ -54,7 +64,7 @@ def lost_tail(root: Path, content: bytes) -> str | None:
     copy = head_copy(root)
     if content.startswith(copy):
         return None
-    gone = _missing(copy, content)
+    gone = missing(copy, content)
     if not gone or any(version.startswith(copy) for version in _all_versions(root)):
         return None
     first = gone[0]
@@ -104,14 +114,15 @@ def good_part(content: bytes) -> bytes:
     """Return the longest beginning of a file that `parse` takes; nothing if its header is broken."""
     lines = with_line_feeds(content).splitlines(keepends=True)
     good, bad = 0, len(lines) + 1
+    middle = len(lines)  # nearly always good as a whole
     while bad - good > 1:
-        middle = (good + bad) // 2
         try:
             parse(b"".join(lines[:middle]))
         except UserError:
             bad = middle
         else:
             good = middle
+        middle = (good + bad) // 2
     return b"".join(lines[:good])
 
 
@@ -128,40 +139,44 @@ def _check_versions(root: Path, now: bytes) -> tuple[bytes | None, Findings]:
 
     What a merge lost is put right by whatever brought it in since, so that is looked for in the file as it is `now`.
     """
-    findings = Findings()
-    listed = _git(root, "log", "--first-parent", "--reverse", "--format=%H %P", "--", PATH)
+    commits = _git(root, "log", "--first-parent", "--reverse", "--format=%H", "--", PATH)
     merges = _git(root, "log", "--first-parent", "--reverse", "--merges", "--format=%H %P")
-    if not listed or merges is None:
-        findings.notes.append(
-            "git has no version of the ledger: only its chain was checked, and what was appended here"
+    if not commits or merges is None:
+        return None, Findings(
+            notes=["git has no version of the ledger: its chain was checked, and what was appended here"]
         )
-        return None, findings
-    held: bytes | None = None
-    broken: dict[str, str] = {}
     with _Blobs(root) as blobs:
-        for commit in listed.decode().split("\n"):
-            name = commit[:40]
-            if not name:
-                continue
-            content = blobs.read(name)
-            if held is None or (content is not None and content.startswith(held)):
-                held, healed = content if content is not None else held, list(broken)
-            elif content is not None and held != (good := good_part(held)) and content.startswith(good):
-                held, healed = content, [*broken, "before"]
-            else:
-                said = "deletes it" if content is None else _first_difference(held, content)
-                broken[name] = f"commit {name[:12]} does not extend the version before it: {said}"
-                continue
-            if healed:
-                findings.notes += [f"{broken.get(one, 'a broken line')}; {name[:12]} put it right" for one in healed]
-                broken = {}
-        findings.problems += broken.values()
+        held, findings = _follow((commit, blobs.read(commit)) for commit in commits.decode().split())
         for commit in merges.decode().splitlines():
             merge, _, *others = commit.split()
             for other in others:
                 if lost := _lost_in_merge(blobs, merge, other):
-                    put_right = not _missing(blobs.read(other) or b"", now)
+                    put_right = not missing(blobs.read(other) or b"", now)
                     (findings.notes if put_right else findings.problems).append(lost)
+    return held, findings
+
+
+def _follow(versions: Iterable[tuple[str, bytes | None]]) -> tuple[bytes, Findings]:
+    """Hold each version against those before; a break that a later version put right is a note.
+
+    Args:
+        versions: commit and content (None: the commit deletes the ledger), the oldest first.
+
+    """
+    held, findings = b"", Findings()
+    broken: dict[str, str] = {}
+    for commit, content in versions:
+        if content is not None and content.startswith(held):
+            healed = list(broken.values())
+        elif content is not None and content.startswith(good_part(held)):
+            healed = [*broken.values(), "a version before it has a broken line"]
+        else:
+            said = "deletes it" if content is None else _first_difference(held, content)
+            broken[commit] = f"commit {commit[:12]} does not extend the version before it: {said}"
+            continue
+        held, broken = content, {}
+        findings.notes += [f"{what}; {commit[:12]} put it right" for what in healed]
+    findings.problems += broken.values()
     return held, findings
 
 
@@ -169,7 +184,7 @@ def _lost_in_merge(blobs: _Blobs, merge: str, other: str) -> str | None:
     brought, result = blobs.read(other), blobs.read(merge)
     if brought is None or result is None or result.startswith(brought):
         return None
-    gone = _missing(brought, result)
+    gone = missing(brought, result)
     if not gone:
         return None
     return (
@@ -178,10 +193,9 @@ def _lost_in_merge(blobs: _Blobs, merge: str, other: str) -> str | None:
     )
 
 
-def _missing(before: bytes, after: bytes) -> list[Decision]:
+def missing(before: bytes, after: bytes) -> list[Decision]:
     """List the decisions of one file that another has not, or has otherwise; of broken files, the good beginnings."""
-    there = identities(good_part(after)) if good_part(after) else {}
-    held = identities(good_part(before)) if good_part(before) else {}
+    there, held = (identities(good) if (good := good_part(content)) else {} for content in (after, before))
     return [decision for key, decision in held.items() if key not in there or not same(there[key], decision)]
 
 

@@ -157,6 +157,19 @@ def test_what_is_not_committed_yet_is_held_against_the_copy_of_what_was_appended
     assert verify(tmp_path).problems == []
 
 
+def test_nothing_is_appended_to_a_committed_ledger_that_was_cut_off(tmp_path: Path) -> None:
+    path = repository(tmp_path)
+    file.append(tmp_path, [decision("b:1"), decision("b:2")])
+    commit(tmp_path)
+    (tmp_path / HEAD_COPY).unlink()  # as in a fresh clone
+    path.write_bytes(b"\n".join(path.read_bytes().split(b"\n")[:3]) + b"\n")
+    with pytest.raises(UserError, match="does not extend what is committed: it ends before line 4"):
+        file.append(tmp_path, [decision("b:3")])
+    file.mend(tmp_path)
+    file.append(tmp_path, [decision("b:3")])
+    assert [d.image_id for d in file.read(path).decisions] == ["b:1", "b:2", "b:3"]
+
+
 def test_another_branch_with_fewer_decisions_is_no_loss(tmp_path: Path) -> None:
     repository(tmp_path)
     git(tmp_path, "checkout", "--quiet", "-b", "other")
@@ -272,6 +285,19 @@ def test_what_mending_gives_up_is_kept_beside_the_ledger(tmp_path: Path) -> None
     path.write_bytes(spoiled)
     assert "beside it is what it was" in file.mend(tmp_path)
     assert [kept.read_bytes() for kept in path.parent.glob("decisions.spoiled-*.csv")] == [spoiled]
+
+
+def test_decisions_of_a_cut_ledger_that_went_on_are_merged_back(tmp_path: Path) -> None:
+    path = repository(tmp_path)
+    file.append(tmp_path, [decision("b:1"), decision("b:2")])
+    commit(tmp_path)
+    one = extend(EMPTY, [decision("b:1")])
+    path.write_bytes(extend(one, [decision("b:3")]).replace(b"\n", b"\r\n"))
+    assert "1 decisions are in that file alone, the first on b:3" in file.mend(tmp_path)
+    [kept] = path.parent.glob("decisions.spoiled-*.csv")
+    file.merge_in(tmp_path, kept.read_bytes())
+    assert [d.image_id for d in file.read(path).decisions] == ["b:1", "b:2", "b:3"]
+    assert verify(tmp_path).problems == []
 
 
 def test_a_missing_ledger_is_brought_back(tmp_path: Path) -> None:
