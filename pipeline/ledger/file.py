@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -152,7 +153,7 @@ def _whole(root: Path) -> bytes:
 
 def _change(root: Path, change: Callable[[], bytes], *, patience_s: float) -> None:
     """Replace the file's content by what `change` makes, while neither DVC nor another appender is at it."""
-    path, deadline = root / PATH, time.monotonic() + patience_s
+    path, deadline, told = root / PATH, time.monotonic() + patience_s, False
     while True:
         with _lock(root):
             reader = _reader(root, path)
@@ -165,6 +166,9 @@ def _change(root: Path, change: Callable[[], bytes], *, patience_s: float) -> No
         # The lock must be free while we wait: the very stage that we wait for takes it first.
         if time.monotonic() > deadline:
             raise UserError(f"dvc (process {reader}) still reads {PATH}: wait for it to end, then record again")
+        if not told:
+            print(f"waiting for dvc (process {reader}), which reads {PATH}", file=sys.stderr)
+            told = True
         time.sleep(POLL_S)
 
 

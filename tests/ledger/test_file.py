@@ -135,7 +135,9 @@ def test_every_confirmed_decision_of_writers_that_are_killed_is_there_once(in_me
 
 
 @pytest.mark.parametrize("listed", [PATH, "data/review", "data"], ids=["the file", "its folder", "a folder above"])
-def test_an_appender_waits_while_dvc_lists_the_ledger(tmp_path: Path, listed: str) -> None:
+def test_an_appender_waits_while_dvc_lists_the_ledger(
+    tmp_path: Path, listed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = ledger(tmp_path)
     rwlock = list_reader(tmp_path, os.getpid(), str(tmp_path / listed))
     appender = threading.Thread(target=file.append, args=(tmp_path, [decision()]))
@@ -144,6 +146,7 @@ def test_an_appender_waits_while_dvc_lists_the_ledger(tmp_path: Path, listed: st
     assert file.read(path).decisions == []
     rwlock.write_text("{}", "utf-8")
     appender.join()
+    assert capsys.readouterr().err.count(f"waiting for dvc (process {os.getpid()})") == 1
     assert len(file.read(path).decisions) == 1
 
 
