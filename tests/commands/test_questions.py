@@ -14,7 +14,10 @@ from pipeline.commands import decisions, diff, why
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.ledger import file
+from pipeline.stages.dedup.tables import Duplicates
 from pipeline.stages.ingest.tables import Images, Rejects
+from pipeline.stages.label_noise.tables import SuspectQueue
+from pipeline.stages.train.tables import Predictions
 from tests.ledger.made import decision, git
 from tests.project import Project
 from tests.review.made import apply_decisions, project
@@ -177,3 +180,23 @@ def test_two_revisions_are_compared_from_the_cache(store: Store, capsys: pytest.
     assert "the curated arm is the same" in said(diff, store, capsys, "HEAD")
     with pytest.raises(UserError, match="nowhere has no curated arm in the cache"):
         said(diff, store, capsys, "nowhere")
+
+
+@pytest.mark.pipeline
+def test_a_finished_project_answers(project: Any) -> None:
+    """A real run has all tables, so every question has its whole answer."""
+    store = Store(project.root)
+    queue = store.read(SuspectQueue).sort_values("place")
+    told = project.pipeline("why", queue["image_id"].iloc[0])
+    for topic in ("source", "licence", "given", "split", "label", "arm raw", "arm curated"):
+        assert f"\n  {topic} " in told
+    assert "suspect, place 1:" in told
+    predicted = store.read(Predictions, "one-raw-0")["image_id"].iloc[0]
+    assert "prediction   one-raw-0: " in project.pipeline("why", predicted)
+    assert " by " in project.pipeline("why", store.read(Duplicates)["b"].iloc[0]).split("\n  pair ")[1]
+    reject = store.read(Rejects, ["demo"]).iloc[0]
+    assert reject["reason"] in project.pipeline("why", f"{reject['batch']}:{reject['source_id']}")
+    assert "0 of 0 decisions" in project.pipeline("decisions", "--no-effect")
+    assert "next in the sample" in project.pipeline("audit")
+    assert "the curated arm is the same" in project.pipeline("diff", "HEAD")
+    assert "is whole: 0 decisions" in project.pipeline("ledger", "verify")
