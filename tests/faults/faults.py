@@ -134,8 +134,8 @@ FAULTS = (
     Fault(
         "a ledger that does not extend what is committed is taken for whole",
         "pipeline/ledger/history.py",
-        r"and not content\.startswith\(committed\):",
-        "and not content:",
+        r"if content\.startswith\(committed\):",
+        "if committed:",
         ("test_every_tampering_with_a_committed_ledger_is_found",),
     ),
 )
