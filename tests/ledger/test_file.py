@@ -106,7 +106,7 @@ with open(root / f"confirmed-{name}", "a") as confirmed:
 @pytest.mark.pipeline
 def test_every_confirmed_decision_of_writers_that_are_killed_is_there_once(in_memory: Path) -> None:
     """Two writers of 1,000 decisions each, killed at random; each goes on behind what it heard confirmed."""
-    root, count, names, rng = in_memory, 1000, ("one", "two"), np.random.default_rng(0)
+    root, count, kills, names, rng = in_memory, 1000, 10, ("one", "two"), np.random.default_rng(0)
     path = ledger(root)
 
     def confirmed(name: str) -> list[int]:
@@ -118,16 +118,17 @@ def test_every_confirmed_decision_of_writers_that_are_killed_is_there_once(in_me
         command = [sys.executable, "-c", WRITER, str(root), name, str(first), str(count)]
         return subprocess.Popen(command, cwd=Path(__file__).parents[2])
 
-    writers, kills = {name: start(name) for name in names}, 0
-    while any(writer.poll() != 0 for writer in writers.values()):
-        time.sleep(rng.uniform(0.4, 1.2))
-        name = names[rng.integers(2)]
-        if writers[name].poll() is None:
-            writers[name].kill()
-            writers[name].wait()
-            kills += 1
-            writers[name] = start(name)
-    assert kills > 5
+    writers = {name: start(name) for name in names}
+    ends = {name: sorted(rng.choice(count, kills, replace=False)) for name in names}
+    while any(ends.values()) or any(writer.poll() != 0 for writer in writers.values()):
+        for name in names:
+            if ends[name] and len(confirmed(name)) > ends[name][0]:
+                time.sleep(rng.uniform(0, 0.02))  # wherever it is by then: before, amid or after the next append
+                writers[name].kill()
+                writers[name].wait()
+                del ends[name][0]
+                writers[name] = start(name)
+        time.sleep(0.005)
     found = [decision.image_id for decision in file.read(path).decisions]
     assert sorted(found) == sorted(f"{name}:{i}" for name in names for i in range(count)), "each once, none lost"
     assert all(confirmed(name) == list(range(count)) for name in names)
