@@ -19,6 +19,11 @@ COMMANDS = {
     "results": ("pipeline.commands.results", "show what was measured, and write reports/index.html"),
     "review": ("pipeline.review.app", "open the curated dataset in the FiftyOne App"),
     "decide": ("pipeline.review.decide", "record one decision from the command line"),
+    "ledger": ("pipeline.commands.ledger", "verify, merge or mend the file of decisions"),
+    "decisions": ("pipeline.commands.decisions", "list what was decided and what became of it"),
+    "audit": ("pipeline.commands.audit", "say how many labels are wrong, by the random sample, and whether to go on"),
+    "why": ("pipeline.commands.why", "say all that is known of an image, or of a rejected file"),
+    "diff": ("pipeline.commands.diff", "list what is other in the curated arm of two revisions, and why"),
     "audit-split": (
         "pipeline.commands.audit_split.command",
         "list what crosses a given split: pairs, lesions; exit status 3 if any",

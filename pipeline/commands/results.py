@@ -6,9 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pipeline.commands.audit import read_audit
 from pipeline.commands.facts import accounts, find_problems, read_facts, read_runs, summarise
 from pipeline.commands.page import page
 from pipeline.commands.sections import sections, to_text
@@ -71,6 +73,7 @@ def collect(root: Path) -> dict[str, Any]:
         "accounts": accounts(facts),
         "problems": find_problems(facts),
         "planted": {batch: planted.score(truth, facts) for batch, truth in truths.items() if truth is not None},
+        "audit": rounded(asdict(read_audit(store, tree))),
         "metrics": rounded(store.read_report(METRICS)),
         "stages": read_runs(root, stage_instances(tree)),
     }
@@ -81,6 +84,9 @@ def warnings(store: Store, tree: Mapping[str, Any]) -> list[str]:
     reports = {f"batch {batch}": store.read_report(f"ingest/{batch}.json") for batch in tree["batches"]}
     reports |= {f"arm {arm}": store.read_report(f"rebalance/{arm}.json") for arm in tree["arms"]}
     sentences = [f"{where}: {warning}" for where, report in reports.items() for warning in report.get("warnings", [])]
+    replayed = store.root / "reports/replay/summary.json"
+    if replayed.exists():
+        sentences += store.read_report("replay/summary.json").get("warnings", [])
     waiting, recorded = count_waiting(store.root, reports[f"arm {tree['arms'][0]}"]["decisions"])
     if waiting:
         sentences.append(f"{waiting} of {recorded} decisions await application: run `dvc repro`")

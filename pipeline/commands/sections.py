@@ -29,6 +29,7 @@ def sections(results: Mapping[str, Any]) -> list[Section]:
     return [
         *_warnings(results),
         *_data(results),
+        *_audit(results.get("audit")),
         *_planted(results["planted"]),
         *_metrics(results["metrics"]),
         *_stages(results["stages"]),
@@ -81,6 +82,21 @@ def _data(results: Mapping[str, Any]) -> Iterator[Section]:
     ]
     notes = [f"{arm}: {account}" for arm, account in results["accounts"].items()]
     yield Section("Arms", ["arm", *SPLITS, *(f"out: {reason}" for reason in reasons)], arms, notes)
+
+
+def _audit(audit: Mapping[str, Any] | None) -> Iterator[Section]:
+    """What the random audit says; no section before anybody looked at its first image."""
+    if audit and audit["errors"] is not None:
+        rows = [
+            ("labels", audit["images"]),
+            ("looked at, of the sample", audit["looked_at"]),
+            ("wrong among them", audit["wrong"]),
+            ("errors in the set, estimated", f"{audit['errors']:.0f} ({audit['low']:.0f} to {audit['high']:.0f})"),
+            ("found", audit["found"]),
+            ("left, estimated", round(audit["left"])),
+            ("expected in the next hour of the queue", audit["next_hour"]),
+        ]
+        yield Section("Random audit of the labels", ["what", "count"], rows)
 
 
 def _planted(planted: Mapping[str, Any]) -> Iterator[Section]:

@@ -12,8 +12,9 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,18 @@ from typing import Any
 import psutil
 
 from pipeline.core.errors import UserError
-from pipeline.ledger.decisions import PATH, Decision, extend, parse
+from pipeline.ledger.decisions import PATH, Decision, extend, holds, merge, parse, unspoil, with_line_feeds
+from pipeline.ledger.history import (
+    HEAD_COPY,
+    committed_version,
+    good_part,
+    head_copy,
+    keep_head_copy,
+    lost_tail,
+    missing,
+    not_extended,
+    read_bytes,
+)
 
 POLL_S = 0.1
 
@@ -42,12 +54,15 @@ def read(path: Path) -> Ledger:
         UserError: it is missing, or a line is broken.
 
     """
-    content = _content(path)
+    content = read_bytes(path)
     return Ledger(parse(content), _digest(content))
 
 
 def append(root: Path, decisions: Sequence[Decision], *, patience_s: float = 120.0) -> None:
     """Append decisions, all or none, once DVC does not read the file; they are on disk when this returns.
+
+    A decision that the ledger holds already, to the last field, is not written again: who died before hearing that it
+    was written may append it once more.
 
     Args:
         root: the project's folder.
@@ -55,21 +70,105 @@ def append(root: Path, decisions: Sequence[Decision], *, patience_s: float = 120
         patience_s: seconds to wait for DVC.
 
     Raises:
-        UserError: a decision makes no sense, the file is broken, or DVC reads it all that time.
+        UserError: a decision makes no sense, the file is broken or lacks what was recorded here, or DVC reads it all
+            that time.
 
     """
-    path, deadline = root / PATH, time.monotonic() + patience_s
+
+    def appended() -> bytes:
+        content = _whole(root)
+        return extend(content, [one for one in dict.fromkeys(decisions) if not holds(content, one)])
+
+    _change(root, appended, patience_s=patience_s)
+
+
+def merge_in(root: Path, theirs: bytes, *, patience_s: float = 120.0) -> int:
+    """Append what another ledger holds and this one does not; return how many decisions that were.
+
+    Raises:
+        UserError: one of the two is broken or lacks what was recorded here, they contradict each other, or DVC reads
+            the file all that time.
+
+    """
+    before = len(read(root / PATH).decisions)
+    _change(root, lambda: merge(_whole(root), theirs), patience_s=patience_s)
+    return len(read(root / PATH).decisions) - before
+
+
+def mend(root: Path, *, patience_s: float = 120.0) -> str:
+    """Bring back a ledger that was spoiled by hand or by a program, as far as it can be; say what was done.
+
+    The candidates are the file without what a spreadsheet did to it, up to its first broken line, the copy of the last
+    append here, and the committed version: the longest that lacks nothing of the others is taken. A file of which
+    anything is given up is kept beside the ledger, as it was.
+
+    Raises:
+        UserError: there is nothing to mend it from, or DVC reads the file all that time.
+
+    """
+    said: list[str] = []
+
+    def mended() -> bytes:
+        found = (root / PATH).read_bytes() if (root / PATH).exists() else b""
+        committed, copy = with_line_feeds(committed_version(root) or b""), head_copy(root)
+        candidates = [good_part(content) for content in (unspoil(found), copy, committed)]
+        best = max(candidates, key=lambda c: (c.startswith(committed), not lost_tail(root, c), len(c)))
+        if not best:
+            raise UserError(
+                f"{PATH}: neither it, nor git, nor {HEAD_COPY} holds a ledger: bring one back from a backup"
+            )
+        if best == found:
+            said.append(f"{PATH} is whole: nothing was done")
+        elif best.startswith(unspoil(found)):
+            said.append(f"{PATH} is mended, with {len(parse(best))} decisions; nothing was lost")
+        else:
+            kept = (root / PATH).with_name(f"decisions.spoiled-{_digest(found)[:8]}.csv")
+            kept.write_bytes(found)
+            said.append(f"{PATH} is mended, with {len(parse(best))} decisions; {kept.name} beside it is what it was")
+            only = missing(unspoil(found), best) if candidates[0] == unspoil(found) else []
+            if only:
+                said.append(
+                    f"{len(only)} decisions are in that file alone, the first on {only[0].image_id} by "
+                    f"{only[0].steward}: `python -m pipeline ledger merge data/review/{kept.name}` brings them in"
+                )
+        return best
+
+    _change(root, mended, patience_s=patience_s)
+    return "; ".join(said)
+
+
+def _whole(root: Path) -> bytes:
+    """Read the ledger, which must be valid, and hold all that is committed and was recorded here.
+
+    So was the copy of the last append when it was written: what equals it need not be looked at again.
+    """
+    content = read_bytes(root / PATH)
+    if content != head_copy(root):
+        parse(content)
+        committed = with_line_feeds(committed_version(root) or b"")
+        if wrong := not_extended(committed, with_line_feeds(content)) or lost_tail(root, with_line_feeds(content)):
+            raise UserError(wrong)
+    return content
+
+
+def _change(root: Path, change: Callable[[], bytes], *, patience_s: float) -> None:
+    """Replace the file's content by what `change` makes, while neither DVC nor another appender is at it."""
+    path, deadline, told = root / PATH, time.monotonic() + patience_s, False
     while True:
         with _lock(root):
             reader = _reader(root, path)
             if reader is None:
-                content = _content(path)
-                parse(content)
-                _replace(path, extend(content, decisions))
+                after = change()
+                if not path.exists() or after != path.read_bytes():
+                    _replace(path, after)
+                keep_head_copy(root, after)
                 return
         # The lock must be free while we wait: the very stage that we wait for takes it first.
         if time.monotonic() > deadline:
             raise UserError(f"dvc (process {reader}) still reads {PATH}: wait for it to end, then record again")
+        if not told:
+            print(f"waiting for dvc (process {reader}), which reads {PATH}", file=sys.stderr)
+            told = True
         time.sleep(POLL_S)
 
 
@@ -85,7 +184,7 @@ def read_until_unchanged(root: Path) -> Iterator[Ledger]:
         wait_for_appenders(root)
         ledger = read(path)
         yield ledger
-        changed = _digest(_content(path)) != ledger.digest
+        changed = _digest(read_bytes(path)) != ledger.digest
 
 
 def wait_for_appenders(root: Path) -> None:
@@ -153,13 +252,6 @@ def _read_rwlock(path: Path) -> dict[str, Any]:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{PATH} does not exist: restore it with `git checkout -- {PATH}`") from None
 
 
 def _replace(path: Path, content: bytes) -> None:

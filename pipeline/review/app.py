@@ -19,7 +19,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.ledger.file import count_waiting
 from pipeline.review.database import mongod
-from pipeline.review.decide import steward_name
+from pipeline.review.decide import offer_commit, steward_name
 from pipeline.review.samples import read_samples
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
 
@@ -31,6 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = __doc__
     parser.add_argument("--save", action="store_true", help="record the tags of an earlier session, and end")
     parser.add_argument("--steward", metavar="NAME", help="who decides (default: git's user.name)")
+    parser.add_argument("--commit", action="store_true", help="commit the ledger, and nothing else, without asking")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     parser.add_argument("--port", type=int, default=5151, help="of the App (default: %(default)s)")
     parser.add_argument("--address", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")
@@ -59,6 +60,7 @@ def run(root: Path, options: Namespace) -> int:
         session.hold(dataset, address=options.address, port=options.port, browser=not options.no_browser)
     problems = session.save(root, samples, dataset, steward=steward)
     print(describe_waiting(root))
+    offer_commit(root, unasked=options.commit)
     return 1 if problems else 0
 
 

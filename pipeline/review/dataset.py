@@ -18,7 +18,8 @@ from fiftyone import ViewField
 from fiftyone.core.service import ServerService, Service, ServiceListenTimeout
 
 from pipeline.core.errors import UserError
-from pipeline.ledger.replay import Verdicts
+from pipeline.ledger.decisions import Decision
+from pipeline.ledger.replay import DISPUTED, UNSIGNED, Verdicts
 from pipeline.review.samples import PROVENANCE, Samples, export
 from pipeline.review.tags import Tag
 
@@ -42,7 +43,8 @@ FIELDS = (
 SHOWN = ("tags", "diagnosis", "suggested", "error_probability", "excluded", "decision")  # on every picture
 HOW_TO = (
     "Tag a sample with a verdict: keep, drop, not_sure or relabel:<diagnosis>. About a pair, tag the copy with "
-    "not_a_duplicate or same_lesion, or any image with not_a_duplicate:<image_id> or same_lesion:<image_id>. "
+    "not_a_duplicate or same_lesion, or any image with not_a_duplicate:<image_id> or same_lesion:<image_id>; a missed "
+    "copy with copy_of:<image_id> of the one that stays. withdraw takes your own verdict back. "
     "Verdicts are recorded when the session is closed."
 )
 
@@ -88,9 +90,17 @@ def remove_tags(dataset: Dataset, settled: Sequence[Tag]) -> None:
 
 
 def show_decisions(dataset: Dataset, verdicts: Verdicts) -> None:
-    """Write into the field `decision` what is in force on every image."""
-    said = {image: f"{d.verdict} {d.to}".strip() + f" ({d.steward})" for image, d in verdicts.images.items()}
+    """Write into the field `decision` what is in force on every image, or what is said and does not hold yet."""
+    said = {image: _say([decision]) for image, decision in verdicts.images.items()}
+    for subject, words in verdicts.last.items():
+        if len(subject) == 1 and subject[0] not in verdicts.images:
+            disputed = len({(word.verdict, word.to) for word in words}) > 1
+            said[subject[0]] = f"{DISPUTED if disputed else UNSIGNED}: {_say(words)}"
     dataset.set_values("decision", [said.get(image) for image in dataset.values("image_id")])
+
+
+def _say(words: Sequence[Decision]) -> str:
+    return ", ".join(f"{word.verdict} {word.to}".strip() + f" ({word.steward})" for word in words)
 
 
 def launch(dataset: Dataset, *, address: str, port: int, browser: bool) -> Any:  # noqa: ANN401 - a fo.Session

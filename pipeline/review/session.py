@@ -8,12 +8,15 @@ from pathlib import Path
 
 import psutil
 
+from pipeline import params
 from pipeline.core.errors import UserError
+from pipeline.core.store import Store
 from pipeline.ledger import file
 from pipeline.ledger.decisions import PATH
-from pipeline.ledger.replay import replay
+from pipeline.ledger.replay import Verdicts
 from pipeline.review.dataset import Dataset, launch, open_dataset, read_tags, remove_tags, show_decisions
 from pipeline.review.decide import now
+from pipeline.review.effects import build, read_curated
 from pipeline.review.samples import Samples
 from pipeline.review.tags import decide
 
@@ -21,8 +24,14 @@ from pipeline.review.tags import decide
 def prepare(root: Path, samples: Samples, pictures: Path) -> Dataset:
     """Open the dataset with the decisions that are in force."""
     dataset = open_dataset(samples, pictures)
-    show_decisions(dataset, replay(file.read(root / PATH).decisions, samples.rows))
+    show_decisions(dataset, _verdicts(root))
     return dataset
+
+
+def _verdicts(root: Path) -> Verdicts:
+    """Replay the ledger as it is now, with what `params.yaml` says of signatures."""
+    curated = read_curated(Store(root), params.read_tree(root / "params.yaml"))
+    return build(curated, file.read(root / PATH).decisions).verdicts
 
 
 def hold(dataset: Dataset, *, address: str, port: int, browser: bool) -> None:
@@ -52,14 +61,13 @@ def hold(dataset: Dataset, *, address: str, port: int, browser: bool) -> None:
 def save(root: Path, samples: Samples, dataset: Dataset, *, steward: str) -> list[str]:
     """Append the decisions that the tags stand for, then take those tags away; return what could not be recorded."""
     rows = samples.rows
-    verdicts = replay(file.read(root / PATH).decisions, rows)
     outcome = decide(
-        rows, read_tags(dataset), verdicts, diagnoses=set(rows["diagnosis"]), steward=steward, decided_at=now()
+        rows, read_tags(dataset), _verdicts(root), diagnoses=set(rows["diagnosis"]), steward=steward, decided_at=now()
     )
     if outcome.decisions:
         file.append(root, outcome.decisions)
     remove_tags(dataset, outcome.settled)
-    show_decisions(dataset, replay(file.read(root / PATH).decisions, rows))
+    show_decisions(dataset, _verdicts(root))
     print(f"recorded {len(outcome.decisions)} decisions of {steward} in {PATH}")
     for problem in outcome.problems:
         print(f"not recorded: {problem}", file=sys.stderr)

@@ -1,8 +1,9 @@
 """From the tags that a steward set in the App to decisions for the ledger.
 
 A tag is a verdict: `keep`, `drop`, `not_sure`, `relabel:<diagnosis>`, and about a pair `same_lesion:<image_id>` or
-`not_a_duplicate:<image_id>`; on a copy the two may stand alone and then mean the image that it is a copy of. Other tags
-are the steward's own business.
+`not_a_duplicate:<image_id>`; on a copy the two may stand alone and then mean the image that it is a copy of.
+`copy_of:<image_id>` declares a copy that was missed. `withdraw` takes back what the same steward said of the image, and
+`withdraw:<image_id>` of the pair. Other tags are the steward's own business.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from operator import attrgetter
 
 import pandas as pd
 
-from pipeline.ledger.decisions import IMAGE_VERDICTS, LABEL_VERDICTS, PAIR_VERDICTS, RELABEL, Decision
+from pipeline.ledger.decisions import LABEL_VERDICTS, PAIR_VERDICTS, RELABEL, VERDICTS, WITHDRAW, Decision
 from pipeline.ledger.replay import Verdicts
 
 TOOL = "review"
@@ -56,7 +57,7 @@ def decide(
     steward: str,
     decided_at: str,
 ) -> Outcome:
-    """Turn tags into decisions; what is already in force is settled without a new one, so saving twice changes nothing.
+    """Turn tags into decisions; what the steward has said already is settled without a new one.
 
     Args:
         facts: image_id, sha256, diagnosis (as given), duplicate_of (or missing), suspect of every image.
@@ -73,7 +74,9 @@ def decide(
     for tag in _verdict_tags(tags):
         row = rows[tag.image_id]
         label, copy_of = str(row.diagnosis), row.duplicate_of if isinstance(row.duplicate_of, str) else ""
-        other = (tag.argument or copy_of) if tag.verdict in PAIR_VERDICTS else ""
+        other = tag.argument if tag.verdict == WITHDRAW else ""
+        if tag.verdict in PAIR_VERDICTS:
+            other = tag.argument or copy_of
         if problem := _find_problem(tag, label=label, other=other, known=rows, diagnoses=diagnoses):
             problems.append(f"{tag.image_id}: {problem}")
             continue
@@ -98,14 +101,14 @@ def _verdict_tags(tags: Mapping[str, Collection[str]]) -> Iterator[Tag]:
     for image_id in sorted(tags):
         for text in sorted(set(tags[image_id])):
             tag = Tag(image_id, text)
-            if tag.verdict in IMAGE_VERDICTS + PAIR_VERDICTS:
+            if tag.verdict in VERDICTS:
                 yield tag
 
 
 def _find_problem(
     tag: Tag, *, label: str, other: str, known: Collection[str], diagnoses: Collection[str]
 ) -> str | None:
-    if tag.verdict in PAIR_VERDICTS:
+    if tag.verdict in PAIR_VERDICTS or (tag.verdict == WITHDRAW and other):
         if not other:
             return f"{tag.text} must name the other image: tag the copy, or write {tag.verdict}:<image_id>"
         if other not in known or other == tag.image_id:
@@ -121,8 +124,7 @@ def _find_problem(
 
 
 def _without_repeats(read: list[tuple[Tag, Decision]], verdicts: Verdicts, problems: list[str]) -> Outcome:
-    """Refuse subjects with more than one verdict, and leave out what is already in force."""
-    in_force = {decision.subject: decision for decision in [*verdicts.images.values(), *verdicts.pairs.values()]}
+    """Refuse subjects with more than one verdict, and leave out what the steward has said already."""
     decisions, settled, contradictions = [], [], []
     read = sorted(read, key=lambda item: item[1].subject)
     for subject, same in groupby(read, key=lambda item: item[1].subject):
@@ -131,8 +133,10 @@ def _without_repeats(read: list[tuple[Tag, Decision]], verdicts: Verdicts, probl
             texts = " and ".join(tag.text for tag, _ in group)
             contradictions.append(f"{', '.join(subject)}: {texts} contradict each other: leave one")
             continue
-        decision, known = group[0][1], in_force.get(subject)
+        decision = group[0][1]
+        words = [word for word in verdicts.last.get(subject, ()) if word.person == decision.person]
+        known = (words[-1].verdict, words[-1].to) if words else (WITHDRAW, "")
         settled += [tag for tag, _ in group]
-        if known is None or (known.verdict, known.to) != (decision.verdict, decision.to):
+        if known != (decision.verdict, decision.to):
             decisions.append(decision)
     return Outcome(decisions, sorted(settled, key=attrgetter("image_id", "text")), problems + contradictions)

@@ -124,6 +124,20 @@ FAULTS = (
         "if not sha256:",
         ("test_a_decision_on_changed_bytes_is_stale",),
     ),
+    Fault(
+        "another steward's verdict overwrites the first one's",
+        "pipeline/ledger/replay.py",
+        r"if len\(\{_meaning\(decision\) for _, decision in standing\}\) > 1:",
+        "if not standing:",
+        ("test_another_stewards_other_verdict_makes_a_dispute_in_which_nothing_holds",),
+    ),
+    Fault(
+        "a ledger that does not extend what is committed is taken for whole",
+        "pipeline/ledger/history.py",
+        r"if content\.startswith\(committed\):",
+        "if committed:",
+        ("test_every_tampering_with_a_committed_ledger_is_found",),
+    ),
 )
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from pipeline.ledger.decisions import Decision, find_problem
@@ -15,7 +17,7 @@ FACTS = pd.DataFrame(
         "suspect": [True, False, False, False],
     }
 )
-NOTHING = Verdicts({}, {}, 0, [])
+NOTHING = Verdicts({}, {}, {}, [], [])
 
 
 def outcome(tags: dict[str, list[str]], verdicts: Verdicts = NOTHING) -> Outcome:
@@ -78,6 +80,24 @@ def test_what_is_recorded_is_not_recorded_again_but_settled() -> None:
 def test_another_verdict_than_the_recorded_one_is_recorded() -> None:
     before = replay(outcome({"b:1": ["keep"]}).decisions, FACTS)
     assert [d.verdict for d in outcome({"b:1": ["drop"]}, before).decisions] == ["drop"]
+
+
+def test_a_second_steward_who_says_the_same_signs() -> None:
+    before = replay([replace(d, steward="B") for d in outcome({"b:1": ["keep"]}).decisions], FACTS)
+    assert [d.verdict for d in outcome({"b:1": ["keep"]}, before).decisions] == ["keep"]
+
+
+def test_a_verdict_is_withdrawn_by_a_tag_once() -> None:
+    first = outcome({"b:1": ["keep"], "b:2": ["not_a_duplicate"]}).decisions
+    taken = outcome({"b:1": ["withdraw"], "b:2": ["withdraw:b:1"], "b:3": ["withdraw"]}, replay(first, FACTS))
+    assert [said(d)[:3] for d in taken.decisions] == [("b:1", "", "withdraw"), ("b:2", "b:1", "withdraw")]
+    assert [find_problem(d) for d in taken.decisions] == [None, None]
+    assert len(taken.settled) == 3, "there was nothing to take back of b:3"
+
+
+def test_a_missed_copy_is_declared_by_a_tag() -> None:
+    found = outcome({"b:4": ["copy_of:b:1"]})
+    assert [said(d) for d in found.decisions] == [("b:4", "b:1", "copy_of", "", "", "duplicates")]
 
 
 def test_contradicting_tags_are_refused_and_stay() -> None:

@@ -1,8 +1,8 @@
 """Apply the stewards' pair verdicts to the groups that `dedup` made.
 
-A person may part two images or join them. Parted copies return; groups form anew around the images concerned. A group's
-new split is the most protected that any of its images had, so a verdict can move images out of train, and never into
-it: the two halves of a parted test group both stay test.
+A person may part two images, join them, or declare one a copy of the other that was missed. Parted copies return;
+groups form anew around the images concerned. A group's new split is the most protected that any of its images had, so a
+verdict can move images out of train, and never into it: the two halves of a parted test group both stay test.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from pipeline.core.grouping import SPLITS, components, links
-from pipeline.ledger.decisions import NOT_A_DUPLICATE, SAME_LESION, Decision
+from pipeline.ledger.decisions import COPY_OF, NOT_A_DUPLICATE, Decision
 
 Pair = tuple[str, str]
 
@@ -23,7 +23,8 @@ def apply_pair_verdicts(
     """Return `groups` with duplicate_of, group_id and split as the verdicts make them.
 
     `not_a_duplicate` takes away the edge between the two images, whatever its relation; `same_lesion` makes it an edge
-    of that relation, so that a copy returns and stays in its group.
+    of that relation, so that a copy returns and stays in its group. `copy_of` makes it an edge too, and the image, with
+    all that were its copies, a copy of what the other is or is kept as.
 
     Args:
         groups: the table Groups.
@@ -34,16 +35,19 @@ def apply_pair_verdicts(
     """
     if not verdicts:
         return groups
-    copies = {pair for pair in _pairs(duplicates[duplicates["relation"] == "copy"]) if pair not in verdicts}
+    found = _pairs(duplicates[duplicates["relation"] == "copy"])
+    copies = {pair for pair in found if pair not in verdicts or verdicts[pair].verdict == COPY_OF}
     parted = {pair for pair, decision in verdicts.items() if decision.verdict == NOT_A_DUPLICATE}
-    joined = {pair for pair, decision in verdicts.items() if decision.verdict == SAME_LESION}
+    joined = verdicts.keys() - parted
     edges = (set(_pairs(duplicates)) - parted) | joined
     result = groups.copy()
-    result["duplicate_of"] = _duplicates_of(groups, copies, verdicts)
+    undeclared = _duplicates_of(groups, copies, verdicts)
+    declared = [verdicts[pair] for pair in sorted(verdicts) if verdicts[pair].verdict == COPY_OF]
+    result["duplicate_of"] = groups["image_id"].map(_with_declared(undeclared, declared))
     return _regroup(result, images, edges, touched={image for pair in verdicts for image in pair})
 
 
-def _duplicates_of(groups: pd.DataFrame, copies: set[Pair], verdicts: Mapping[Pair, Decision]) -> pd.Series[str]:
+def _duplicates_of(groups: pd.DataFrame, copies: set[Pair], verdicts: Mapping[Pair, Decision]) -> dict[str, str]:
     """Give a copy that a verdict parts from its kept image another kept image with a copy edge, or let it return."""
     original = {i: d for i, d in zip(groups["image_id"], groups["duplicate_of"], strict=True) if isinstance(d, str)}
     partners: dict[str, set[str]] = {}
@@ -52,12 +56,23 @@ def _duplicates_of(groups: pd.DataFrame, copies: set[Pair], verdicts: Mapping[Pa
         partners.setdefault(b, set()).add(a)
     reviewed = dict(original)
     for image in sorted(original):
-        if _in_order(image, original[image]) in verdicts:
+        verdict = verdicts.get(_in_order(image, original[image]))
+        if verdict is not None and verdict.verdict != COPY_OF:
             del reviewed[image]
             kept = sorted(other for other in partners.get(image, ()) if other not in reviewed)
             if kept:
                 reviewed[image] = kept[0]
-    return groups["image_id"].map(reviewed)
+    return reviewed
+
+
+def _with_declared(copy_of: dict[str, str], declared: Iterable[Decision]) -> dict[str, str]:
+    """Join the copies that stewards declared to those that were found: the other image's kept one stays."""
+    for decision in declared:
+        kept = copy_of.get(decision.other_image_id, decision.other_image_id)
+        leaves = copy_of.get(decision.image_id, decision.image_id)
+        if leaves != kept:
+            copy_of = {image: kept if of == leaves else of for image, of in copy_of.items()} | {leaves: kept}
+    return copy_of
 
 
 def _regroup(groups: pd.DataFrame, images: pd.DataFrame, edges: Iterable[Pair], *, touched: set[str]) -> pd.DataFrame:

@@ -6,15 +6,13 @@ it leaves alone keeps its bytes, and its networks.
 
 from __future__ import annotations
 
-import pandas as pd
-
 from pipeline.core.store import Store
 from pipeline.ledger import file
 from pipeline.ledger.decisions import PATH
-from pipeline.ledger.replay import Verdicts, replay
 from pipeline.stages.dedup.tables import Duplicates, Groups
 from pipeline.stages.ingest.tables import Images
-from pipeline.stages.replay.pairs import apply_pair_verdicts, count_moved
+from pipeline.stages.replay.apply import apply_ledger, in_force, summarise
+from pipeline.stages.replay.pairs import count_moved
 from pipeline.stages.replay.params import ReplayParams
 from pipeline.stages.replay.tables import Decisions, ReviewedGroups
 
@@ -24,16 +22,8 @@ def run(store: Store, params: ReplayParams) -> None:
     images, groups, duplicates = store.read(Images, params.batches), store.read(Groups), store.read(Duplicates)
     for ledger in file.read_until_unchanged(store.root):
         store.input(PATH)
-        verdicts = replay(ledger.decisions, images)
-        reviewed = apply_pair_verdicts(groups, images, duplicates, verdicts.pairs)
+        verdicts, reviewed = apply_ledger(ledger.decisions, images, groups, duplicates, params)
         store.write(Decisions, in_force(verdicts))
         store.write(ReviewedGroups, reviewed)
-        stale = [vars(decision) for decision in verdicts.stale]
-        facts = {"digest": ledger.digest, "stale_decisions": stale, "moved_by_decisions": count_moved(groups, reviewed)}
-        store.report("replay/summary.json", verdicts.counts() | facts)
-
-
-def in_force(verdicts: Verdicts) -> pd.DataFrame:
-    """List the decisions in force on images: the rows of Decisions."""
-    rows = [(image, d.verdict, d.to or None, d.steward) for image, d in verdicts.images.items()]
-    return pd.DataFrame(rows, columns=["image_id", "verdict", "to", "steward"])
+        facts = {"digest": ledger.digest, "moved_by_decisions": count_moved(groups, reviewed)}
+        store.report("replay/summary.json", summarise(verdicts, ledger.decisions, params) | facts)

@@ -25,7 +25,7 @@ class ReviewedGroups(Table):
     key = ("image_id",)
     columns = (
         text("image_id", "of Images"),
-        text("duplicate_of", "the kept image, with a direct `copy` edge that no steward took away", nullable=True),
+        text("duplicate_of", "the kept image, by a `copy` edge that holds or a declared copy", nullable=True),
         text("group_id", "smallest image_id of the component over patient, lesion and edges that hold"),
         text("split", "one a group, never less protected than in Groups", choices=SPLITS),
     )

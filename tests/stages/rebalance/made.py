@@ -131,6 +131,6 @@ def project(root: Path, content: bytes) -> tuple[Store, pd.DataFrame]:
 
 def build(store: Store, *arms: str) -> None:
     """Apply the ledger and build arms, all unless some are named."""
-    replay(store, ReplayParams(batches=["b"]))
+    replay(store, ReplayParams(batches=["b"], second_signature=True, until=None))
     for arm in arms or ARMS:
         run(store, params(), arm)

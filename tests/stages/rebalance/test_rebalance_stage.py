@@ -238,7 +238,7 @@ def test_a_decision_on_a_changed_image_is_reported_and_not_applied(undecided: Wo
     world = World(tmp_path, extend(EMPTY, [decision(image, "drop", sha256="of other bytes")]))
     assert image in world.selections["curated"].index
     assert world.store.read_report("replay/summary.json")["stale_decisions"] == [
-        {"seq": 1, "image_id": image, "why": "the image's bytes changed"}
+        {"seq": 2, "image_id": image, "why": "the image's bytes changed"}
     ]
     assert world.report("curated")["decisions"]["stale"] == 1
 

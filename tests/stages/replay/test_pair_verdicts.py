@@ -10,7 +10,7 @@ from tests.ledger.made import decision
 from tests.stages.rebalance.made import duplicates, groups, images
 
 Edges = list[tuple[str, str, str]]
-PARTED, JOINED = "not_a_duplicate", "same_lesion"
+PARTED, JOINED, DECLARED = "not_a_duplicate", "same_lesion", "copy_of"
 
 
 def names(*numbers: int) -> list[str]:
@@ -99,6 +99,35 @@ def test_a_joined_group_takes_the_most_protected_split() -> None:
                 _, after = review([], (pair[0], pair[1], JOINED), count=60)
                 strongest = max(a, b, key=SPLITS.index)
                 assert after.loc[names(*pair), "split"].tolist() == [strongest, strongest]
+
+
+def test_a_missed_copy_that_was_declared_leaves_and_joins_the_group() -> None:
+    _, after = review([], (4, 9, DECLARED))
+    assert after["duplicate_of"].dropna().to_dict() == {"b:0004": "b:0009"}
+    assert after.loc[names(4, 9), "group_id"].tolist() == names(4, 4)
+    assert len(set(after.loc[names(4, 9), "split"])) == 1
+
+
+def test_a_declared_copy_takes_its_own_copies_along_to_the_image_that_is_kept() -> None:
+    edges = [edge(0, 1), edge(4, 5)]
+    _, after = review(edges, (0, 5, DECLARED))
+    assert after["duplicate_of"].dropna().to_dict() == dict.fromkeys(names(0, 1, 5), "b:0004")
+    assert after.loc[names(0, 1, 4, 5), "group_id"].tolist() == names(0, 0, 0, 0)
+
+
+def test_declaring_what_is_known_changes_nothing() -> None:
+    before, after = review([edge(0, 1)], (0, 1, DECLARED))
+    pd.testing.assert_frame_equal(before, after)
+
+
+def test_whatever_is_declared_every_copy_names_an_image_that_is_kept() -> None:
+    edges = [edge(i, i + 1) for i in range(0, 40, 4)]
+    given = [(i, i + 5, DECLARED) for i in range(0, 30, 3)] + [(20, 21, PARTED)]
+    _, after = review(edges, *given, count=60)
+    group = after["group_id"].to_dict()
+    copies = after["duplicate_of"].dropna().to_dict()
+    assert not set(copies.values()) & set(copies)
+    assert all(group[copy] == group[kept] for copy, kept in copies.items())
 
 
 @pytest.mark.parametrize("seed", range(5))
