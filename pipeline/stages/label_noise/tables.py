@@ -16,7 +16,7 @@ class LabelScores(Table):
         number("error_probability", "that the given diagnosis is wrong, by the method in params, 0 to 1"),
         flag("suspect", "error_probability at or above the threshold, or a label conflict among copies"),
         text("reason", "why, in words"),
-        number("off_topic", "how far from every diagnosis, 0 (typical) to 1"),
+        number("off_topic", "probability that it shows no skin, judged beside train; labels have no part in it"),
         number("ambiguous", "how far two diagnoses are both plausible, 0 to 1"),
         texts("nearest_given", "image_ids of the nearest train examples of the given diagnosis, in other groups"),
         texts(
@@ -39,6 +39,18 @@ class SuspectQueue(Table):
         number("minutes_so_far", "that people need down to this lesion, by the times in params"),
         number("errors_so_far", "expected to be found down to here"),
         number("errors_left", "expected among all images after this one, suspects or not: when it is small, stop"),
+    )
+
+
+class OffTopicQueue(Table):
+    """Images that may show no skin and that no policy leaves out: for a person to look at, the most probable first."""
+
+    key = ("image_id",)
+    columns = (
+        text("image_id", "of LabelScores; no removed copy"),
+        integer("place", "1 is first"),
+        number("off_topic", "that of LabelScores"),
+        number("off_topic_left", "images off topic expected among all after this one, queued or not: when small, stop"),
     )
 
 
