@@ -234,7 +234,8 @@ def _drawn(options: argparse.Namespace, ids: Sequence[str]) -> dict[str, Vectors
         return encode_images(spoilt, options.weights, embed)
 
     given = [embed.encoder, embed.precision, DRAWN, code_digest(["bench.label_noise.stray_images"])]
-    return _kept(options, given, draw_all) | {BLUR: _kept(options, [*given, options.batch, options.half], spoil)}
+    drawn: dict[str, Vectors] = _kept(options, given, draw_all)
+    return drawn | {BLUR: _kept(options, [*given, options.batch, options.half], spoil)}
 
 
 def _embed(options: argparse.Namespace) -> EmbedParams:
