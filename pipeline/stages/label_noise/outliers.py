@@ -5,7 +5,8 @@
 No label has a part in it. The set stands on one side, whatever skin it shows; on the other the mean and spread of
 pictures of other things (`off_topic_reference.py`). Ridge regression finds the direction, and every image is judged by
 the one that it had no part in (leave-one-out). Along it 0 is the set's median and 1 the mean of other things. It is
-stiff at first, so that strays that come as a crowd, such as a logo forty times, cannot bend it round themselves.
+stiff at first, and near-identical images count once, so that strays that come as a crowd, such as a logo forty times,
+cannot bend it round themselves.
 
 f0, how far sound images lie out, is a Weibull tail whose scale the set itself tells, with a conjugate prior: of few
 images little is known of the tail, so it is heavy and nobody is accused lightly. The share of strays and what is fitted
@@ -30,18 +31,20 @@ from pipeline.stages.label_noise.off_topic_reference import REFERENCES, Referenc
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
 # Set by `bench.label_noise off-topic` on the half of the pictures and images that it chooses on.
-RIDGES = (1.0, 0.1, 0.03, 0.03, 0.03)  # by round of EM, added to the mean second moment, which has trace 1
-SHAPE = 1.5  # of the Weibull tail of sound images: between the exponential's 1 and the normal distribution's 2
-SCALE, SCALE_IMAGES = 0.06, 20.0  # of the tail, beforehand, and how many images beyond the median that is worth
+RIDGES = (10.0, 1.0, 0.1, 0.03, 0.03, 0.03)  # by round of EM, added to the mean second moment, which has trace 1
+SHAPE = 1.35  # of the Weibull tail of sound images: between the exponential's 1 and the normal distribution's 2
+SCALE, SCALE_IMAGES = 0.075, 20.0  # of the tail, beforehand, and how many images beyond the median that is worth
+SAME = 0.98  # cosine from which images are near-identical, and count once
 NEAR = 0.3  # within it the tail's density counts as here: Weibull's has no mass at 0
 OTHERS_MEAN, OTHERS_STD = 0.9, 0.2  # of other things along the discriminant, of kinds not in the reference too
 SHARE, SHARE_IMAGES = 0.02, 50.0  # of strays, beforehand, and how many images that is worth
+FIRST_SHARE = 0.2  # of strays, in the first round: whom it wrongly doubts, later rounds acquit
+BLOCK = 512  # images at a time
 
 # Of an encoder without a reference.
 BODY = 0.75  # quantile where the tail begins: strays may make up an eighth of train before the median of the tail moves
 VECTOR_SHARE = 0.1  # of train within the radius, by the encoder's vector: not larger than a diagnosis
 LAYER_SHARE = 0.25  # of train within the radius, by each layer
-BLOCK = 512  # images at a time
 
 
 def score_off_topic(dataset: Dataset) -> NDArray[np.float64]:
@@ -86,16 +89,32 @@ def score_beside(vectors: NDArray[np.float32], reference: NDArray[np.bool_], oth
     """
     if reference.sum() < 2:  # noqa: PLR2004 - nothing is left to judge the one by
         return np.full(len(vectors), SHARE)
-    sound, share = np.where(reference, 1.0, 0.0), SHARE
+    once = count_once(vectors, reference)
+    sound, share = once, FIRST_SHARE
     for number, ridge in enumerate(RIDGES):
         outlying = discriminate(vectors, sound, others, ridge=ridge)
         # At first the side away from other things tells the scale: no stray lies there.
-        told = np.abs(outlying) if number == 0 else np.maximum(outlying, 0)
-        weights = np.where(outlying < 0, sound, 0.0) if number == 0 else np.where(outlying > 0, sound, 0.0)
-        probability = mix(outlying, scale_tail(told, weights), share=share)
-        share = float((SHARE * SHARE_IMAGES + probability[reference].sum()) / (SHARE_IMAGES + reference.sum()))
-        sound = np.where(reference, 1 - probability, 0.0)
+        told = outlying if number else -outlying
+        probability = mix(outlying, scale_tail(told, sound), share=share)
+        strays = float(once @ probability)
+        share = (SHARE * SHARE_IMAGES + strays) / (SHARE_IMAGES + float(once.sum()))
+        sound = once * (1 - probability)
     return probability
+
+
+def count_once(vectors: NDArray[np.float32], reference: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weigh each image of the set by 1 / how many of it are near-identical to it, itself among them: (n,); others 0.
+
+    A logo that came forty times is one picture. In a large set a sample tells how many are near-identical.
+    """
+    chosen = rows = np.flatnonzero(reference)
+    if len(rows) > vector_search.EXACT:
+        chosen = np.sort(np.random.default_rng(0).choice(rows, vector_search.EXACT, replace=False))
+    weights = np.zeros(len(vectors))
+    for some in np.array_split(rows, range(BLOCK, len(rows), BLOCK)):
+        same = (vectors[some] @ vectors[chosen].T >= SAME) & (some[:, None] != chosen)
+        weights[some] = 1 / (1 + same.sum(axis=1) * len(rows) / len(chosen))
+    return weights
 
 
 def discriminate(
@@ -140,11 +159,13 @@ def scale_tail(distance: NDArray[np.float64], weights: NDArray[np.float64]) -> t
     """Learn the Weibull tail's scale with its conjugate Gamma prior: its shape, and its rate.
 
     Args:
-        distance: (n,) of images from the set's median, not negative.
-        weights: (n,) how far each tells the scale.
+        distance: (n,) of images from the set's median; negative on the side that tells nothing.
+        weights: (n,) how far each image tells the scale.
 
     """
-    return SCALE_IMAGES + float(weights.sum()), SCALE_IMAGES * SCALE + float(weights @ distance**SHAPE)
+    weights = np.where(distance > 0, weights, 0.0)
+    known = SCALE_IMAGES + float(weights.sum())
+    return known, SCALE_IMAGES * SCALE + float(weights @ np.maximum(distance, 0) ** SHAPE)
 
 
 def mix(outlying: NDArray[np.float64], scale: tuple[float, float], *, share: float) -> NDArray[np.float64]:

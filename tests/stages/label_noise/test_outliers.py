@@ -11,6 +11,7 @@ from pipeline.stages.label_noise import outliers
 from pipeline.stages.label_noise.dataset import Dataset
 from pipeline.stages.label_noise.off_topic_reference import REFERENCES, pack, unpack
 from pipeline.stages.label_noise.outliers import (
+    count_once,
     queue_off_topic,
     radius_in_train,
     score_beside,
@@ -61,6 +62,24 @@ def test_a_cluster_does_not_vouch_for_itself(images: int) -> None:
     sound, strays = judge(cluster, images=images)
     assert strays.min() > 0.99
     assert (sound < 0.5).all()
+
+
+def test_a_logo_that_is_most_of_the_set_counts_once() -> None:
+    rng = np.random.default_rng(8)
+    cluster = unit(other_things(rng, 1) + rng.normal(0, 0.002, (120, WIDTH)))  # encoded again, so never quite equal
+    sound, strays = judge(cluster, images=100)
+    assert strays.min() > 0.95
+    assert sound.max() < 0.5
+
+
+def test_near_identical_images_share_one_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.concatenate([np.eye(WIDTH, dtype=np.float32)[:20], np.repeat(np.eye(WIDTH)[30:31], 40, axis=0)])
+    expected = np.append(np.ones(20), np.full(40, 1 / 40))
+    once = count_once(vectors.astype(np.float32), np.ones(60, bool))
+    assert np.allclose(once, expected)
+    monkeypatch.setattr(vector_search, "EXACT", 45)
+    assert np.allclose(count_once(vectors.astype(np.float32), np.ones(60, bool)), expected, rtol=0.3)
+    assert np.array_equal(count_once(vectors.astype(np.float32), np.arange(60) < 20), np.arange(60) < 20)
 
 
 @pytest.mark.parametrize(("images", "sets"), [(20, 60), (50, 40), (100, 30), (300, 10)])
