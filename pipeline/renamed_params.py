@@ -93,9 +93,9 @@ CONSTANTS = {
 # Old key: why nothing took its place.
 GONE = {
     "cross_fit": "fine-tuned members do not judge labels any more; it was off in every profile (decision 13)",
-    "label_noise.probe.repeats": "ten folds once do better than five twice (decision 19)",
-    "label_noise.repeats": "ten folds once do better than five twice (decision 19)",
-    "label_noise.noise.rounds": "labels are doubted once, by cross-validation within a fold (decision 19)",
+    "label_noise.probe.repeats": "ten folds once do better than five twice (decision 20)",
+    "label_noise.repeats": "ten folds once do better than five twice (decision 20)",
+    "label_noise.noise.rounds": "labels are doubted once, by cross-validation within a fold (decision 20)",
     "label_noise.probe.context_weight": "was 1.0, so the context stands beside the components as it is",
     "label_noise.probe.encoders": "was pooled in every profile",
     "label_noise.probe.landmarks": "was off in every profile",

@@ -19,6 +19,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, LabelNoiseParams], tuple[dict[str
     "reliability": error_probabilities.reliability,
     "counting": error_probabilities.counting,
     "off-topic": strays.run,
+    "off-topic-reference": strays.refer,
     "cost": cost.run,
     "fine-tuned": fine_tuned.run,
 }
@@ -61,6 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--sizes", nargs="+", type=int, default=list(cost.SIZES), help="cost: numbers of images")
     add("--plot", type=Path, metavar="PNG", help="reliability: also draw it")
     add("--fitted", type=Path, metavar="FOLDER", help="fine-tuned: of `python -m bench.label_noise.fine_tuned fit`")
+    add("--pictures", type=Path, metavar="FOLDER", help="off-topic: real pictures of other things, with SOURCES.csv")
+    add(
+        "--half", choices=["both", "first", "second"], default="both", help="off-topic: of a diagnosis's images by name"
+    )
     add("--leave-out", nargs="+", metavar="IMAGE", default=[], help="off-topic: images of the batch that are no skin")
     return made
 

@@ -1,12 +1,17 @@
-"""Images that are no skin among such as are: SelfClean's XR and BLUR protocols, photographs, charts and slides."""
+"""Real pictures of other things among images of skin, and beside them drawn ones and SelfClean's XR and BLUR protocols.
+
+The pictures lie in a folder a kind, with a SOURCES.csv. Half of them are what the product's reference is made of and
+what constants were chosen on; the figures are of the other half: of each source with ten pictures or more every second
+one, and all of the smaller ones, so that some sources were never seen.
+"""
 
 from __future__ import annotations
 
 import argparse
 import pickle
 import tempfile
-from dataclasses import replace
-from itertools import product
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +24,6 @@ from tqdm import tqdm
 from bench.cache import code_digest, key_of, replacing
 from bench.command import markdown, section
 from bench.duplicates.kinds.canvas import jpeg
-from bench.label_noise.collection import Collection, read_collection
 from bench.label_noise.stray_images import KINDS, blurred
 from bench.measures import Ranking
 from pipeline.core.errors import UserError
@@ -27,130 +31,239 @@ from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
 from pipeline.profiles import read_either
 from pipeline.stages.embed.params import EmbedParams
-from pipeline.stages.embed.tables import Features, lay_out, read_layers
+from pipeline.stages.embed.tables import of_network, read_embeddings
 from pipeline.stages.ingest.tables import Images, open_pixels
-from pipeline.stages.label_noise.dataset import further_views
-from pipeline.stages.label_noise.outliers import score_off_topic
+from pipeline.stages.label_noise.off_topic_reference import REFERENCES, Reference, pack
+from pipeline.stages.label_noise.outliers import score_beside
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
-IMAGES = 400  # of skin, one a lesion
-SHARES = (0.05, 0.1)
-MOST = 45  # strays of a kind: a tenth of the whole
+IMAGES = 1000  # of skin, one a lesion
+SHARES = (0.01, 0.05)
+SIZES = {20: 300, 50: 200, 100: 100, 300: 30, 1000: 10}  # images of a set without a stray: how many such sets
+CLUSTER = 40  # equal pictures
+CLUSTER_SETS = (200, 300, 1000)  # images of the whole set
+SMALL_SOURCE = 10  # pictures; all of a smaller source are reported
+DRAWN = 25  # pictures of a drawn kind
 JPEG_QUALITY = 90
-BLUR, MIXED = "BLUR", "all kinds"
+BLUR = "BLUR"
+KINDS_THAT_COUNT = ("01", "02", "05", "06", "07", "08", "10", "11")  # of the folder; the others are stated apart
+
+Vectors = NDArray[np.float32]
 
 
-class Shown(NamedTuple):
-    """What an encoder makes of images, row by row: as `encoders.Encoded`, which takes torch to import."""
+class Pictures(NamedTuple):
+    """Pictures of other things.
 
-    vectors: NDArray[np.float32]
-    layers: Features
+    kind: (n,) the folder of each.
+    reported: (n,) of the half that figures are of.
+    vectors: (n, d) by the encoder.
+    """
+
+    kind: NDArray[np.str_]
+    reported: NDArray[np.bool_]
+    vectors: Vectors
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Which are of the half that is reported, and of a kind that counts, (n,)."""
+        return self.reported & np.isin(np.array([kind[:2] for kind in self.kind]), KINDS_THAT_COUNT)
 
 
 def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
-    """Measure the ranking of `score_off_topic` for each kind of stray and share, the mean over seeds.
-
-    An image of the batch that is no skin itself would count as a false alarm where it rightly ranks first, so those
-    that somebody has looked at are left out.
+    """Measure average precision, what the policy leaves out and what a person is shown, by kind, share and size of set.
 
     Raises:
-        UserError: no weights are named, or an image that is left out is none of the batch's.
+        UserError: no weights or no pictures are named, an image that is left out is none of the batch's, or no
+            reference is known for the encoder.
 
     """
-    if options.weights is None:
-        raise UserError("strays must be encoded: say --weights FILE, those of the batch's encoder")
-    collection = read_collection(options.project, options.batch, params.encoders)
-    layers = _layers(options, collection, params.encoders[0])
-    unknown = sorted(set(options.leave_out) - set(collection.labelled.image_id))
+    pictures = _read_pictures(options)
+    encoder, ids, skin = _read_skin(options, params.encoders[0])
+    others = REFERENCES.get(of_network(encoder))
+    if others is None:
+        raise UserError(f"no reference is known for {encoder}: see `python -m bench.label_noise off-topic-reference`")
+    measure = Measure(skin, others, params, options.seeds)
+    count = np.flatnonzero(pictures.counted)
+    figures = {f"eight kinds, {share:.0%}": measure.planted(pictures.vectors[count], share) for share in SHARES} | {
+        f"{kind}, 1%": measure.planted(pictures.vectors[pictures.reported & (pictures.kind == kind)], SHARES[0])
+        for kind in tqdm(np.unique(pictures.kind), desc="kinds", disable=None)
+    }
+    figures |= {f"{kind}, drawn, 5%": measure.planted(v, SHARES[1]) for kind, v in _drawn(options, ids).items()}
+    figures |= {f"no stray, {size} images": measure.sound(size, sets) for size, sets in SIZES.items()}
+    figures |= {
+        f"forty times one picture among {size}": measure.cluster(pictures.vectors[count], size) for size in CLUSTER_SETS
+    }
+    names = list(dict.fromkeys(name for of in figures.values() for name in of))
+    rows = [[key, *[of.get(name, "") for name in names]] for key, of in figures.items()]
+    report = {
+        options.batch: figures | {"images": len(skin), "half": options.half, "left_out": sorted(options.leave_out)}
+    }
+    return report, markdown(["strays", *names], rows)
+
+
+def refer(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
+    """Print the reference of an encoder, of the half of the pictures that is not reported."""
+    del params
+    pictures = _read_pictures(options)
+    return {}, pack(pictures.vectors[~pictures.reported])
+
+
+class Measure(NamedTuple):
+    """Measures `score_beside` on sets drawn of images of skin.
+
+    skin: (n, d) vectors of all of them.
+    others: the product's reference.
+    params: with the probabilities from which a person looks and the policy acts.
+    seeds: of the drawing.
+    """
+
+    skin: Vectors
+    others: Reference
+    params: LabelNoiseParams
+    seeds: Sequence[int]
+
+    def planted(self, strays: Vectors, share: float) -> dict[str, float]:
+        """Plant strays at a share, and measure the ranking and who is left out or queued: means over seeds."""
+        found = []
+        for seed in self.seeds:
+            rng = np.random.default_rng([seed, 5])
+            chosen = rng.permutation(len(self.skin))[:IMAGES]
+            count = min(max(1, round(len(chosen) * share / (1 - share))), len(strays))
+            planted = strays[rng.choice(len(strays), count, replace=False)]
+            stray = np.arange(len(chosen) + count) >= len(chosen)
+            probability = self._score(np.concatenate([self.skin[chosen], planted]))
+            precision = Ranking(probability, stray).average_precision()
+            found.append([precision, *self._acted(probability[stray]), *self._acted(probability[~stray])])
+        mean = np.mean(found, axis=0)
+        names = ("average_precision", "left_out", "queued_or_left_out", "sound_left_out", "sound_queued_or_left_out")
+        lowest = min(of[0] for of in found)
+        return {name: round(float(v), 5) for name, v in zip(names, mean, strict=True)} | {"lowest": round(lowest, 4)}
+
+    def sound(self, size: int, sets: int) -> dict[str, float]:
+        """Say which share of sound images is left out or queued in sets of a size, and of how many sets any."""
+        found = []
+        for seed in range(sets):
+            chosen = np.random.default_rng([seed, 6]).permutation(len(self.skin))[:size]
+            probability = self._score(self.skin[chosen])
+            any_out = float(probability.max() >= self.params.exclude_min_off_topic)
+            found.append([*self._acted(probability), any_out])
+        names = ("sound_left_out", "sound_queued_or_left_out", "sets_that_lose_one")
+        return {name: round(float(v), 5) for name, v in zip(names, np.mean(found, axis=0), strict=True)}
+
+    def cluster(self, strays: Vectors, size: int) -> dict[str, float]:
+        """Plant one picture forty times, and say in how many sets all forty are left out."""
+        found = []
+        for seed in self.seeds:
+            rng = np.random.default_rng([seed, 7])
+            chosen = rng.permutation(len(self.skin))[: size - CLUSTER]
+            planted = np.repeat(strays[rng.choice(len(strays), 1)], CLUSTER, axis=0)
+            probability = self._score(np.concatenate([self.skin[chosen], planted]))
+            found.append([*self._acted(probability[-CLUSTER:]), self._acted(probability[:-CLUSTER])[0]])
+        names = ("left_out", "queued_or_left_out", "sound_left_out")
+        return {name: round(float(v), 5) for name, v in zip(names, np.mean(found, axis=0), strict=True)}
+
+    def _score(self, vectors: Vectors) -> NDArray[np.float64]:
+        return score_beside(vectors, np.ones(len(vectors), bool), self.others)
+
+    def _acted(self, probability: NDArray[np.float64]) -> tuple[float, float]:
+        """Return which share of images is left out, and which is left out or queued."""
+        bounds = (self.params.exclude_min_off_topic, self.params.min_off_topic)
+        return float((probability >= bounds[0]).mean()), float((probability >= bounds[1]).mean())
+
+
+def reported_half(sources: pd.DataFrame) -> NDArray[np.bool_]:
+    """Say which pictures are reported, (n,): every second of a source, and all of a source with few.
+
+    Args:
+        sources: the table SOURCES.csv, sorted by file.
+
+    """
+    lots = list(zip(sources["kind"], sources["repository"], strict=True))
+    sizes, seen, reported = Counter(lots), Counter[tuple[str, str]](), []
+    for lot in lots:
+        reported.append(sizes[lot] < SMALL_SOURCE or seen[lot] % 2 == 1)
+        seen[lot] += 1
+    return np.array(reported)
+
+
+def _read_pictures(options: argparse.Namespace) -> Pictures:
+    if options.weights is None or options.pictures is None:
+        raise UserError("pictures must be encoded: say --weights FILE, of the batch's encoder, and --pictures FOLDER")
+    sources = pd.read_csv(options.pictures / "SOURCES.csv").sort_values("file")
+    sizes = [(options.pictures / file).stat().st_size for file in sources["file"]]
+    pixels = Pixels(options.pictures, sources["file"].tolist(), np.zeros(len(sizes), np.int64), np.array(sizes))
+    embed = _embed(options)
+    given = [embed.encoder, embed.precision, sources["file"].tolist(), sizes]
+    vectors = _kept(options, given, lambda: _encode(pixels, options.weights, embed))
+    return Pictures(sources["kind"].to_numpy(str), reported_half(sources), vectors)
+
+
+def _read_skin(options: argparse.Namespace, encoder: str) -> tuple[str, list[str], Vectors]:
+    """Read the encoder's id, and the ids and vectors of one image a lesion; of half of them by name if so asked."""
+    store = Store(options.project)
+    table, vectors = read_embeddings(store, encoder, [options.batch])
+    images = store.read(Images, [options.batch]).sort_values("image_id")
+    unknown = sorted(set(options.leave_out) - set(images["image_id"]))
     if unknown:
         raise UserError(f"--leave-out {unknown[0]}: {options.batch} holds no such image")
-    figures: dict[str, list[float]] = {}
-    for seed in tqdm(options.seeds, desc="seeds", disable=None):
-        rng = np.random.default_rng([seed, 5])
-        skin = rng.permutation(np.unique(collection.labelled.lesion, return_index=True)[1])
-        skin = skin[~np.isin(collection.labelled.image_id[skin], options.leave_out)]
-        pool = _pool(options, collection, skin[IMAGES : IMAGES + MOST], seed=seed)
-        shown = Shown(collection.labelled.vectors[skin[:IMAGES]], layers[skin[:IMAGES]])
-        pool[MIXED] = join(*[first(strays, MOST // len(pool)) for strays in pool.values()])
-        for (kind, strays), share in product(pool.items(), SHARES):
-            count = min(round(IMAGES * share / (1 - share)), len(strays.vectors))
-            score = score_among(collection, shown, first(strays, count))
-            stray = np.arange(len(score)) >= IMAGES
-            figures.setdefault(f"{kind}, {share:.0%}", []).append(Ranking(score, stray).average_precision())
-    report = {
-        name: {"average_precision": round(float(np.mean(of)), 4), "lowest": round(min(of), 4)}
-        for name, of in figures.items()
-    }
-    rows = [[name, f"{of['average_precision']:.3f}", f"{of['lowest']:.3f}"] for name, of in report.items()]
-    text = markdown(["strays", "average precision", "lowest of the seeds"], rows)
-    return {options.batch: report | {"left_out": sorted(options.leave_out)}}, text
+    images = images[~images["image_id"].isin(options.leave_out)]
+    images = images[~images["lesion_id"].fillna(images["image_id"]).duplicated()]
+    place, size = (images.groupby("diagnosis")["image_id"].transform(how) for how in ("rank", "size"))
+    keep = {"both": place > 0, "first": place <= size // 2, "second": place > size // 2}[options.half]
+    ids = images.loc[keep, "image_id"].tolist()
+    return str(table["encoder"].iloc[0]), ids, vectors[pd.Index(table["image_id"]).get_indexer(pd.Index(ids))]
 
 
-def score_among(collection: Collection, skin: Shown, strays: Shown) -> NDArray[np.floating]:
-    """Score images of skin and, behind them, strays with labels that do not matter: all are train."""
-    both = join(skin, strays)
-    each = np.arange(len(both.vectors))
-    rows = pd.DataFrame({"image_id": each})
-    names = [str(layer) for layer in range(len(collection.labelled.layers))]
-    described = lay_out(rows, both.layers, layers=names, widths=[both.layers.shape[1] // len(names) for _ in names])
-    labelled = replace(
-        collection.labelled,
-        vectors=both.vectors,
-        layers=further_views(described, rows["image_id"]),
-        group=each,
-        reference=np.ones(len(each), bool),
-    )
-    return score_off_topic(labelled)
+def _drawn(options: argparse.Namespace, ids: Sequence[str]) -> dict[str, Vectors]:
+    """Draw and encode strays of each drawn kind, and spoil images of skin; encoded ones are kept."""
+    embed = _embed(options)
+
+    def draw_all() -> dict[str, Vectors]:
+        rng = np.random.default_rng(6)
+        return {
+            kind: encode_images([draw(rng) for _ in range(DRAWN)], options.weights, embed)
+            for kind, draw in KINDS.items()
+        }
+
+    def spoil() -> Vectors:
+        rng, store = np.random.default_rng(7), Store(options.project)
+        images = store.read(Images, [options.batch]).set_index("image_id", drop=False)
+        chosen = rng.choice(np.array(ids, dtype=object), DRAWN, replace=False).tolist()
+        pixels = open_pixels(store, images.loc[chosen])
+        spoilt = [blurred(Image.fromarray(pixels[i]), rng) for i in range(len(pixels))]
+        return encode_images(spoilt, options.weights, embed)
+
+    given = [embed.encoder, embed.precision, DRAWN, code_digest(["bench.label_noise.stray_images"])]
+    drawn: dict[str, Vectors] = _kept(options, given, draw_all)
+    return drawn | {BLUR: _kept(options, [*given, options.batch, options.half], spoil)}
 
 
-def join(*parts: Shown) -> Shown:
-    """Put what an encoder made of several lots one behind another."""
-    layers: list[NDArray[Any]] = [part.layers for part in parts]
-    return Shown(np.concatenate([part.vectors for part in parts]), np.concatenate(layers))
+def _embed(options: argparse.Namespace) -> EmbedParams:
+    return section(read_either(options.profile), "embed", EmbedParams)
 
 
-def first(encoded: Shown, count: int) -> Shown:
-    """Keep the first images."""
-    return Shown(encoded.vectors[:count], encoded.layers[:count])
-
-
-def _layers(options: argparse.Namespace, collection: Collection, encoder: str) -> Features:
-    """Read what the encoder's layers show of each image, as `embed` wrote it."""
-    table, found = read_layers(Store(options.project), encoder, [options.batch])
-    if table.empty:
-        return np.zeros((len(collection.truth), 0), np.float16)
-    return np.asarray(found[pd.Index(table["image_id"]).get_indexer(pd.Index(collection.labelled.image_id))])
-
-
-def _pool(
-    options: argparse.Namespace, collection: Collection, spare: NDArray[np.int64], *, seed: int
-) -> dict[str, Shown]:
-    """Draw and encode strays of each kind; encoded ones are kept."""
-    embed = section(read_either(options.profile), "embed", EmbedParams)
-    code = code_digest(["bench.label_noise.stray_images"])
-    given = [options.batch, seed, embed.encoder, embed.precision, code]
+def _kept(options: argparse.Namespace, given: Sequence[object], make: Callable[[], Any]) -> Any:  # noqa: ANN401
+    """Make what follows from what is given, unless it was kept."""
     path = options.cache / f"strays {key_of(given)}.pkl"
     if not path.exists():
-        rng = np.random.default_rng([seed, 6])
-        store = Store(options.project)
-        images = store.read(Images, [options.batch]).set_index("image_id", drop=False)
-        pixels = open_pixels(store, images.loc[collection.labelled.image_id[spare].tolist()])
-        drawn = {kind: [draw(rng) for _ in range(MOST)] for kind, draw in KINDS.items()}
-        drawn[BLUR] = [blurred(Image.fromarray(pixels[i]), rng) for i in range(len(pixels))]
-        encoded = {kind: encode_images(images, options.weights, embed) for kind, images in drawn.items()}
+        made = make()
         with replacing(path) as file:
-            pickle.dump(encoded, file)
-    return dict(pickle.loads(path.read_bytes()))  # noqa: S301 - our own file
+            pickle.dump(made, file)
+    return pickle.loads(path.read_bytes())  # noqa: S301 - our own file
 
 
-def encode_images(images: list[Image.Image], weights: Path, embed: EmbedParams) -> Shown:
-    """Encode images as `embed` would, by the profile's encoder."""
-    from pipeline.stages.embed.encoders import Spec  # noqa: PLC0415 - torch takes seconds
-    from pipeline.stages.embed.encoding import encode  # noqa: PLC0415
-
+def encode_images(images: list[Image.Image], weights: Path, embed: EmbedParams) -> Vectors:
+    """Encode drawn images as `embed` would, by the profile's encoder."""
     contents = [jpeg(np.asarray(image), JPEG_QUALITY) for image in images]
     sizes = np.array([len(content) for content in contents])
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "strays").write_bytes(b"".join(contents))
         pixels = Pixels(Path(folder), ["strays"] * len(contents), np.cumsum(sizes) - sizes, sizes)
-        return Shown(*encode(pixels, Spec.of(embed, weights), batch_size=embed.batch_size)[:2])
+        return _encode(pixels, weights, embed)
+
+
+def _encode(pixels: Pixels, weights: Path, embed: EmbedParams) -> Vectors:
+    from pipeline.stages.embed.encoders import Spec  # noqa: PLC0415 - torch takes seconds
+    from pipeline.stages.embed.encoding import encode  # noqa: PLC0415
+
+    return encode(pixels, Spec.of(embed, weights), batch_size=embed.batch_size).vectors

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -20,8 +20,9 @@ from bench.label_noise.methods import (
 from bench.label_noise.planting import SHAPES, plant
 from bench.label_noise.run import Cell, measure, paired_bootstrap, run_cells, summarise, table
 from bench.label_noise.stray_images import KINDS, carried
-from bench.label_noise.strays import Shown, score_among
+from bench.label_noise.strays import Measure, reported_half
 from bench.measures import Ranking, exact_interval
+from pipeline.stages.label_noise.off_topic_reference import pack, unpack
 from tests.stages.label_noise.planted import params, world
 
 CLEAN = world(3, lesions=400, test_share=0.0).dataset
@@ -152,16 +153,26 @@ def test_strays_differ_from_one_another(kind: str) -> None:
     assert not np.array_equal(first, second)
 
 
-@pytest.mark.parametrize("layers", [0, 2])
-def test_strays_are_scored_beside_skin_by_vectors_and_layers(layers: int) -> None:
-    rng = np.random.default_rng(0)
-    skin = Shown(CLEAN.vectors[:200], rng.normal(0, 1, (200, 8 * layers)).astype(np.float16))
-    strays = Shown(-CLEAN.vectors[:10], rng.normal(9, 1, (10, 8 * layers)).astype(np.float16))
-    view = np.zeros((len(CLEAN.given), 8), np.float32)
-    collection = replace(COLLECTION, labelled=replace(CLEAN, layers=(view,) * layers))
-    score = score_among(collection, skin, strays)
-    assert len(score) == 210
-    assert average_precision_score(np.arange(210) >= 200, score) > (0.95 if layers else 0.7)
+def drawn(place: int, images: int, *, seed: int) -> np.ndarray:
+    vectors = np.eye(32)[place] + np.random.default_rng(seed).normal(0, 0.05, (images, 32))
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def test_strays_are_planted_among_skin_and_counted_where_they_go() -> None:
+    strays = drawn(1, 40, seed=1)
+    judged = params(min_off_topic=0.05, exclude_min_off_topic=0.99)
+    measure = Measure(drawn(0, 300, seed=0), unpack(pack(drawn(1, 99, seed=2))), judged, [0, 1])
+    found = measure.planted(strays, 0.05)
+    assert found["average_precision"] == found["lowest"] == found["left_out"] == 1
+    assert found["sound_queued_or_left_out"] < 0.02
+    assert measure.planted(drawn(0, 40, seed=3), 0.05)["average_precision"] < 0.5
+    assert measure.cluster(strays, 200)["left_out"] == 1
+    assert measure.sound(50, 4)["sets_that_lose_one"] == 0
+
+
+def test_of_a_large_source_every_second_picture_is_reported_and_of_a_small_one_all() -> None:
+    sources = pd.DataFrame({"kind": ["logo"] * 14 + ["chart"] * 10, "repository": ["a"] * 4 + ["b"] * 20})
+    assert reported_half(sources).tolist() == [True] * 4 + [False, True] * 10
 
 
 def test_reliability_compares_what_was_expected_with_what_was_wrong(tmp_path: Path) -> None:

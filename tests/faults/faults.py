@@ -58,6 +58,20 @@ FAULTS = (
         ("test_examples_are_train_images_of_the_diagnosis_and_beyond_doubt",),
     ),
     Fault(
+        "a logo that came forty times vouches for itself",
+        "pipeline/stages/label_noise/outliers.py",
+        r"    once = count_once\(vectors, reference\)",
+        "    once = np.where(reference, 1.0, 0.0)",
+        ("test_a_logo_that_is_most_of_the_set_counts_once",),
+    ),
+    Fault(
+        "a test image that is off topic teaches what skin is",
+        "pipeline/stages/label_noise/outliers.py",
+        r"rows = np.flatnonzero\(reference\)",
+        "rows = np.arange(len(reference))",
+        ("test_an_image_out_of_train_is_judged_by_train_and_teaches_nothing",),
+    ),
+    Fault(
         "what judges a label has learnt it",
         "pipeline/core/folds.py",
         r"\(held_by == fold\) \|",

@@ -51,6 +51,11 @@ def folder(encoder: str, batch: str) -> str:
     return f"{encoder}/{batch}"
 
 
+def of_network(encoder: str) -> str:
+    """Name an encoder's library, model and weights: its id without precision and side."""
+    return encoder.rsplit("/", 2)[0]
+
+
 def lay_out(
     images: pd.DataFrame, features: Features, *, layers: list[str], widths: Sequence[int]
 ) -> tuple[pd.DataFrame, Features]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import components, links
+from pipeline.stages.embed.tables import of_network
 
 # The table Layers of one encoder and its features, row by row: (n, d), most in half precision.
 Described = tuple[pd.DataFrame, NDArray[np.float16] | NDArray[np.float32]]
@@ -40,6 +41,7 @@ class Dataset:
     copy_group: (n,) number that an image shares with its copies.
     removed: (n,) whose copy is kept in its place.
     reference: (n,) in train and not removed: the images that classifiers learn from.
+    encoder: library, model and weights of the main encoder.
     """
 
     image_id: NDArray[np.str_]
@@ -57,6 +59,7 @@ class Dataset:
     copy_group: NDArray[np.intp]
     removed: NDArray[np.bool_]
     reference: NDArray[np.bool_]
+    encoder: str = ""
 
     @property
     def views(self) -> tuple[NDArray[np.float32], ...]:
@@ -131,6 +134,7 @@ def align(
         copy_group=_numbers(components(names, copies)),
         removed=removed,
         reference=(split == "train") & ~removed,
+        encoder=of_network(embeddings["encoder"].iloc[0]),
     )
 
 

@@ -16,13 +16,13 @@ from pipeline.stages.ingest.tables import Images, open_pixels
 from pipeline.stages.label_noise.audit_sample import sample_labels
 from pipeline.stages.label_noise.cross_validation import cross_val_predict
 from pipeline.stages.label_noise.dataset import Dataset
-from pipeline.stages.label_noise.outliers import score_off_topic
+from pipeline.stages.label_noise.outliers import queue_off_topic, score_off_topic
 from pipeline.stages.label_noise.params import LabelNoiseParams
 from pipeline.stages.label_noise.reading import read_labelled
 from pipeline.stages.label_noise.report import draw_contact_sheets, summarise
 from pipeline.stages.label_noise.review_queue import rank_suspects
 from pipeline.stages.label_noise.scores import conflicting_copies, score_labels, tabulate_scores
-from pipeline.stages.label_noise.tables import AuditSample, LabelScores, SuspectQueue
+from pipeline.stages.label_noise.tables import AuditSample, LabelScores, OffTopicQueue, SuspectQueue
 
 
 def run(store: Store, params: LabelNoiseParams) -> None:
@@ -44,6 +44,7 @@ def run(store: Store, params: LabelNoiseParams) -> None:
         LabelScores, errors.scores, vectors={"probabilities": errors.probabilities, "posterior": errors.posterior}
     )
     store.write(SuspectQueue, errors.queue)
+    store.write(OffTopicQueue, queue_off_topic(errors.scores["off_topic"].to_numpy(), dataset, params))
     store.write(AuditSample, errors.audit)
     store.report("label_noise/summary.json", errors.summary)
     pixels = open_pixels(store, images[images["image_id"].isin(errors.scores["image_id"])])

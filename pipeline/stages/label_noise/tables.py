@@ -20,7 +20,7 @@ class LabelScores(Table):
         ),
         flag("ambiguous", "the same, but no other diagnosis is likelier than the given one"),
         text("reason", "what is given, what is suggested, why, and how sure that is"),
-        number("off_topic", "how far from every diagnosis, 0 (typical) to 1"),
+        number("off_topic", "probability that it shows no skin, judged beside train; labels have no part in it"),
         texts("nearest_given", "image_ids of the nearest train examples of the given diagnosis, in other groups"),
         texts(
             "nearest_suggested", "image_ids of the nearest train examples of the suggested diagnosis, in other groups"
@@ -47,6 +47,18 @@ class SuspectQueue(Table):
         number("minutes_so_far", "that people need down to this lesion, by the times in params"),
         number("errors_so_far", "expected to be found down to here"),
         number("errors_left", "expected among all images after this one, suspects or not: when it is small, stop"),
+    )
+
+
+class OffTopicQueue(Table):
+    """Images that may show no skin and that no policy leaves out: for a person to look at, the most probable first."""
+
+    key = ("image_id",)
+    columns = (
+        text("image_id", "of LabelScores; no removed copy"),
+        integer("place", "1 is first"),
+        number("off_topic", "that of LabelScores"),
+        number("off_topic_left", "images off topic expected among all after this one, queued or not: when small, stop"),
     )
 
 

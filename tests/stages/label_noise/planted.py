@@ -29,6 +29,8 @@ TREE: dict[str, Any] = {
     "method": "noise_matrix",
     "min_error_probability": 0.5,
     "conflict_error_probability": 0.95,
+    "min_off_topic": 0.05,
+    "exclude_min_off_topic": 0.99,
     "examples": 2,
     "report_images": 12,
     "audit": {"images": 40, "seed": 0},

@@ -14,7 +14,7 @@ from pipeline.core.store import Store
 from pipeline.stages.dedup.tables import Groups
 from pipeline.stages.embed.tables import Embeddings
 from pipeline.stages.label_noise import stage
-from pipeline.stages.label_noise.tables import AuditSample, LabelScores, SuspectQueue
+from pipeline.stages.label_noise.tables import AuditSample, LabelScores, OffTopicQueue, SuspectQueue
 from tests.stages.label_noise.made import COUNT, project, show_layers
 from tests.stages.label_noise.planted import CLASSES, params
 
@@ -32,6 +32,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = project(tmp_path_factory.mktemp("project"))
     stage.run(store, params(**TREE))
     return store
+
+
+def test_what_may_be_off_topic_is_queued_unless_the_policy_leaves_it_out(store: Store) -> None:
+    scores = store.read(LabelScores).merge(store.read(Groups), on="image_id")
+    left_out = (scores["split"] == "train") & (scores["off_topic"] >= 0.99)
+    doubtful = scores[(scores["off_topic"] >= 0.05) & ~left_out & scores["duplicate_of"].isna()]
+    queue = store.read(OffTopicQueue).sort_values("place")
+    assert sorted(queue["image_id"]) == sorted(doubtful["image_id"])
+    assert queue["off_topic"].is_monotonic_decreasing
 
 
 def test_every_image_has_scores_within_bounds(store: Store) -> None:
