@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.command import OPTIONS, parser, section, status_of, write_json
-from bench.label_noise import cost, error_probabilities, fine_tuned, run, strays
+from bench.label_noise import cost, error_probabilities, fine_tuned, run, sizes, strays
 from bench.label_noise.planting import PER, SHAPES
 from pipeline.profiles import read_either
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
 PARTS: dict[str, Callable[[argparse.Namespace, LabelNoiseParams], tuple[dict[str, Any], str]]] = {
     "noise": run.run,
+    "sizes": sizes.run,
     "reliability": error_probabilities.reliability,
     "counting": error_probabilities.counting,
     "off-topic": strays.run,
@@ -56,10 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("part", choices=PARTS)
     add("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES), help="of the noise (default: all)")
-    add("--rates", nargs="+", type=float, default=[0.05, 0.1, 0.2], help="shares of wrong labels")
+    add("--rates", nargs="+", type=float, default=[0.05, 0.1, 0.2], help="shares of wrong labels; sizes: 0 is none")
     add("--per", nargs="+", choices=PER, default=["lesion"], help="what shares an error (default: lesion)")
     add("--seeds", nargs="+", type=int, default=list(run.REPORTED), help="of the plantings (default: the reported)")
-    add("--sizes", nargs="+", type=int, default=list(cost.SIZES), help="cost: numbers of images")
+    add("--sizes", nargs="+", type=int, default=list(cost.SIZES), help="cost, sizes: numbers of images")
     add("--plot", type=Path, metavar="PNG", help="reliability: also draw it")
     add("--fitted", type=Path, metavar="FOLDER", help="fine-tuned: of `python -m bench.label_noise.fine_tuned fit`")
     add("--pictures", type=Path, metavar="FOLDER", help="off-topic: real pictures of other things, with SOURCES.csv")

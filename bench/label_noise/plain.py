@@ -1,7 +1,7 @@
 """What cleanlab's users hand it: cross-validated probabilities of a classifier that takes every label at its word.
 
-Logistic regression on the same principal components and folds as ours, its strength chosen by cross-validation within
-each fold, the mean over views: what cleanlab's tutorials do with features of a pretrained network.
+Logistic regression on the same principal components and folds as ours, its strength chosen by cross-validation over
+all labels (which favours it a little), the mean over views: what cleanlab's tutorials do with a pretrained network.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ def plain_pred_probs(labelled: Dataset, params: LabelNoiseParams) -> NDArray[np.
     with threadpool_limits(limits=1):
         for view in labelled.views:
             narrowed = narrow(view, labelled.reference, COMPONENTS)
+            c = _strength(labelled, narrowed)
             for learn, held in splits_of(labelled, folds):
-                total[held] += _fit_and_predict(labelled, narrowed, learn, held)
+                total[held] += _fit_and_predict(labelled, narrowed, learn, held, c)
     return by_lesion(total / len(labelled.views), labelled.lesion)
 
 
@@ -45,7 +46,8 @@ def seen_pred_probs(labelled: Dataset) -> NDArray[np.float64]:
     """Predict what was learnt from, every label seen, the mean over views: (n, classes)."""
     rows = labelled.reference
     with threadpool_limits(limits=1):
-        shown = [_fit_and_predict(labelled, narrow(view, rows, COMPONENTS), rows, rows) for view in labelled.views]
+        views = [narrow(view, rows, COMPONENTS) for view in labelled.views]
+        shown = [_fit_and_predict(labelled, view, rows, rows, _strength(labelled, view)) for view in views]
     return np.asarray(np.mean(shown, axis=0))
 
 
@@ -74,11 +76,17 @@ def choose_strength(
     return candidates[int(loss.argmin())]
 
 
+def _strength(labelled: Dataset, view: NDArray[np.float32]) -> float:
+    rows = labelled.reference
+    features = FeatureMap.fit(view[rows], COMPONENTS).apply(view[rows], labelled.context[rows])
+    targets = np.eye(len(labelled.classes))[labelled.given[rows]]
+    return choose_strength(features, targets, labelled.group[rows], STRENGTHS)
+
+
 def _fit_and_predict(
-    labelled: Dataset, view: NDArray[np.float32], learn: NDArray[np.bool_], held: NDArray[np.bool_]
+    labelled: Dataset, view: NDArray[np.float32], learn: NDArray[np.bool_], held: NDArray[np.bool_], c: float
 ) -> NDArray[np.float64]:
     to = FeatureMap.fit(view[learn], COMPONENTS)
-    features, targets = to.apply(view[learn], labelled.context[learn]), np.eye(len(labelled.classes))[labelled.given]
-    c = choose_strength(features, targets[learn], labelled.group[learn], STRENGTHS)
-    weights = fit_logistic_regression(features, targets[learn], c)
+    targets = np.eye(len(labelled.classes))[labelled.given[learn]]
+    weights = fit_logistic_regression(to.apply(view[learn], labelled.context[learn]), targets, c)
     return predict_proba(to.apply(view[held], labelled.context[held]), weights)
