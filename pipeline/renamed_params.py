@@ -76,8 +76,8 @@ CONSTANTS = {
         "label_noise.regularization_c": "REGULARIZATION_C",
     },
     "pipeline/stages/label_noise/noise_model.py": {
-        "label_noise.noise.start": "INITIAL_NOISE_RATE",
-        "label_noise.initial_noise_rate": "INITIAL_NOISE_RATE",
+        "label_noise.noise.start": "NOISE_RATE",
+        "label_noise.initial_noise_rate": "NOISE_RATE",
         "label_noise.noise.prior_lesions": "NoiseSettings.prior_labels",
         "label_noise.noise.glances": "NoiseSettings.weak_components",
     },

@@ -113,7 +113,8 @@ def test_label_scores_are_probabilities_of_every_image(project: Project, store: 
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert scores["error_probability"].between(0, 1).all()
     threshold = params.read_tree(project.root / "params.yaml")["label_noise"]["min_error_probability"]
-    assert (scores.loc[scores["error_probability"] >= threshold, "suspect"]).all()
+    doubted = scores[scores["error_probability"] >= threshold]
+    assert (doubted["suspect"] ^ doubted["ambiguous"]).all()
 
 
 def test_predictions_cover_validation_and_test(store: Store) -> None:

@@ -26,6 +26,7 @@ CONFUSED = ("nevus", "melanoma", "benign_keratosis")  # nv, mel and bkl: what de
 WEAK_COMPONENTS = 16
 RANDOM_DIRECTIONS, TREES, TREE_DEPTH = 24, 100, 4
 PER = ("lesion", "image")
+SOURCE_SIZES = (3, 10)  # lesions of a pseudo-patient
 
 
 class Units(NamedTuple):
@@ -34,11 +35,13 @@ class Units(NamedTuple):
     truth: (u,).
     vectors: (u, d), the mean over a unit's images.
     classes: names.
+    patient: (u, numbers) age, sex and site; no numbers where nothing is known.
     """
 
     truth: Given
     vectors: Vectors
     classes: list[str]
+    patient: Vectors
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def plant(collection: Collection, shape: str, *, rate: float, per: str, seed: in
     _, first, unit = np.unique(unit, return_index=True, return_inverse=True)
     sums = np.zeros((len(first), labelled.vectors.shape[1]), np.float32)
     np.add.at(sums, unit, labelled.vectors)
-    units = Units(collection.truth[first], sums / np.bincount(unit)[:, None], labelled.classes)
+    units = Units(collection.truth[first], sums / np.bincount(unit)[:, None], labelled.classes, labelled.context[first])
     given = SHAPES[shape](units, rate, rng)[unit]
     wrong = given != collection.truth
     evidence = labelled.evidence.copy()
@@ -132,12 +135,51 @@ def tree_dependent(units: Units, rate: float, rng: np.random.Generator) -> Given
     return _flip_unsure(units, forest, inputs, rate, rng)
 
 
+def by_source(units: Units, rate: float, rng: np.random.Generator) -> Given:
+    """Give whole pseudo-patients one wrong label, as who mislabels a patient or an album does with all its pictures.
+
+    A label is wrong for who it is put on: lesions of a chosen source that do show it stay right, and are not counted.
+    """
+    given, source = units.truth.copy(), pseudo_patients(units, rng)
+    wanted = ceil(rate * len(given))
+    for one in rng.permutation(source.max() + 1):
+        if (given != units.truth).sum() >= wanted:
+            break
+        members = np.flatnonzero(source == one)
+        usual = np.bincount(units.truth[members]).argmax()
+        given[members] = (usual + rng.integers(1, len(units.classes))) % len(units.classes)
+    return given
+
+
+def pseudo_patients(units: Units, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Put lesions together as if a patient had them: 3 to 10 of equal age, sex and site, (u,) numbers.
+
+    Where nothing is known of patients these are clusters of nearest neighbours, and no more than that.
+    """
+    source = np.full(len(units.truth), -1)
+    unit = units.vectors / np.maximum(np.linalg.norm(units.vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    known = np.unique(units.patient, axis=0, return_inverse=True)[1].ravel() if units.patient.shape[1] else None
+    known = known if known is not None and known.max() > 0 else None
+    count = 0
+    for first in rng.permutation(len(source)):
+        if source[first] >= 0:
+            continue
+        free = np.flatnonzero((source < 0) & (True if known is None else known == known[first]))
+        others = free[free != first]
+        nearest = rng.permutation(others) if known is not None else others[np.argsort(-(unit[others] @ unit[first]))]
+        size = int(rng.integers(SOURCE_SIZES[0], SOURCE_SIZES[1] + 1))
+        source[[first, *nearest[: size - 1]]] = count
+        count += 1
+    return source
+
+
 SHAPES: dict[str, Callable[[Units, float, np.random.Generator], Given]] = {
     "uniform": uniform,
     "per class": per_class,
     "confused": confused,
     "feature-dependent": feature_dependent,
     "tree-dependent": tree_dependent,
+    "by source": by_source,
 }
 
 

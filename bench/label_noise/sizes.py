@@ -66,7 +66,7 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     cells = {}
     for size, (shape, rate) in tqdm([*product(options.sizes, kinds)], desc="cells", disable=None):
         outcomes = [
-            _outcome(collection, Cell(size, shape, rate, seed), params, cache=options.cache) for seed in options.seeds
+            outcome(collection, Cell(size, shape, rate, seed), params, cache=options.cache) for seed in options.seeds
         ]
         cells[f"{size}, {shape}, {rate:.0%}"] = summarise(outcomes)
     corrected = holm({name: cell["p"] for name, cell in cells.items() if "p" in cell})
@@ -159,7 +159,8 @@ def table(cells: dict[str, dict[str, Any]]) -> str:
     return markdown(["cell", "ours", "best competitor", "which", "lead ± s.e.", "expected by planted"], rows)
 
 
-def _outcome(collection: Collection, cell: Cell, params: LabelNoiseParams, *, cache: Path) -> Outcome:
+def outcome(collection: Collection, cell: Cell, params: LabelNoiseParams, *, cache: Path) -> Outcome:
+    """Draw, plant and let every method rank; or read it from the cache."""
     given = [collection.name, collection.digest, params.folds, params.neighbours, params.method, code_digest(CODE)]
     path = cache / f"sizes {key_of([*given, *astuple(cell)])}.npz"
     if not path.exists():

@@ -34,7 +34,7 @@ def project(root: Path, content: bytes = EMPTY) -> Store:
     judged = scores(images)
     store.write(Duplicates, frame, vectors={"transform": transform})
     store.write(Groups, groups(images, PAIRS))
-    store.write(LabelScores, judged, vectors={"probabilities": np.full((COUNT, 2), 0.5)})
+    store.write(LabelScores, judged, vectors=dict.fromkeys(("probabilities", "posterior"), np.full((COUNT, 2), 0.5)))
     encoders = pd.DataFrame({"image_id": images["image_id"], "encoder": "drawn"})
     vectors = np.random.default_rng(0).normal(0, 1, (COUNT, 8))
     store.write(Embeddings, encoders, instance="clip/demo", vectors={"vector": vectors})

@@ -30,7 +30,7 @@ from pipeline.stages.label_noise.logistic_regression import (
     predict_proba,
 )
 from pipeline.stages.label_noise.noise_model import (
-    INITIAL_NOISE_RATE,
+    NOISE_RATE,
     NoiseModel,
     NoiseSettings,
     fit_noise_models,
@@ -295,7 +295,7 @@ def _fit_pools(
 ) -> list[NoiseModel]:
     """Fit noise models to the known (n,) by predictions (classifiers, n, classes); what is assumed at first without."""
     if not known.any():
-        matrix = uniform_noise_matrix(len(dataset.classes), INITIAL_NOISE_RATE)
+        matrix = uniform_noise_matrix(len(dataset.classes), NOISE_RATE)
         return [NoiseModel(shares, matrix, 0.0, np.zeros(len(weak)), shaped=False)]
     return fit_noise_models(
         pred_probs[:, known],

@@ -13,10 +13,12 @@
 All of it is fitted to the given labels of train, without knowing which are right. Each part has a prior, so that with
 few labels it is what the prior says and with many what the labels say (hierarchical models, Gelman and Hill 2006):
 
-    a_i = s · b_i · exp(u_i),  u_i ~ N(0, POOL_SPREAD²)       shares b_i as they come, one sharpness s of all
+    a_i = s · b_i · exp(u_i),  u_i ~ N(0, POOL_SPREAD²)       shares b_i as they come, one sharpness s of all:
+                                                              log s ~ N(0, SHARPNESS_SPREAD²)
     T[z, ·] ~ Dirichlet(prior_labels · R[z, ·])               R: noise without a shape, or of rank one:
     R[z, y] = r_z m_y / (1 - m_z) for y ≠ z                   how often z is mislabelled, how often y is put by mistake
-    r_z shrunk to the mean rate by RATE_PRIOR labels, m to equal shares by TARGET_PRIOR errors
+    r_z shrunk to the mean rate by RATE_PRIOR labels, m to equal shares by TARGET_PRIOR errors; the mean rate to
+    NOISE_RATE by NOISE_RATE_PRIOR labels, and none above MAX_NOISE_RATE: labels that are mostly wrong name nothing
     v ~ Dirichlet: WEAK_PRIOR labels on each weak classifier
 
 Whether noise has a shape, and whether any depends on the instance, is not decided but averaged over (Bayesian model
@@ -47,13 +49,16 @@ from scipy.special import softmax
 from pipeline.stages.label_noise.dataset import of_given
 
 # Set by `bench.label_noise noise` on seeds, lesions and sizes that it does not report.
-INITIAL_NOISE_RATE = 0.1
+NOISE_RATE = 0.1  # where EM starts, and what is thought of it before labels tell
+NOISE_RATE_PRIOR = 40.0  # labels
+MAX_NOISE_RATE = 0.5
 INITIAL_MIXTURE_WEIGHT = 0.05
 RATE_PRIOR = 30.0  # labels
 TARGET_PRIOR = 2.0  # errors
 SHAPE_PRIOR = 20.0  # errors
 WEAK_PRIOR = 1.0  # labels
 POOL_SPREAD = 0.3
+SHARPNESS_SPREAD = 0.5
 WEAKER = 25.0  # nats of log-likelihood that the pool is ahead of a classifier that is weak
 MAX_LOG_SHARPNESS = 2.5
 MAX_LOG_RATIO = 3.0  # of a classifier's weight to its share of the pool
@@ -186,7 +191,7 @@ def start(observed: Observed, weak: NDArray[np.bool_], *, shaped: bool) -> Noise
     classes = observed.log_probs.shape[2]
     return NoiseModel(
         pool_weights=observed.shares,
-        noise_matrix=uniform_noise_matrix(classes, INITIAL_NOISE_RATE),
+        noise_matrix=uniform_noise_matrix(classes, NOISE_RATE),
         mixture_weight=INITIAL_MIXTURE_WEIGHT if weak.any() else 0.0,
         weak_weights=weak / max(int(weak.sum()), 1),
         shaped=shaped,
@@ -246,6 +251,7 @@ def maximise_pool_weights(observed: Observed, model: NoiseModel) -> NDArray[np.f
     """Maximise the log-likelihood and the prior over the pool weights, all else fixed, by L-BFGS: (classifiers,)."""
     likelihood = _class_conditional(observed, model)
     dependent, shares = _instance_dependent(observed, model), observed.shares
+    spread = np.append(SHARPNESS_SPREAD, np.full(len(shares), POOL_SPREAD))
 
     def loss(parts: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         weights = shares * np.exp(parts[0] + parts[1:])
@@ -254,8 +260,8 @@ def maximise_pool_weights(observed: Observed, model: NoiseModel) -> NDArray[np.f
         evidence = np.maximum(alone + dependent, TINY)
         pull = pooled * (likelihood - alone[:, None]) * (observed.count / evidence)[:, None]
         slopes = weights * np.array([(pull * of_classifier).sum() for of_classifier in observed.log_probs])
-        value = -float(observed.count @ np.log(evidence)) + 0.5 * float(np.square(parts[1:] / POOL_SPREAD).sum())
-        return value, -np.append(slopes.sum(), slopes - parts[1:] / POOL_SPREAD**2)
+        value = -float(observed.count @ np.log(evidence)) + 0.5 * float(np.square(parts / spread).sum())
+        return value, np.square(1 / spread) * parts - np.append(slopes.sum(), slopes)
 
     bounds = [(-MAX_LOG_SHARPNESS, MAX_LOG_SHARPNESS)] + [(-MAX_LOG_RATIO, MAX_LOG_RATIO)] * len(shares)
     ratios = np.log(model.pool_weights / shares)
@@ -315,6 +321,7 @@ def rank_one_noise_matrix(counts: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.ones((1, 1))
     other = 1 - np.eye(classes)
     rates = ((counts * other).sum(axis=1) + RATE_PRIOR * _mean_rate(counts)) / (counts.sum(axis=1) + RATE_PRIOR)
+    rates = np.minimum(rates, MAX_NOISE_RATE)
     errors = counts * other + TARGET_PRIOR / (classes * (classes - 1)) * other
     targets = np.full(classes, 1 / classes)
     for _ in range(BALANCING_STEPS):
@@ -351,7 +358,8 @@ def _expected_matrix(counts: NDArray[np.float64], *, shaped: bool) -> NDArray[np
 
 
 def _mean_rate(counts: NDArray[np.float64]) -> float:
-    return float(1 - np.trace(counts) / max(counts.sum(), TINY))
+    wrong = counts.sum() - np.trace(counts) + NOISE_RATE_PRIOR * NOISE_RATE
+    return float(min(wrong / (counts.sum() + NOISE_RATE_PRIOR), MAX_NOISE_RATE))
 
 
 def _pool(log_probs: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

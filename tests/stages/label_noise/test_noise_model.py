@@ -108,6 +108,17 @@ def test_a_classifier_that_explains_labels_as_well_as_the_pool_is_not_weak() -> 
         assert sum(one.evidence * one.mixture_weight for one in models) < 0.02
 
 
+def test_labels_are_not_thought_to_be_mostly_wrong_by_classifiers_that_know_nothing() -> None:
+    rng = np.random.default_rng(5)
+    for labels in (9, 60, 400):
+        given = rng.integers(0, 4, labels)
+        overfit = softmax(rng.normal(0, 4, (2, labels, 4)), axis=2)
+        models = fitted(overfit, given, settings=NoiseSettings())
+        right = sum(model.evidence * np.diag(model.noise_matrix).mean() for model in models)
+        assert right > 0.7
+        assert all(model.pool_weights.sum() < 1 for model in models)
+
+
 def test_no_step_makes_the_labels_less_likely() -> None:
     rng = np.random.default_rng(3)
     strong, weak = rng.dirichlet([0.3, 0.3, 0.3], 5000), rng.dirichlet([0.5, 0.5, 0.5], 5000)

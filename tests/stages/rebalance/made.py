@@ -124,7 +124,9 @@ def project(root: Path, content: bytes) -> tuple[Store, pd.DataFrame]:
     store.write(Images, known, instance="b")
     store.write(Duplicates, frame, vectors={"transform": transform})
     store.write(Groups, groups(known, PAIRS))
-    store.write(LabelScores, judged, vectors={"probabilities": np.full((len(judged), 2), 0.5)})
+    store.write(
+        LabelScores, judged, vectors=dict.fromkeys(("probabilities", "posterior"), np.full((len(judged), 2), 0.5))
+    )
     ledger(root, content)
     return store, known
 
