@@ -14,7 +14,7 @@ from pipeline.core.grouping import SPLITS
 from pipeline.core.store import Store
 from pipeline.stages.dedup.tables import Duplicates, Groups
 from pipeline.stages.ingest.tables import Images, Rejects
-from pipeline.stages.label_noise.tables import LabelScores
+from pipeline.stages.label_noise.tables import LabelScores, OffTopicQueue, SuspectQueue
 from pipeline.stages.rebalance.tables import Exclusions, Selection
 
 
@@ -23,6 +23,7 @@ class Facts:
     """The tables of one finished run.
 
     raw_rows: by batch.
+    suspect_queue, off_topic_queue: what waits for a person.
     selections, exclusions: by arm.
     ledgers: digest of the decisions that each arm holds, by arm.
     """
@@ -33,6 +34,8 @@ class Facts:
     duplicates: pd.DataFrame
     groups: pd.DataFrame
     scores: pd.DataFrame
+    suspect_queue: pd.DataFrame
+    off_topic_queue: pd.DataFrame
     selections: Mapping[str, pd.DataFrame]
     exclusions: Mapping[str, pd.DataFrame]
     ledgers: Mapping[str, str]
@@ -53,6 +56,8 @@ def read_facts(store: Store, tree: Mapping[str, Any]) -> Facts:
         duplicates=store.read(Duplicates),
         groups=store.read(Groups),
         scores=store.read(LabelScores),
+        suspect_queue=store.read(SuspectQueue),
+        off_topic_queue=store.read(OffTopicQueue),
         selections={arm: store.read(Selection, arm) for arm in arms},
         exclusions={arm: store.read(Exclusions, arm) for arm in arms},
         ledgers={arm: str(store.read_report(f"rebalance/{arm}.json")["decisions"].get("digest")) for arm in arms},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from pipeline.commands.facts import Facts
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import components
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
+
+QUEUE_PREFIX = 1.2  # as many first places of a queue as were planted, times this, are what a person is thought to see
 
 
 def read_truth(root: Path, batch: str, facts: Facts) -> pd.DataFrame | None:
@@ -43,7 +46,7 @@ def score(truth: pd.DataFrame, facts: Facts) -> dict[str, Any]:
     """Count the planted defects that were found, by kind, and what was found beside them."""
     return {
         "copies": score_copies(truth, facts),
-        "labels": score_labels(truth, facts.scores),
+        "labels": score_labels(truth, facts),
         "off_topic": score_off_topic(truth, facts),
         "broken": score_broken(truth, facts.rejects),
     }
@@ -90,13 +93,14 @@ def score_copies(truth: pd.DataFrame, facts: Facts) -> dict[str, Any]:
     }
 
 
-def score_labels(truth: pd.DataFrame, scores: pd.DataFrame) -> dict[str, Any]:
+def score_labels(truth: pd.DataFrame, facts: Facts) -> dict[str, Any]:
     """Measure how well wrong labels are found: recall and precision of the suspects, and of the ranking.
 
     An image is wrong if it lies in another folder than what it shows, be it planted as such or as a copy across
-    folders. Images off topic have no right label and count separately.
+    folders. Images off topic have no right label and count separately. `handled` are the planted wrong labels that are
+    left out of the curated arm, or that a person sees who looks at little more of the queue than was planted.
     """
-    known = truth.merge(scores, on="image_id")
+    known = truth.merge(facts.scores, on="image_id")
     lesions = known[known["true_label"] != ""]
     wrong = lesions["true_label"] != lesions["given_label"]
     planted = lesions["defect"] == "wrong_label"
@@ -106,6 +110,7 @@ def score_labels(truth: pd.DataFrame, scores: pd.DataFrame) -> dict[str, Any]:
         "found": int((planted & suspect).sum()),
         "wrong": int(wrong.sum()),
         "wrong_found": int((wrong & suspect).sum()),
+        "handled": _handled(lesions.loc[planted, "image_id"], facts, facts.suspect_queue),
         "suspects": int(suspect.sum()),
         "suspects_off_topic": int((known["suspect"] & (known["true_label"] == "")).sum()),
         "precision": _share(int((wrong & suspect).sum()), int(suspect.sum())),
@@ -114,12 +119,13 @@ def score_labels(truth: pd.DataFrame, scores: pd.DataFrame) -> dict[str, Any]:
 
 
 def score_off_topic(truth: pd.DataFrame, facts: Facts) -> dict[str, Any]:
-    """Measure how far up the images of other things rank, and how many of them the product leaves out."""
+    """Measure how far up the images of other things rank, and how many of them the product leaves out or queues."""
     known = truth.merge(facts.scores, on="image_id")
     stray = (known["defect"] == "off_topic").to_numpy()
     count = int(stray.sum())
     top = np.argsort(-known["off_topic"].to_numpy(), kind="stable")[:count]
-    found = {"planted": count, "found_in_top": int(stray[top].sum()), "top": count}
+    handled = _handled(known.loc[stray, "image_id"], facts, facts.off_topic_queue)
+    found = {"planted": count, "found_in_top": int(stray[top].sum()), "top": count, "handled": handled}
     if HEADLINE_ARM in facts.exclusions:
         excluded = set(facts.exclusions[HEADLINE_ARM]["image_id"])
         found["excluded"] = int(known.loc[stray, "image_id"].isin(excluded).sum())
@@ -140,6 +146,14 @@ def score_broken(truth: pd.DataFrame, rejects: pd.DataFrame) -> dict[str, Any]:
     }
     sound = set(truth["image_id"]) - set(broken["image_id"])
     return {"by_kind": kinds, "sound_rejected": len(sound & set(reason))}
+
+
+def _handled(planted: pd.Series[str], facts: Facts, queue: pd.DataFrame) -> int:
+    """Count the planted images that the curated arm leaves out or that stand in front of the queue."""
+    seen = set(queue.loc[queue["place"] <= ceil(QUEUE_PREFIX * len(planted)), "image_id"])
+    if HEADLINE_ARM in facts.exclusions:
+        seen |= set(facts.exclusions[HEADLINE_ARM]["image_id"])
+    return int(planted.isin(seen).sum())
 
 
 def _lesions(truth: pd.DataFrame) -> dict[str, str]:

@@ -70,6 +70,8 @@ def facts(**changes: Any) -> Facts:
         duplicates=edges,
         groups=groups,
         scores=scores,
+        suspect_queue=pd.DataFrame({"image_id": ["demo:Melanoma/7.jpg", "demo:Melanoma/2.jpg"], "place": [1, 2]}),
+        off_topic_queue=pd.DataFrame({"image_id": pd.Series([], dtype=str), "place": pd.Series([], dtype=int)}),
         selections={"curated": selection},
         exclusions={"curated": exclusions},
         ledgers={"curated": "ab"},

@@ -42,10 +42,21 @@ def test_second_views_should_share_a_group_without_being_copies() -> None:
 
 
 def test_wrong_labels_are_counted_with_recall_and_precision() -> None:
-    found = score_labels(truth(), facts().scores)
+    found = score_labels(truth(), facts())
     assert (found["planted"], found["found"]) == (1, 1)
     assert (found["wrong"], found["wrong_found"]) == (2, 1), "a copy in another folder is wrong too"
     assert (found["suspects"], found["precision"]) == (2, 0.5)
+    assert found["handled"] == 1
+
+
+def test_a_wrong_label_far_down_the_queue_is_not_handled() -> None:
+    queue = pd.DataFrame({"image_id": ["demo:Melanoma/2.jpg", "demo:Melanoma/7.jpg"], "place": [2, 3]})
+    assert score_labels(truth(), facts(suspect_queue=queue))["handled"] == 0
+    assert score_labels(truth(), facts(suspect_queue=queue.assign(place=[3, 2])))["handled"] == 1
+
+
+def test_the_ranking_of_wrong_labels_is_measured() -> None:
+    found = score_labels(truth(), facts())
     assert found["average_precision"] == pytest.approx((1 / 1 + 2 / 3) / 2, abs=0.001)
 
 
@@ -56,6 +67,7 @@ def test_a_stray_picture_is_found_at_the_top_of_its_ranking() -> None:
         "found_in_top": 1,
         "top": 1,
         "excluded": 1,
+        "handled": 1,
         "auroc": 1.0,
         "average_precision": 1.0,
     }
