@@ -119,15 +119,12 @@ def _planted(planted: Mapping[str, Any]) -> Iterator[Section]:
         ]
         suspects = f"labels: {labels['wrong_found']} of {labels['wrong']} images in a wrong folder are suspects"
         stray = f"off topic: found means among the first {strays['top']}; {_ranking(strays)}"
-        counted = (
-            f"{of['handled']} of {of['planted']} {what}"
-            for of, what in ((labels, "wrong labels"), (strays, "off topic"))
-        )
-        handled = f"left out, or in front of a person's queue: {', '.join(counted)}"
+        wrong, off_topic = (f"{of['handled']} of {of[all_]}" for of, all_ in ((labels, "wrong"), (strays, "planted")))
+        handled = f"{wrong} wrong labels, {off_topic} off topic"
         notes = [
             f"{suspects} (precision {labels['precision']} of {labels['suspects']}); {_ranking(labels)}",
             f"{stray}; the product leaves out {strays.get('excluded', 'none')}",
-            handled,
+            f"left out, or in front of a person's queue: {handled}",
             f"{broken['sound_rejected']} sound files were rejected",
         ]
         yield Section(f"Planted defects in {batch}", ["planted", "count", "found"], others, notes)

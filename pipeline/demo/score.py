@@ -97,8 +97,8 @@ def score_labels(truth: pd.DataFrame, facts: Facts) -> dict[str, Any]:
     """Measure how well wrong labels are found: recall and precision of the suspects, and of the ranking.
 
     An image is wrong if it lies in another folder than what it shows, be it planted as such or as a copy across
-    folders. Images off topic have no right label and count separately. `handled` are the planted wrong labels that are
-    left out of the curated arm, or that a person sees who looks at little more of the queue than was planted.
+    folders. Images off topic have no right label and count separately. `handled` are the wrong ones that are left
+    out of the curated arm, or that a person sees who looks at little more of the queue than is wrong.
     """
     known = truth.merge(facts.scores, on="image_id")
     lesions = known[known["true_label"] != ""]
@@ -110,7 +110,7 @@ def score_labels(truth: pd.DataFrame, facts: Facts) -> dict[str, Any]:
         "found": int((planted & suspect).sum()),
         "wrong": int(wrong.sum()),
         "wrong_found": int((wrong & suspect).sum()),
-        "handled": _handled(lesions.loc[planted, "image_id"], facts, facts.suspect_queue),
+        "handled": _handled(lesions.loc[wrong, "image_id"], facts, facts.suspect_queue),
         "suspects": int(suspect.sum()),
         "suspects_off_topic": int((known["suspect"] & (known["true_label"] == "")).sum()),
         "precision": _share(int((wrong & suspect).sum()), int(suspect.sum())),

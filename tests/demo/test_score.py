@@ -50,9 +50,9 @@ def test_wrong_labels_are_counted_with_recall_and_precision() -> None:
 
 
 def test_a_wrong_label_far_down_the_queue_is_not_handled() -> None:
-    queue = pd.DataFrame({"image_id": ["demo:Melanoma/2.jpg", "demo:Melanoma/7.jpg"], "place": [2, 3]})
+    queue = pd.DataFrame({"image_id": ["demo:Melanoma/2.jpg", "demo:Melanoma/7.jpg"], "place": [3, 4]})
     assert score_labels(truth(), facts(suspect_queue=queue))["handled"] == 0
-    assert score_labels(truth(), facts(suspect_queue=queue.assign(place=[3, 2])))["handled"] == 1
+    assert score_labels(truth(), facts(suspect_queue=queue.assign(place=[4, 3])))["handled"] == 1
 
 
 def test_the_ranking_of_wrong_labels_is_measured() -> None:
