@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +43,7 @@ Split = tuple[NDArray[np.bool_], NDArray[np.bool_]]  # (n,) to learn from, (n,) 
 
 # Set by `bench.label_noise noise` on seeds, lesions and sizes that it does not report.
 COMPONENTS = 256  # principal components kept of each view's vectors
-REGULARIZATION_C = 2.0  # inverse L2 strength of one label, for features of mean variance 1: of n labels C / √n
+REGULARIZATION_C = 0.1  # inverse L2 strength, for features whose mean variance is 1
 WEAK_REGULARIZATION_C = 10.0  # a weak classifier is weak by what it sees: of that it makes the most
 INNER_FOLDS = 3  # within what a fold learns from, to doubt its labels
 KNN_SHARE = 0.3  # of the pool, beside 1 for all views together
@@ -152,14 +151,6 @@ def cross_val_predict(
     )
 
 
-def regularization_c(labels: int) -> float:
-    """Return the inverse L2 strength for a number of labels.
-
-    .1 did best at 400 labels, .03 to .04 at 2,500, .02 at 9,000 (`bench.label_noise`, other seeds than it reports).
-    """
-    return REGULARIZATION_C / sqrt(labels)
-
-
 def halved(folds: NDArray[np.intp]) -> NDArray[np.intp]:
     """Join the folds to two: a weak classifier learns from a half, predicts the other."""
     return np.where(folds == EVERY_FOLD, EVERY_FOLD, folds % 2)
@@ -200,7 +191,7 @@ def predict_out_of_fold(
         features = [to.apply(view[learn], dataset.context[learn]) for to, view in zip(maps, views, strict=True)]
         targets = doubt_labels(dataset, features, learn, noise=noise, seed=seed)
         for i, (to, view) in enumerate(zip(maps, views, strict=True)):
-            weights = fit_logistic_regression(features[i], targets, regularization_c(len(targets)))
+            weights = fit_logistic_regression(features[i], targets, REGULARIZATION_C)
             total[i, held] += predict_proba(to.apply(view[held], dataset.context[held]), weights)
         fits[held] += 1
     return total / fits[:, None]
@@ -236,7 +227,7 @@ def doubt_labels(
     for fold in range(folds.max() + 1):
         held = folds == fold
         for i, inputs in enumerate(features):
-            weights = fit_logistic_regression(inputs[~held], labels[~held], regularization_c(int((~held).sum())))
+            weights = fit_logistic_regression(inputs[~held], labels[~held], REGULARIZATION_C)
             shown[i, held] = predict_proba(inputs[held], weights)
     count = dataset.lesion_weights[learn]
     models = fit_noise_models(
