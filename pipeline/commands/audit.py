@@ -83,15 +83,15 @@ def run(root: Path, options: Namespace) -> None:
     if todo:
         shown = scores.loc[todo, ["given", "suggested", "error_probability"]].reset_index()
         print(table(("next in the sample", "given", "suggested", "p(error)"), shown.to_numpy().tolist()), end="\n\n")
-    print("\n".join(sentences(read_audit(store, tree))))
+    print("\n".join(sentences(read_audit(store, said))))
 
 
-def read_audit(store: Store, tree: Mapping[str, Any]) -> Audit:
+def read_audit(store: Store, said: Mapping[str, str]) -> Audit:
     """Count what the sample of a finished run says.
 
     Args:
         store: the project.
-        tree: params.yaml, checked.
+        said: from `read_answers`.
 
     Raises:
         UserError: `label_noise` has not run.
@@ -100,7 +100,7 @@ def read_audit(store: Store, tree: Mapping[str, Any]) -> Audit:
     groups, scores = store.read(Groups), store.read(LabelScores)
     copies = set(groups.loc[groups["duplicate_of"].notna(), "image_id"])
     asked = set(scores["image_id"]) - copies
-    return count(store.read(AuditSample), store.read(SuspectQueue), asked, read_answers(store, tree))
+    return count(store.read(AuditSample), store.read(SuspectQueue), asked, said)
 
 
 def read_answers(store: Store, tree: Mapping[str, Any]) -> dict[str, str]:

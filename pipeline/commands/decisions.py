@@ -13,10 +13,10 @@ from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.ledger import file
 from pipeline.ledger.agreement import accuracies, kappas
-from pipeline.ledger.decisions import PATH, Decision
+from pipeline.ledger.decisions import PATH, Decision, person_of
 from pipeline.ledger.replay import APPLIED, DISPUTED, STALE, STATES
 from pipeline.params import read_tree
-from pipeline.review.effects import build, read_curated, without_effect
+from pipeline.review.effects import read_curated, replay_ledger, without_effect
 
 HEADS = ("line", "time", "steward", "verdict", "on", "queue", "state", "reason")
 CONFIDENCE = 0.95
@@ -46,7 +46,7 @@ def run(root: Path, options: Namespace) -> None:
         return
     since = _since(options.since)
     curated = read_curated(Store(root), read_tree(root / "params.yaml"))
-    verdicts = build(curated, decisions).verdicts
+    verdicts = replay_ledger(curated, decisions)
     idle = without_effect(curated, decisions) if options.no_effect else [True] * len(decisions)
     why = {stale.seq: f" ({stale.why})" for stale in verdicts.stale}
     wanted = {DISPUTED: options.disputed, STALE: options.stale, APPLIED: options.no_effect}
@@ -56,7 +56,7 @@ def run(root: Path, options: Namespace) -> None:
         for decision, state, changes_nothing in zip(decisions, verdicts.states, idle, strict=True)
         if state in states
         and (state != APPLIED or changes_nothing)
-        and (options.by is None or decision.person == " ".join(options.by.split()).casefold())
+        and (options.by is None or decision.person == person_of(options.by))
         and (since is None or datetime.fromisoformat(decision.decided_at) >= since)
     ]
     print(table(HEADS, rows))

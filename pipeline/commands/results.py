@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.audit import read_audit
+from pipeline.commands.audit import read_answers, read_audit
 from pipeline.commands.facts import accounts, find_problems, read_facts, read_runs, summarise
 from pipeline.commands.page import page
 from pipeline.commands.sections import sections, to_text
@@ -73,7 +73,7 @@ def collect(root: Path) -> dict[str, Any]:
         "accounts": accounts(facts),
         "problems": find_problems(facts),
         "planted": {batch: planted.score(truth, facts) for batch, truth in truths.items() if truth is not None},
-        "audit": rounded(asdict(read_audit(store, tree))),
+        "audit": rounded(asdict(read_audit(store, read_answers(store, tree)))),
         "metrics": rounded(store.read_report(METRICS)),
         "stages": read_runs(root, stage_instances(tree)),
     }

@@ -17,7 +17,7 @@ from pipeline.core.taxonomy import diagnoses_in_scope
 from pipeline.ledger import file
 from pipeline.ledger.decisions import PATH
 from pipeline.params import instances, read_tree
-from pipeline.review.effects import build, read_curated
+from pipeline.review.effects import read_curated, replay_ledger
 from pipeline.stages.dedup.tables import Duplicates, Groups
 from pipeline.stages.ingest.tables import Images, Rejects
 from pipeline.stages.label_noise.tables import LabelScores, SuspectQueue
@@ -133,7 +133,7 @@ def _label(store: Store, image: str) -> Iterator[Line]:
 def _decisions(root: Path, tree: Mapping[str, Any], image: str) -> Iterator[Line]:
     decisions = file.read(root / PATH).decisions
     try:
-        states: list[str] = build(read_curated(Store(root), tree), decisions).verdicts.states
+        states: list[str] = replay_ledger(read_curated(Store(root), tree), decisions).states
     except UserError:  # a stage before `replay` has not run
         states = [""] * len(decisions)
     for decision, state in zip(decisions, states, strict=True):

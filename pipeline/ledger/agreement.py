@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
-from pipeline.ledger.decisions import CONTROL, DISPUTES, WITHDRAW, Decision
+from pipeline.ledger.decisions import CONTROL, DISPUTES, WITHDRAW, Decision, person_of
 
 RESAMPLES = 1000
 Subject = tuple[str, ...]
@@ -81,7 +81,7 @@ def accuracies(decisions: Sequence[Decision], *, confidence: float) -> list[Accu
     for decision in decisions:
         if decision.queue == CONTROL and decision.subject in answers:
             said = right.setdefault(decision.person, [])
-            said.append((decision.verdict, decision.to) == answers[decision.subject])
+            said.append(decision.meaning == answers[decision.subject])
     found = []
     for person, said in sorted(right.items()):
         interval = binomtest(sum(said), len(said)).proportion_ci(confidence, method="wilson")
@@ -101,7 +101,7 @@ def control_cases(decisions: Sequence[Decision]) -> dict[Subject, Meaning]:
 
 def unread(decisions: Sequence[Decision], steward: str) -> list[Subject]:
     """List the cases that others decided and this steward has not: from these a second reader's share is drawn."""
-    person = " ".join(steward.split()).casefold()
+    person = person_of(steward)
     return sorted(subject for subject, said in _independent(decisions).items() if said and person not in said)
 
 
@@ -126,7 +126,7 @@ def _independent(decisions: Sequence[Decision]) -> dict[Subject, dict[str, Meani
         if decision.verdict == WITHDRAW:
             said.pop(decision.person, None)
         elif decision.queue not in {CONTROL, DISPUTES}:
-            said[decision.person] = (decision.verdict, decision.to)
+            said[decision.person] = decision.meaning
     return read
 
 

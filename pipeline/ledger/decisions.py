@@ -31,10 +31,8 @@ PAIR_VERDICTS = (SAME_LESION, NOT_A_DUPLICATE, COPY_OF)
 VERDICTS = (*IMAGE_VERDICTS, *PAIR_VERDICTS, WITHDRAW)
 LABEL_VERDICTS = (KEEP, RELABEL, NOT_SURE)  # they say something about the given label, so they name it in `from`
 
-CONTROL, DISPUTES = (
-    "control",
-    "disputes",
-)  # queues: of cases whose answer is known; of cases that stewards see otherwise
+CONTROL = "control"  # queue of cases whose answer is known
+DISPUTES = "disputes"  # queue of cases that stewards see otherwise
 
 FIRST = (
     "image_id",
@@ -102,8 +100,18 @@ class Decision:
 
     @property
     def person(self) -> str:
-        """The steward, however the name is spaced or capitalised."""
-        return " ".join(self.steward.split()).casefold()
+        """The steward, by `person_of`."""
+        return person_of(self.steward)
+
+    @property
+    def meaning(self) -> tuple[str, str]:
+        """What is said of the subject: verdict and `to`. Who says the same agrees."""
+        return self.verdict, self.to
+
+
+def person_of(steward: str) -> str:
+    """Name a steward however the name is spaced or capitalised."""
+    return " ".join(steward.split()).casefold()
 
 
 FIELDS = tuple(Decision.__dataclass_fields__)[:-1]  # in the order of the columns

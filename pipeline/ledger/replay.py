@@ -108,7 +108,7 @@ def replay(
         standing = _after_adjudication(said)
         protected = protected_images if len(subject) == 1 else protected_pairs
         single = _signatures(standing[-1][1], words[subject]) == 1
-        if len({_meaning(decision) for _, decision in standing}) > 1:
+        if len({decision.meaning for _, decision in standing}) > 1:
             state = DISPUTED
         elif single and any(image in protected for image in subject):
             state = UNSIGNED
@@ -171,17 +171,13 @@ def _after_adjudication(said: list[tuple[int, Decision]]) -> list[tuple[int, Dec
     """Leave out the words before the last that a further steward said in the queue of disputes, knowing the others'."""
     standing: list[tuple[int, Decision]] = []
     for i, decision in said:
-        disputed = len({_meaning(other) for _, other in standing}) > 1
+        disputed = len({other.meaning for _, other in standing}) > 1
         standing = [(i, decision)] if disputed and decision.queue == DISPUTES else [*standing, (i, decision)]
     return standing
 
 
-def _meaning(decision: Decision) -> tuple[str, str]:
-    return decision.verdict, decision.to
-
-
 def _signatures(decision: Decision, words: Sequence[Decision]) -> int:
-    return len({word.person for word in words if _meaning(word) == _meaning(decision)})
+    return len({word.person for word in words if word.meaning == decision.meaning})
 
 
 def _time(decision: Decision) -> datetime:

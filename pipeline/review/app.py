@@ -19,7 +19,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.ledger.file import count_waiting
 from pipeline.review.database import mongod
-from pipeline.review.decide import offer_commit, steward_name
+from pipeline.review.decide import add_steward_arguments, offer_commit, steward_name
 from pipeline.review.samples import read_samples
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
 
@@ -30,8 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's options."""
     parser.description = __doc__
     parser.add_argument("--save", action="store_true", help="record the tags of an earlier session, and end")
-    parser.add_argument("--steward", metavar="NAME", help="who decides (default: git's user.name)")
-    parser.add_argument("--commit", action="store_true", help="commit the ledger, and nothing else, without asking")
+    add_steward_arguments(parser)
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     parser.add_argument("--port", type=int, default=5151, help="of the App (default: %(default)s)")
     parser.add_argument("--address", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")

@@ -94,7 +94,7 @@ def show_decisions(dataset: Dataset, verdicts: Verdicts) -> None:
     said = {image: _say([decision]) for image, decision in verdicts.images.items()}
     for subject, words in verdicts.last.items():
         if len(subject) == 1 and subject[0] not in verdicts.images:
-            disputed = len({(word.verdict, word.to) for word in words}) > 1
+            disputed = len({word.meaning for word in words}) > 1
             said[subject[0]] = f"{DISPUTED if disputed else UNSIGNED}: {_say(words)}"
     dataset.set_values("decision", [said.get(image) for image in dataset.values("image_id")])
 

@@ -37,6 +37,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--reason", required=True, help="why, in words that tell of nobody")
     parser.add_argument("--checked", action="store_true", help="the reason was looked at, and tells of nobody")
     parser.add_argument("--queue", default="command", help="what the case was found in, such as disputes")
+    add_steward_arguments(parser)
+
+
+def add_steward_arguments(parser: ArgumentParser) -> None:
+    """Declare who decides, and whether the ledger is committed: of every command that records decisions."""
     parser.add_argument("--steward", metavar="NAME", help="who decides (default: git's user.name)")
     parser.add_argument("--commit", action="store_true", help="commit the ledger, and nothing else, without asking")
 

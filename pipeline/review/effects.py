@@ -86,6 +86,12 @@ def read_curated(store: Store, tree: Mapping[str, Any]) -> Curated:
     return Curated(images, groups, duplicates, scores, of_replay, of_rebalance, diagnoses, digest.hexdigest())
 
 
+def replay_ledger(curated: Curated, decisions: Sequence[Decision]) -> Verdicts:
+    """Say what a ledger comes to, without building the arm."""
+    c = curated
+    return apply_ledger(decisions, c.images, c.groups, c.duplicates, c.replay)[0]
+
+
 def build(curated: Curated, decisions: Sequence[Decision]) -> Built:
     """Build the curated arm under a ledger, without weights."""
     c = curated

@@ -16,7 +16,7 @@ from pipeline.ledger.decisions import PATH
 from pipeline.ledger.replay import Verdicts
 from pipeline.review.dataset import Dataset, launch, open_dataset, read_tags, remove_tags, show_decisions
 from pipeline.review.decide import now
-from pipeline.review.effects import build, read_curated
+from pipeline.review.effects import read_curated, replay_ledger
 from pipeline.review.samples import Samples
 from pipeline.review.tags import decide
 
@@ -31,7 +31,7 @@ def prepare(root: Path, samples: Samples, pictures: Path) -> Dataset:
 def _verdicts(root: Path) -> Verdicts:
     """Replay the ledger as it is now, with what `params.yaml` says of signatures."""
     curated = read_curated(Store(root), params.read_tree(root / "params.yaml"))
-    return build(curated, file.read(root / PATH).decisions).verdicts
+    return replay_ledger(curated, file.read(root / PATH).decisions)
 
 
 def hold(dataset: Dataset, *, address: str, port: int, browser: bool) -> None:

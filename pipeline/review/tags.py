@@ -129,14 +129,14 @@ def _without_repeats(read: list[tuple[Tag, Decision]], verdicts: Verdicts, probl
     read = sorted(read, key=lambda item: item[1].subject)
     for subject, same in groupby(read, key=lambda item: item[1].subject):
         group = list(same)
-        if len({(decision.verdict, decision.to) for _, decision in group}) > 1:
+        if len({decision.meaning for _, decision in group}) > 1:
             texts = " and ".join(tag.text for tag, _ in group)
             contradictions.append(f"{', '.join(subject)}: {texts} contradict each other: leave one")
             continue
         decision = group[0][1]
         words = [word for word in verdicts.last.get(subject, ()) if word.person == decision.person]
-        known = (words[-1].verdict, words[-1].to) if words else (WITHDRAW, "")
+        known = words[-1].meaning if words else (WITHDRAW, "")
         settled += [tag for tag, _ in group]
-        if known != (decision.verdict, decision.to):
+        if known != decision.meaning:
             decisions.append(decision)
     return Outcome(decisions, sorted(settled, key=attrgetter("image_id", "text")), problems + contradictions)

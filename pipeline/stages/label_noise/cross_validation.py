@@ -54,20 +54,14 @@ MIN_GROUPS = 5  # of a diagnosis in train; one with fewer is predicted, but the 
 class Hypothesis:
     """How labels come about, and what the images show then.
 
-    weight: among the hypotheses, by evidence.
+    model: fitted to train.
     pooled: (n, classes) P(true | image), by the classifiers, the nearest images and the members: their log-linear pool.
-    noise_matrix: (classes, classes) P(given | true) of class-conditional noise, estimated on train.
-    mixture_weight: of instance-dependent noise, estimated on train.
-    weak: (n, classes) by the weak classifiers that labels of that noise follow, each by its weight; 0 without any.
-    shaped: whether some diagnoses are thought to be mislabelled, or put by mistake, more often than others.
+    weak: (n, classes) by the weak classifiers that instance-dependent noise follows, by their weights; 0 without any.
     """
 
-    weight: float
+    model: NoiseModel
     pooled: NDArray[np.float64]
-    noise_matrix: NDArray[np.float64]
-    mixture_weight: float
     weak: NDArray[np.float64]
-    shaped: bool
 
 
 @dataclass(frozen=True)
@@ -75,7 +69,7 @@ class Predictions:
     """What the images show, pooled over the images of a lesion, and how their labels come about.
 
     pred_probs: (n, classes) by the classifiers, the mean over views and fine-tuned members: what cleanlab expects.
-    hypotheses: how labels come about; their weights sum to 1.
+    hypotheses: how labels come about; their evidence sums to 1.
     knn_embedding: (n, d) unit vectors whose cosine says what is near what; no label has a part in them.
     has_prediction: (n,) false where train has too few groups of the given diagnosis.
     """
@@ -88,17 +82,17 @@ class Predictions:
     @property
     def pooled(self) -> NDArray[np.float64]:
         """P(true | image), the mean over the hypotheses, (n, classes)."""
-        return np.asarray(sum(one.weight * one.pooled for one in self.hypotheses))
+        return np.asarray(sum(one.model.evidence * one.pooled for one in self.hypotheses))
 
     @property
     def noise_matrix(self) -> NDArray[np.float64]:
         """P(given | true) of class-conditional noise, the mean over the hypotheses, (classes, classes)."""
-        return np.asarray(sum(one.weight * one.noise_matrix for one in self.hypotheses))
+        return np.asarray(sum(one.model.evidence * one.model.noise_matrix for one in self.hypotheses))
 
     @property
     def mixture_weight(self) -> float:
         """Share of instance-dependent noise, the mean over the hypotheses."""
-        return float(sum(one.weight * one.mixture_weight for one in self.hypotheses))
+        return float(sum(one.model.evidence * one.model.mixture_weight for one in self.hypotheses))
 
 
 def cross_val_predict(
@@ -137,12 +131,7 @@ def cross_val_predict(
         pred_probs=by_lesion(np.mean(classifiers, axis=0), dataset.lesion),
         hypotheses=tuple(
             Hypothesis(
-                model.evidence,
-                log_linear_pool(pred_probs, model.pool_weights),
-                model.noise_matrix,
-                model.mixture_weight,
-                np.tensordot(model.weak_weights, weak, 1),
-                shaped=model.shaped,
+                model, log_linear_pool(pred_probs, model.pool_weights), np.tensordot(model.weak_weights, weak, 1)
             )
             for model in models
         ),

@@ -87,12 +87,12 @@ class NoiseSettings:
 class NoiseModel(NamedTuple):
     """A fitted mixture under one hypothesis.
 
-    evidence: weight among the hypotheses; all of them sum to 1.
     pool_weights: (classifiers,) a.
     noise_matrix: (k, k), T: P(given | true) of class-conditional noise; rows sum to 1.
     mixture_weight: w, of instance-dependent noise; 0 without weak classifiers.
     weak_weights: (weak classifiers,) v; sum to 1, or are 0 where no noise depends on the instance.
     shaped: whether T is shrunk towards noise of rank one, or towards noise without a shape.
+    evidence: weight among the hypotheses; all of them sum to 1.
     """
 
     pool_weights: NDArray[np.float64]

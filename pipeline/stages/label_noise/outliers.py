@@ -107,14 +107,20 @@ def count_once(vectors: NDArray[np.float32], reference: NDArray[np.bool_]) -> ND
 
     A logo that came forty times is one picture. In a large set a sample tells how many are near-identical.
     """
-    chosen = rows = np.flatnonzero(reference)
-    if len(rows) > vector_search.EXACT:
-        chosen = np.sort(np.random.default_rng(0).choice(rows, vector_search.EXACT, replace=False))
+    rows = np.flatnonzero(reference)
+    chosen = _sampled(rows)
     weights = np.zeros(len(vectors))
     for some in np.array_split(rows, range(BLOCK, len(rows), BLOCK)):
         same = (vectors[some] @ vectors[chosen].T >= SAME) & (some[:, None] != chosen)
         weights[some] = 1 / (1 + same.sum(axis=1) * len(rows) / len(chosen))
     return weights
+
+
+def _sampled(rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Draw as many as all images can be compared with, sorted; all rows if there are no more."""
+    if len(rows) <= vector_search.EXACT:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, vector_search.EXACT, replace=False))
 
 
 def discriminate(
@@ -206,9 +212,7 @@ def radius_in_train(dataset: Dataset, vectors: NDArray[np.float32], share: float
         (n,) distances 1 - cosine; 0 where other groups hold less than the share.
 
     """
-    chosen = np.flatnonzero(dataset.reference)
-    if len(chosen) > vector_search.EXACT:
-        chosen = np.sort(np.random.default_rng(0).choice(chosen, vector_search.EXACT, replace=False))
+    chosen = _sampled(np.flatnonzero(dataset.reference))
     references, group = vectors[chosen], dataset.group[chosen]
     rank = len(references) - max(1, round(share * len(references)))
     cosines = np.empty(len(vectors), np.float64)

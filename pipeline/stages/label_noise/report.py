@@ -72,9 +72,11 @@ def summarise(
         "queue_errors_expected": round(float(queue["error_probability"].sum()), 2),
         "instance_dependent_noise_share": round(predictions.mixture_weight, 6),
         "instance_dependent_noise_probability": round(
-            float(sum(one.weight for one in predictions.hypotheses if one.mixture_weight)), 6
+            float(sum(one.model.evidence for one in predictions.hypotheses if one.model.mixture_weight)), 6
         ),
-        "shaped_noise_probability": round(float(sum(one.weight for one in predictions.hypotheses if one.shaped)), 6),
+        "shaped_noise_probability": round(
+            float(sum(one.model.evidence for one in predictions.hypotheses if one.model.shaped)), 6
+        ),
         "noise_matrix_given_by_true": {
             true: dict(zip(dataset.classes, np.round(row, 6).tolist(), strict=True))
             for true, row in zip(dataset.classes, predictions.noise_matrix, strict=True)

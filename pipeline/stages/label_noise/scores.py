@@ -86,7 +86,7 @@ def by_noise_matrix(dataset: Dataset, predictions: Predictions) -> Posterior:
     labels = np.unique(np.column_stack([dataset.lesion, dataset.given])[predictions.has_prediction], axis=0)
     posterior = np.zeros((len(dataset.given), len(dataset.classes)))
     for hypothesis in predictions.hypotheses:
-        posterior += hypothesis.weight * _posterior(dataset, hypothesis, labels)
+        posterior += hypothesis.model.evidence * _posterior(dataset, hypothesis, labels)
     return Posterior(predictions.pooled, posterior, 1 - of_given(posterior, dataset.given))
 
 
@@ -100,10 +100,10 @@ def _posterior(dataset: Dataset, hypothesis: Hypothesis, labels: NDArray[np.intp
 
     """
     lesions, given = labels.T
-    weight, weak = hypothesis.mixture_weight, np.zeros((dataset.lesion.max() + 1, len(dataset.classes)))
+    weight, weak = hypothesis.model.mixture_weight, np.zeros((dataset.lesion.max() + 1, len(dataset.classes)))
     weak[dataset.lesion] = hypothesis.weak  # the same for all images of a lesion
     instance_dependent = weight * of_given(weak[lesions], given)[:, None]
-    likelihood = (1 - weight) * hypothesis.noise_matrix[:, given].T + instance_dependent
+    likelihood = (1 - weight) * hypothesis.model.noise_matrix[:, given].T + instance_dependent
     evidence = np.zeros_like(weak)
     np.add.at(evidence, lesions, np.log(np.maximum(likelihood, TINY)))
     scores = np.log(np.maximum(hypothesis.pooled, TINY)) + evidence[dataset.lesion]
