@@ -125,9 +125,10 @@ def _label(store: Store, image: str) -> Iterator[Line]:
         return
     row = _row(scores, image)
     place = "" if queue is None or image not in set(queue["image_id"]) else f", place {_row(queue, image)['place']}"
-    suspect = f"suspect{place}: {row['reason']}" if row["suspect"] else "no suspect"
-    yield "label", f"wrong with probability {row['error_probability']:.3f}, {row['suggested']} suggested; {suspect}"
-    yield "image", f"off topic {row['off_topic']:.3f}, ambiguous {row['ambiguous']:.3f}"
+    doubt = "suspect" if row["suspect"] else "ambiguous" if row["ambiguous"] else ""
+    said = f"{doubt}{place}: {row['reason']}" if doubt else "no suspect"
+    yield "label", f"wrong with probability {row['error_probability']:.3f}, {row['suggested']} suggested; {said}"
+    yield "image", f"off topic with probability {row['off_topic']:.3f}"
 
 
 def _decisions(root: Path, tree: Mapping[str, Any], image: str) -> Iterator[Line]:

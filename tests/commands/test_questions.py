@@ -16,7 +16,7 @@ from pipeline.core.store import Store
 from pipeline.ledger import file
 from pipeline.stages.dedup.tables import Duplicates
 from pipeline.stages.ingest.tables import Images, Rejects
-from pipeline.stages.label_noise.tables import SuspectQueue
+from pipeline.stages.label_noise.tables import LabelScores, SuspectQueue
 from pipeline.stages.train.tables import Predictions
 from tests.ledger.made import decision, git
 from tests.project import Project
@@ -62,6 +62,22 @@ def test_why_an_image_is_out(store: Store, capsys: pytest.CaptureFixture[str]) -
     assert "of demo:00, which is kept" in copy
     assert "copy with demo:00 by" in copy
     assert "out: duplicate: copy of demo:00" in copy
+
+
+@pytest.mark.parametrize(("flags", "begins"), [((True, False), "suspect"), ((False, True), "ambiguous")])
+def test_a_label_in_doubt_has_its_reason_whatever_the_doubt(
+    store: Store, capsys: pytest.CaptureFixture[str], flags: tuple[bool, bool], begins: str
+) -> None:
+    scores = store.read(LabelScores)
+    vectors = {name: store.vectors(LabelScores, name) for name in ("probabilities", "posterior")}
+    row = scores["image_id"] == "demo:05"
+    for name, flag in zip(("suspect", "ambiguous"), flags, strict=True):
+        scores.loc[row, name] = flag
+    scores.loc[row, "reason"] = "nothing is likelier"
+    store.write(LabelScores, scores, vectors=vectors)
+    text = said(why, store, capsys, "demo:05")
+    assert f"; {begins}" in text
+    assert "nothing is likelier" in text
 
 
 def test_why_a_file_was_rejected(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
