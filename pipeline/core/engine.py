@@ -138,11 +138,14 @@ def _run_local(
     attempts = dict.fromkeys(range(len(shards)), 0)
     position = 0
     while position < len(shards):
-        with _pool(function, min(workers, len(shards) - position)) as pool:
+        # A worker's death breaks the pool, whichever shard it had. The next one then runs alone: with all the memory
+        # there is, and where it dies again, it is the one.
+        end = position + 1 if attempts[position] else len(shards)
+        with _pool(function, min(workers, end - position)) as pool:
             window: dict[int, Future[Result]] = {}
             try:
-                while position < len(shards):
-                    for i in range(position, min(position + WINDOW * workers, len(shards))):
+                while position < end:
+                    for i in range(position, min(position + WINDOW * workers, end)):
                         if i not in window:
                             window[i] = pool.submit(work, shards[i])
                     result = window.pop(position).result()

@@ -141,7 +141,7 @@ FAULTS = (
     Fault(
         "another steward's verdict overwrites the first one's",
         "pipeline/ledger/replay.py",
-        r"if len\(\{_meaning\(decision\) for _, decision in standing\}\) > 1:",
+        r"if len\(\{decision\.meaning for _, decision in standing\}\) > 1:",
         "if not standing:",
         ("test_another_stewards_other_verdict_makes_a_dispute_in_which_nothing_holds",),
     ),
