@@ -23,6 +23,8 @@ RENAMED = {
     "label_noise.probe.seed": "seed",
     "label_noise.pictures": "label_noise.report_images",
     "rebalance.seed": "seed",
+    "rebalance.weights": "rebalance.balance",
+    "rebalance.weights.scheme": "rebalance.balance.policy",
     "train.device": "runtime.device",
     "evaluate.seed": "seed",
 }

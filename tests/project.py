@@ -41,6 +41,13 @@ NETWORK = {
     "warmup_epochs": 0,
     "augmentation": "light",
 }
+PROBE = NETWORK | {
+    "backbone": "first",
+    "weights": None,
+    "trainable": "probe",
+    "side_pixels": None,
+    "augmentation": "none",
+}
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ def tiny_params() -> dict[str, Any]:
     encoder = {"library": "timm", "model": "test_resnet", "weights": "tiny.safetensors", "source": "package"}
     return params.tree(
         members=["one", "two"],
-        train__members={"one": NETWORK, "two": {**NETWORK, "trainable": "head", "augmentation": "none"}},
+        train__members={"one": NETWORK, "two": PROBE},
         encoders=["first", "second"],
         embed__encoders={
             "first": encoder | {"side_pixels": None, "layers": []},

@@ -13,17 +13,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.cache import replacing
 from bench.command import parser, section, status_of
 from bench.processes import in_workers
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
-from pipeline.models.trainable import weights_file
 from pipeline.profiles import read_either
-from pipeline.stages.ingest.tables import Images, open_pixels
-from pipeline.stages.train.member import train_member
+from pipeline.stages.ingest.tables import Images
+from pipeline.stages.train.member import Task
 from pipeline.stages.train.params import TrainParams
+from pipeline.stages.train.stage import train_on
 
 SETS = "sets"
 FACTS = "facts.json"
@@ -34,12 +35,14 @@ class Planned:
     """A training set, and how it came about.
 
     selection: the table Selection.
+    target: its vector.
     facts: counts for the report.
     """
 
     condition: str
     arm: str
     selection: pd.DataFrame
+    target: NDArray[np.float32]
     facts: dict[str, Any]
 
 
@@ -57,6 +60,7 @@ def save(folder: Path, sets: Iterable[Planned]) -> None:
     facts = json.loads((folder / FACTS).read_text("utf-8")) if (folder / FACTS).exists() else {}
     for one in sets:
         one.selection.to_parquet(folder / SETS / f"{one.condition}_{one.arm}.parquet", index=False)
+        np.save(folder / SETS / f"{one.condition}_{one.arm}.npy", one.target)
         facts.setdefault(one.condition, {})[one.arm] = one.facts
         (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
 
@@ -78,25 +82,24 @@ def fitted(folder: Path, job: Job) -> Path:
 @cache
 def _images(project: Path, batch: str) -> tuple[Store, pd.DataFrame]:
     store = Store(project)
-    return store, store.read(Images, batch).set_index("image_id")
+    return store, store.read(Images, batch)
 
 
 def _train(job: Job, *, project: Path, batch: str, params: TrainParams, folder: Path) -> None:
     store, images = _images(project, batch)
-    selection = pd.read_parquet(folder / SETS / f"{job.condition}_{job.arm}.parquet")
+    kept = folder / SETS / f"{job.condition}_{job.arm}"
     target = fitted(folder, job)
     scratch = target.with_suffix(".scratch")
     scratch.mkdir(exist_ok=True)
-    _, trained = train_member(
-        params.member,
-        selection,
-        open_pixels(store, images.loc[selection["image_id"]].reset_index()),
-        diagnoses=diagnoses_in_scope(images["diagnosis"], params.classes),
-        weights=weights_file(store, params.member),
-        device=params.device,
+    task = Task(
+        pd.read_parquet(kept.with_suffix(".parquet")),
+        np.load(kept.with_suffix(".npy")),
+        diagnoses_in_scope(images["diagnosis"], params.classes),
+        loss=params.loss,
         seed=job.seed,
         scratch=scratch,
     )
+    _, trained = train_on(store, params.model_copy(update={"batches": [batch]}), task, images)
     with replacing(target) as file:
         np.save(file, trained.probabilities["test"].astype(np.float32))
     shutil.rmtree(scratch)

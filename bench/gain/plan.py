@@ -26,7 +26,7 @@ from pipeline.stages.label_noise.dataset import Dataset
 from pipeline.stages.label_noise.params import LabelNoiseParams
 from pipeline.stages.label_noise.reading import read_labelled
 from pipeline.stages.label_noise.stage import find_label_errors
-from pipeline.stages.rebalance.arms import build_arm, join_facts, select
+from pipeline.stages.rebalance.arms import build_arm, join_facts, select, with_sureness
 from pipeline.stages.rebalance.params import RebalanceParams
 
 PUBLISHED = "as published"
@@ -99,7 +99,8 @@ def plan(
     decisions = _decide(truth, noisy, found.queue, minutes=0.0 if shape is None else 60 * hours)
     given = pd.Series(noisy.names(noisy.given), index=noisy.image_id)
     images = project.images.assign(diagnosis=project.images["image_id"].map(given).fillna(project.images["diagnosis"]))
-    facts = join_facts(images, project.groups, project.groups, found.scores, decisions)
+    facts = join_facts(images, project.groups, project.groups, with_sureness(found.scores, found.posterior), decisions)
+    posterior = pd.DataFrame(found.posterior, index=found.scores["image_id"], columns=truth.classes)
     right = pd.Series(truth.names(truth.given), index=truth.image_id)
     for arm in PUBLISHED_ARMS if shape is None else ARMS:
         judged = build_arm(
@@ -110,11 +111,11 @@ def plan(
             diagnoses=truth.classes,
             rng=np.random.default_rng(building.seed),
         )
-        selection = select(judged, building.weights)
+        selection, target = select(judged, building.balance, posterior=posterior, diagnoses=truth.classes)
         train = selection[selection["split"] == "train"]
         wrong = int((train["diagnosis"] != train["image_id"].map(right)).sum())
         counts = {"train": len(train), "wrong_in_train": wrong, "decisions": len(decisions)}
-        yield Planned(condition, arm, selection, counts)
+        yield Planned(condition, arm, selection, target, counts)
 
 
 def _mislabel(project: Project, shape: str, *, rate: float, seed: int, encoders: Sequence[str]) -> Dataset:

@@ -23,6 +23,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from pipeline.core.errors import UserError
+from pipeline.models.losses import Loss
 from pipeline.models.params import Recipe
 
 Inputs = Callable[[Tensor, torch.Generator | None], Tensor]
@@ -34,13 +35,21 @@ class Examples:
     """What is learnt from, or scored.
 
     inputs: gives the network's input for some rows, on its device; augmented if a generator comes with them.
-    actual: class of each row, on the CPU.
-    weight: of each row in the loss, mean 1, on the CPU.
+    target: (n, classes) float32, how far each row counts as each class, on the CPU; rows sum to 1.
+    weight: (n,) of each row in the loss, on the CPU.
+    draws: (n,) how often each row comes in an epoch, on average, on the CPU.
     """
 
     inputs: Inputs
-    actual: Tensor
+    target: Tensor
     weight: Tensor
+    draws: Tensor
+
+    @property
+    def actual(self) -> NDArray[np.int64]:
+        """Class of each row that a label is not shared out of, (n,)."""
+        classes: NDArray[np.int64] = self.target.argmax(1).numpy()
+        return classes
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,14 @@ class Epoch:
 
 
 def fit(
-    network: nn.Module, train: Examples, validation: Examples, recipe: Recipe, *, seed: int, checkpoint: Path
+    network: nn.Module,
+    train: Examples,
+    validation: Examples,
+    recipe: Recipe,
+    loss: Loss,
+    *,
+    seed: int,
+    checkpoint: Path,
 ) -> list[Epoch]:
     """Train `network` in place; it ends with the weights of its best epoch.
 
@@ -63,6 +79,7 @@ def fit(
         train: what it learns from.
         validation: what says when to stop.
         recipe: hyperparameters.
+        loss: of a batch, from `losses.make_loss`.
         seed: of order, augmentation and dropout.
         checkpoint: file that is written after every epoch; a run that finds it goes on from there.
 
@@ -74,17 +91,17 @@ def fit(
 
     """
     device = next(network.parameters()).device
-    run = _Run(network, recipe, device)
+    run = _Run(network, recipe, loss, device)
     run.restore(checkpoint)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for epoch in tqdm(range(len(run.history), recipe.epochs), desc="train", unit="epoch", disable=None):
             if run.history and epoch - best_epoch(run.history).epoch >= recipe.patience_epochs:
                 break
-            loss = _learn(run, train, epoch=epoch, seed=seed)
-            if not math.isfinite(loss):
+            mean_loss = _learn(run, train, epoch=epoch, seed=seed)
+            if not math.isfinite(mean_loss):
                 raise UserError(f"training diverged in epoch {epoch + 1}: lower learning_rate ({recipe.learning_rate})")
-            probabilities = predict(network, validation.inputs, len(validation.actual), batch_size=recipe.batch_size)
-            run.history.append(Epoch(epoch + 1, loss, *balanced_scores(probabilities, validation.actual.numpy())))
+            probabilities = predict(network, validation.inputs, len(validation.target), batch_size=recipe.batch_size)
+            run.history.append(Epoch(epoch + 1, mean_loss, *balanced_scores(probabilities, validation.actual)))
             run.save(checkpoint)
     network.load_state_dict(run.best)
     return run.history
@@ -128,8 +145,8 @@ def learning_rate_factor(step: int, *, warmup_steps: int, steps: int) -> float:
 class _Run:
     """Everything that changes during training."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, device: torch.device) -> None:
-        self.network, self.recipe, self.device = network, recipe, device
+    def __init__(self, network: nn.Module, recipe: Recipe, loss: Loss, device: torch.device) -> None:
+        self.network, self.recipe, self.loss, self.device = network, recipe, loss, device
         decayed = [p for p in network.parameters() if p.ndim > 1]
         other = [p for p in network.parameters() if p.ndim <= 1]  # biases and norms: decay does not regularise them
         groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": other, "weight_decay": 0.0}]
@@ -165,12 +182,13 @@ class _Run:
 
 def _learn(run: _Run, train: Examples, *, epoch: int, seed: int) -> float:
     """Go once through the examples; return the mean loss."""
-    recipe, count = run.recipe, len(train.actual)
+    recipe = run.recipe
     state = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     torch.manual_seed(state)  # dropout and stochastic depth draw from torch's own generator
     generator = torch.Generator().manual_seed(state)
     # Batches of almost one size: a last one of a single image would break batch normalisation.
-    batches = torch.randperm(count, generator=generator).tensor_split(math.ceil(count / recipe.batch_size))
+    drawn = draw_rows(train.draws, generator)
+    batches = drawn.tensor_split(math.ceil(len(drawn) / recipe.batch_size))
     run.network.train()
     total = 0.0
     for i, rows in enumerate(batches):
@@ -182,19 +200,34 @@ def _learn(run: _Run, train: Examples, *, epoch: int, seed: int) -> float:
         for group in run.optimiser.param_groups:
             group["lr"] = recipe.learning_rate * factor
         total += _step(run, train, rows, generator) * len(rows)
-    return total / count
+    return total / len(drawn)
+
+
+def draw_rows(draws: Tensor, generator: torch.Generator) -> Tensor:
+    """List the rows of an epoch in random order: each `draws` times, where that is no whole number on average.
+
+    Args:
+        draws: (n,) not negative.
+        generator: draws.
+
+    """
+    times, rest = draws.floor().long(), draws.frac()
+    if rest.any():
+        times += torch.rand(len(draws), generator=generator) < rest
+    rows = torch.arange(len(draws)).repeat_interleave(times)
+    if not len(rows):  # fewer than one image an epoch: better the likeliest than none
+        rows = draws.argmax().reshape(1)
+    return rows[torch.randperm(len(rows), generator=generator)]
 
 
 def _step(run: _Run, train: Examples, rows: Tensor, generator: torch.Generator) -> float:
     inputs = train.inputs(rows, generator)
-    actual, weight = train.actual[rows].to(run.device), train.weight[rows].to(run.device)
+    target, weight = train.target[rows].to(run.device), train.weight[rows].to(run.device)
+    target = torch.lerp(target, torch.full_like(target, 1 / target.shape[1]), run.recipe.label_smoothing)
     with torch.amp.autocast(run.device.type, dtype=torch.float16, enabled=run.device.type == "cuda"):
         logits = run.network(inputs)
-    each = functional.cross_entropy(
-        logits.float(), actual, reduction="none", label_smoothing=run.recipe.label_smoothing
-    )
-    # Weights have mean 1 over train: the mean of the products, not their weighted mean, is unbiased batch by batch.
-    loss = (each * weight).mean()
+    # Weights have mean 1 over an epoch: the mean of the products, not their weighted mean, is unbiased batch by batch.
+    loss = (run.loss(logits.float(), target) * weight).mean()
     run.optimiser.zero_grad(set_to_none=True)
     run.scaler.scale(loss).backward()
     run.scaler.step(run.optimiser)

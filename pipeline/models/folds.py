@@ -22,7 +22,7 @@ from pipeline.models import members
 from pipeline.models.batches import AUGMENTATIONS, ImageSet, load_images, stored_side
 from pipeline.models.devices import prepare
 from pipeline.models.params import Member
-from pipeline.models.trainable import Part, train
+from pipeline.models.trainable import Part, Targets, train
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -65,13 +65,13 @@ def show(pixels: Pixels, member: Member, *, weights: Path | None, device: Device
 
     """
     place = prepare(device)
-    network = members.build(member.backbone, classes=0, side_pixels=member.side_pixels, weights=weights, seed=0)
+    network = members.build(member.backbone, classes=0, side_pixels=member.side, weights=weights, seed=0)
     augmentation = AUGMENTATIONS[member.augmentation]
     stored_as = []
     for label, applied in (("to learn from", augmentation), ("to judge", None)):
-        side = stored_side(member.side_pixels, applied)
+        side = stored_side(member.side, applied)
         stored = load_images(pixels, side, network.preprocessing, scratch=scratch, label=label)
-        stored_as.append(ImageSet(stored, member.side_pixels, network.preprocessing, applied, place))
+        stored_as.append(ImageSet(stored, member.side, network.preprocessing, applied, place))
     return Shown(*stored_as)
 
 
@@ -171,10 +171,12 @@ def fit_fold(
             "test": _part(shown.judge, labels, np.flatnonzero(judged_by(fold, held_by))),
         }
         network = members.build(
-            member.backbone, classes=labels.classes, side_pixels=member.side_pixels, weights=weights, seed=seed
+            member.backbone, classes=labels.classes, side_pixels=member.side, weights=weights, seed=seed
         )
         network.module.to(shown.learn.device)
-        trained = train(network.module, parts, member, seed=seed, checkpoint=scratch / f"fold-{fold}.pt")
+        trained = train(
+            network.module, parts, member, "cross_entropy", seed=seed, checkpoint=scratch / f"fold-{fold}.pt"
+        )
         partial = scratch / f"fold-{fold}.partial.npy"
         np.save(partial, trained.probabilities["test"])
         partial.replace(kept)
@@ -184,4 +186,4 @@ def fit_fold(
 
 def _part(images: ImageSet, labels: Labels, rows: Integers) -> Part:
     weight = labels.weight[rows]
-    return Part(images.take(rows), labels.given[rows], weight / weight.mean())
+    return Part(images.take(rows), Targets.of_classes(labels.given[rows], labels.classes, weight / weight.mean()))

@@ -20,7 +20,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.models.batches import ImageSet
 from pipeline.models.fit import Epoch, Examples, Inputs, fit, predict
-from pipeline.models.params import Member, Recipe
+from pipeline.models.losses import make_loss
+from pipeline.models.params import LossName, Member, Recipe
 
 Probabilities = NDArray[np.float64]
 FEATURE_BATCH = 64
@@ -28,18 +29,38 @@ SCORED = ("validation", "test")
 
 
 @dataclass(frozen=True)
-class Part:
-    """One split: images, the class of each (int) and its weight in the loss (float32)."""
+class Targets:
+    """What is to be learnt of images, or scored on them.
 
-    images: ImageSet
-    actual: NDArray[np.integer]
+    target: (n, classes) float32, how far each image counts as each class; rows sum to 1.
+    weight: (n,) float32, in the loss.
+    draws: (n,) float32, how often it comes in an epoch, on average.
+    """
+
+    target: NDArray[np.float32]
     weight: NDArray[np.float32]
+    draws: NDArray[np.float32]
+
+    @classmethod
+    def of_classes(cls, actual: NDArray[np.integer], classes: int, weight: NDArray[np.float32]) -> Targets:
+        """Make targets of one class an image (n,), each drawn once an epoch."""
+        return cls(np.eye(classes, dtype=np.float32)[actual], weight, np.ones(len(actual), np.float32))
+
+    def take(self, rows: NDArray[np.integer]) -> Targets:
+        """Choose some of them."""
+        return Targets(self.target[rows], self.weight[rows], self.draws[rows])
 
     def examples(self, inputs: Inputs) -> Examples:
-        """Pair some form of the images with classes and weights."""
-        return Examples(
-            inputs, torch.tensor(self.actual, dtype=torch.int64), torch.tensor(self.weight, dtype=torch.float32)
-        )
+        """Pair some form of the images with them."""
+        return Examples(inputs, *(torch.tensor(values) for values in (self.target, self.weight, self.draws)))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split: images, and what is to be learnt of them."""
+
+    images: ImageSet
+    targets: Targets
 
 
 Parts = Mapping[str, Part]  # by split: train, validation, test
@@ -53,16 +74,19 @@ class Trained:
     probabilities: dict[str, Probabilities]
 
 
-def train_all(network: nn.Module, parts: Parts, recipe: Recipe, *, seed: int, checkpoint: Path) -> Trained:
+def train_all(
+    network: nn.Module, parts: Parts, recipe: Recipe, loss: LossName, *, seed: int, checkpoint: Path
+) -> Trained:
     """Train every layer, in place."""
     network.to(memory_format=torch.channels_last)  # twice as fast on a CPU as the default layout
-    examples = {split: part.examples(part.images) for split, part in parts.items()}
-    history = fit(network, examples["train"], examples["validation"], recipe, seed=seed, checkpoint=checkpoint)
-    return Trained(history, _predictions(network, examples, recipe))
+    examples = {split: part.targets.examples(part.images) for split, part in parts.items()}
+    return _fit(network, examples, recipe, loss, seed=seed, checkpoint=checkpoint)
 
 
-def train_head(network: nn.Module, parts: Parts, recipe: Recipe, *, seed: int, checkpoint: Path) -> Trained:
-    """Train a linear head on standardised features, and put it into the network in place.
+def train_head(
+    network: nn.Module, parts: Parts, recipe: Recipe, loss: LossName, *, seed: int, checkpoint: Path
+) -> Trained:
+    """Train the classifier on what the frozen rest of the network says of each image, in place.
 
     Raises:
         UserError: the network's classifier is not linear.
@@ -74,30 +98,56 @@ def train_head(network: nn.Module, parts: Parts, recipe: Recipe, *, seed: int, c
         raise UserError(
             f"{name} has no linear classifier: set trainable: all in params.yaml, or choose another backbone"
         )
-    raw = {split: features(network, part.images, label=split) for split, part in parts.items()}
-    std, mean = torch.std_mean(raw["train"], 0, correction=0)
+    computed = {split: features(network, part.images, label=split) for split, part in parts.items()}
+    targets = {split: part.targets for split, part in parts.items()}
+    return train_linear(classifier, computed, targets, recipe, loss, seed=seed, checkpoint=checkpoint)
+
+
+def train_linear(
+    classifier: nn.Linear,
+    inputs: Mapping[str, Tensor],
+    targets: Mapping[str, Targets],
+    recipe: Recipe,
+    loss: LossName,
+    *,
+    seed: int,
+    checkpoint: Path,
+) -> Trained:
+    """Train a linear layer on features, in place. It learns on standardised ones, and ends with what raw ones need.
+
+    Args:
+        classifier: what to train, and where it starts.
+        inputs: by split, float32 of shape (images, features), on the device.
+        targets: by split, of the same images.
+        recipe: hyperparameters.
+        loss: which.
+        seed: of the order.
+        checkpoint: file that keeps finished epochs.
+
+    """
+    std, mean = torch.std_mean(inputs["train"], 0, correction=0)
     std = std.clamp(min=1e-6)  # a feature that never varies says nothing
     head = nn.Linear(classifier.in_features, classifier.out_features).to(std.device)
     head.load_state_dict(classifier.state_dict())
-    examples = {split: part.examples(_lookup((raw[split] - mean) / std)) for split, part in parts.items()}
-    history = fit(head, examples["train"], examples["validation"], recipe, seed=seed, checkpoint=checkpoint)
+    examples = {split: targets[split].examples(_lookup((raw - mean) / std)) for split, raw in inputs.items()}
+    trained = _fit(head, examples, recipe, loss, seed=seed, checkpoint=checkpoint)
     with torch.no_grad():
         classifier.weight.copy_(head.weight / std)
         classifier.bias.copy_(head.bias - head.weight @ (mean / std))
-    return Trained(history, _predictions(head, examples, recipe))
+    return trained
 
 
 TRAINERS: dict[str, Callable[..., Trained]] = {"all": train_all, "head": train_head}
 
 
-def train(network: nn.Module, parts: Parts, member: Member, *, seed: int, checkpoint: Path) -> Trained:
+def train(network: nn.Module, parts: Parts, member: Member, loss: LossName, *, seed: int, checkpoint: Path) -> Trained:
     """Train what of the network `member` says, in place.
 
     Raises:
         UserError: its head is to be trained and is not linear, or training diverges.
 
     """
-    return TRAINERS[member.trainable](network, parts, member, seed=seed, checkpoint=checkpoint)
+    return TRAINERS[member.trainable](network, parts, member, loss, seed=seed, checkpoint=checkpoint)
 
 
 def weights_file(store: Store, member: Member) -> Path | None:
@@ -132,8 +182,22 @@ def _lookup(matrix: Tensor) -> Inputs:
     return inputs
 
 
-def _predictions(network: nn.Module, examples: Mapping[str, Examples], recipe: Recipe) -> dict[str, Probabilities]:
-    return {
-        split: predict(network, examples[split].inputs, len(examples[split].actual), batch_size=recipe.batch_size)
+def _fit(
+    network: nn.Module,
+    examples: Mapping[str, Examples],
+    recipe: Recipe,
+    loss: LossName,
+    *,
+    seed: int,
+    checkpoint: Path,
+) -> Trained:
+    """Train a network in place on `train`, stopped by `validation`, and let it predict what is scored."""
+    learnt = examples["train"]
+    mass = (learnt.target * learnt.draws[:, None]).sum(0)
+    chosen = make_loss(loss, mass / mass.sum())
+    history = fit(network, learnt, examples["validation"], recipe, chosen, seed=seed, checkpoint=checkpoint)
+    probabilities = {
+        split: predict(network, examples[split].inputs, len(examples[split].target), batch_size=recipe.batch_size)
         for split in SCORED
     }
+    return Trained(history, probabilities)

@@ -21,13 +21,13 @@ from pipeline.params import stage_params
 from pipeline.stages.dedup.tables import Duplicates, Groups
 from pipeline.stages.ingest.tables import Images
 from pipeline.stages.label_noise.tables import LabelScores
-from pipeline.stages.rebalance.arms import apply_arm, join_facts
+from pipeline.stages.rebalance.arms import apply_arm, join_facts, with_sureness
 from pipeline.stages.rebalance.params import RebalanceParams
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
 from pipeline.stages.replay.apply import apply_ledger, in_force
 from pipeline.stages.replay.params import ReplayParams
 
-COMPARED = ("split", "group_id", "diagnosis", "reason", "factor")
+COMPARED = ("split", "group_id", "diagnosis", "reason", "factor", "soft")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ def read_curated(store: Store, tree: Mapping[str, Any]) -> Curated:
     assert isinstance(of_replay, ReplayParams)  # noqa: S101 - what `stage_params` looks up by name
     assert isinstance(of_rebalance, RebalanceParams)  # noqa: S101 - likewise
     images = store.read(Images, tree["batches"])
-    groups, duplicates, scores = store.read(Groups), store.read(Duplicates), store.read(LabelScores)
+    groups, duplicates = store.read(Groups), store.read(Duplicates)
+    scores = with_sureness(store.read(LabelScores), store.vectors(LabelScores, "posterior"))
     if set(images["image_id"]) != set(groups["image_id"]):
         raise UserError("data/dedup is of other images than data/ingest: run `dvc repro`")
     digest = hashlib.sha256()
@@ -181,6 +182,11 @@ def changed(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[str]:
             yield f"{image} moves from {a['split']} to {b['split']}"
         elif a["group_id"] != b["group_id"]:
             yield f"{image} is in the group of {b['group_id']}, was in that of {a['group_id']}"
+        elif not b["reason"] and a["soft"] != b["soft"]:
+            how = (
+                "is shared out over the diagnoses as they are probable" if b["soft"] else f"counts as {b['diagnosis']}"
+            )
+            yield f"{image} in {b['split']} {how}"
         elif not b["reason"]:
             yield f"{image} counts as {b['factor']:g} of an image in {b['split']}, was {a['factor']:g}"
 

@@ -28,6 +28,7 @@ TRAINING = TrainParams.model_validate(
         "batches": ["demo"],
         "classes": "all",
         "device": "cpu",
+        "loss": "cross_entropy",
         "member": NETWORK | {"weights": None, "trainable": "head", "augmentation": "none"},
     }
 )
@@ -117,7 +118,7 @@ def test_a_job_that_is_on_disk_is_not_run_again(
     fit(root, "demo", TRAINING, tmp_path, seeds=[3], workers=1)
     assert not np.load(kept).any()
     assert json.loads((tmp_path / FACTS).read_text("utf-8"))[NOISE]["raw"] == planned[NOISE, "raw"].facts
-    assert len(list((tmp_path / SETS).iterdir())) == 1
+    assert len(list((tmp_path / SETS).glob("*.parquet"))) == 1
 
 
 def test_the_command_says_what_is_missing(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from pipeline.core.errors import UserError
 from pipeline.models import fit as loop
-from pipeline.models.fit import Examples, balanced_scores, best_epoch, fit, learning_rate_factor, predict
+from pipeline.models.fit import Examples, balanced_scores, best_epoch, draw_rows, fit, learning_rate_factor, predict
+from pipeline.models.losses import cross_entropy
 from pipeline.models.params import Recipe
 
 RECIPE = Recipe(
@@ -53,12 +55,12 @@ def examples(seed: int, *, count: int = 50, noise: float = 0.3, weight: float = 
         jitter = 0.0 if generator is None else 0.05 * torch.randn(len(rows), 4, generator=generator)
         return points[rows] + jitter
 
-    return Examples(inputs, actual, torch.full((count,), weight))
+    return Examples(inputs, functional.one_hot(actual, 3).float(), torch.full((count,), weight), torch.ones(count))
 
 
 def trained(path: Path, *, seed: int = 0, recipe: Recipe = RECIPE) -> dict[str, torch.Tensor]:
     net = network()
-    fit(net, examples(1), examples(2), recipe, seed=seed, checkpoint=path / "checkpoint.pt")
+    fit(net, examples(1), examples(2), recipe, cross_entropy, seed=seed, checkpoint=path / "checkpoint.pt")
     return dict(net.state_dict())
 
 
@@ -68,8 +70,10 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 def test_separable_classes_are_learnt(tmp_path: Path) -> None:
     net, unseen = network(), examples(3, noise=0.1)
-    history = fit(net, examples(1, noise=0.1), examples(2, noise=0.1), RECIPE, seed=0, checkpoint=tmp_path / "c.pt")
-    assert (predict(net, unseen.inputs, 50, batch_size=8).argmax(1) == unseen.actual.numpy()).all()
+    history = fit(
+        net, examples(1, noise=0.1), examples(2, noise=0.1), RECIPE, cross_entropy, seed=0, checkpoint=tmp_path / "c.pt"
+    )
+    assert (predict(net, unseen.inputs, 50, batch_size=8).argmax(1) == unseen.actual).all()
     assert history[-1].train_loss < history[0].train_loss
 
 
@@ -116,7 +120,7 @@ def test_a_resumed_run_does_not_repeat_epochs(tmp_path: Path, monkeypatch: pytes
 def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:
     train, hopeless = examples(1), examples(2, noise=50.0)
     recipe = RECIPE.model_copy(update={"epochs": 40, "patience_epochs": 2, "learning_rate": 0.2})
-    history = fit(network(), train, hopeless, recipe, seed=0, checkpoint=tmp_path / "c.pt")
+    history = fit(network(), train, hopeless, recipe, cross_entropy, seed=0, checkpoint=tmp_path / "c.pt")
     best = best_epoch(history)
     assert len(history) == best.epoch + 2 < 40
 
@@ -124,10 +128,12 @@ def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> No
 def test_the_best_epochs_weights_are_kept(tmp_path: Path) -> None:
     net, validation = network(), examples(2, noise=1.0)
     recipe = RECIPE.model_copy(update={"epochs": 12, "patience_epochs": 12, "learning_rate": 0.2})
-    history = fit(net, examples(1, noise=1.0, count=16), validation, recipe, seed=0, checkpoint=tmp_path / "c.pt")
+    history = fit(
+        net, examples(1, noise=1.0, count=16), validation, recipe, cross_entropy, seed=0, checkpoint=tmp_path / "c.pt"
+    )
     best = best_epoch(history)
     assert best is not history[-1]
-    found = balanced_scores(predict(net, validation.inputs, 50, batch_size=8), validation.actual.numpy())
+    found = balanced_scores(predict(net, validation.inputs, 50, batch_size=8), validation.actual)
     assert found == pytest.approx((best.validation_balanced_accuracy, best.validation_log_loss))
 
 
@@ -135,27 +141,35 @@ def test_an_image_of_weight_zero_teaches_nothing(tmp_path: Path) -> None:
     train = examples(1, noise=0.1)
     wrong = torch.arange(50) < 20
     weight = torch.where(wrong, 0.0, 50 / 30)
-    poisoned = replace(train, actual=torch.where(wrong, (train.actual + 1) % 3, train.actual), weight=weight)
+    poisoned = replace(train, target=torch.where(wrong[:, None], train.target.roll(1, 1), train.target), weight=weight)
     net, unseen = network(), examples(3, noise=0.1)
-    fit(net, poisoned, examples(2, noise=0.1), RECIPE, seed=0, checkpoint=tmp_path / "c.pt")
-    assert (predict(net, unseen.inputs, 50, batch_size=8).argmax(1) == unseen.actual.numpy()).all()
+    fit(net, poisoned, examples(2, noise=0.1), RECIPE, cross_entropy, seed=0, checkpoint=tmp_path / "c.pt")
+    assert (predict(net, unseen.inputs, 50, batch_size=8).argmax(1) == unseen.actual).all()
 
 
 def test_a_class_without_train_images_harms_nothing(tmp_path: Path) -> None:
     train = examples(1)
-    two = replace(train, actual=train.actual.clamp(max=1))
-    history = fit(network(), two, examples(2), RECIPE, seed=0, checkpoint=tmp_path / "c.pt")
+    two = replace(train, target=torch.eye(3)[train.target.argmax(1).clamp(max=1)])
+    history = fit(network(), two, examples(2), RECIPE, cross_entropy, seed=0, checkpoint=tmp_path / "c.pt")
     assert 0 < history[-1].validation_balanced_accuracy <= 2 / 3
 
 
 @pytest.mark.parametrize("count", [2, 9, 17])
 def test_no_batch_is_left_with_a_single_image(count: int, tmp_path: Path) -> None:
-    fit(network(), examples(1, count=count), examples(2), RECIPE, seed=0, checkpoint=tmp_path / "c.pt")
+    fit(network(), examples(1, count=count), examples(2), RECIPE, cross_entropy, seed=0, checkpoint=tmp_path / "c.pt")
 
 
 def test_divergence_ends_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="training diverged in epoch 1: lower learning_rate"):
-        fit(network(), examples(1, weight=float("inf")), examples(2), RECIPE, seed=0, checkpoint=tmp_path / "c.pt")
+        fit(
+            network(),
+            examples(1, weight=float("inf")),
+            examples(2),
+            RECIPE,
+            cross_entropy,
+            seed=0,
+            checkpoint=tmp_path / "c.pt",
+        )
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
@@ -177,3 +191,37 @@ def test_probabilities_do_not_depend_on_the_batch() -> None:
     whole, parts = (predict(net, rows.inputs, 50, batch_size=size) for size in (50, 3))
     assert whole == pytest.approx(parts, abs=1e-6)
     assert whole.sum(1) == pytest.approx(np.ones(50))
+
+
+def test_an_epoch_draws_each_image_as_often_as_it_is_told_to() -> None:
+    draws = torch.tensor([0.0, 1.0, 2.0, 0.25, 1.5])
+    generator = torch.Generator().manual_seed(0)
+    counts = torch.stack([torch.bincount(draw_rows(draws, generator), minlength=5) for _ in range(2000)]).double()
+    assert (counts[:, :3] == torch.tensor([0.0, 1.0, 2.0])).all()
+    assert counts.mean(0).numpy() == pytest.approx(draws.numpy(), abs=0.05)
+
+
+def test_images_that_come_once_are_only_shuffled() -> None:
+    rows = draw_rows(torch.ones(50), torch.Generator().manual_seed(3))
+    assert (rows == torch.randperm(50, generator=torch.Generator().manual_seed(3))).all()
+
+
+def test_an_epoch_is_never_empty() -> None:
+    rows = draw_rows(torch.tensor([1e-9, 2e-9]), torch.Generator().manual_seed(0))
+    assert rows.tolist() == [1]
+
+
+def test_oversampling_learns_a_class_that_is_drowned_otherwise(tmp_path: Path) -> None:
+    """Two images of class 2 among 48 of the others, at a learning rate that lets the network see them."""
+    train, unseen = examples(1, noise=0.8), examples(3, noise=0.8)
+    rare = torch.from_numpy(train.actual == 2)
+    kept = ~rare | (rare.cumsum(0) <= 2)
+    drawn = torch.where(kept, torch.where(rare, 20.0, 1.0), 0.0)
+    recall = {}
+    for name, draws in {"as they are": kept.float(), "oversampled": drawn}.items():
+        net = network()
+        given = replace(train, draws=draws)
+        fit(net, given, examples(2, noise=0.8), RECIPE, cross_entropy, seed=0, checkpoint=tmp_path / f"{name}.pt")
+        said = predict(net, unseen.inputs, 50, batch_size=8).argmax(1)
+        recall[name] = (said == 2)[unseen.actual == 2].mean()
+    assert recall["oversampled"] > recall["as they are"]

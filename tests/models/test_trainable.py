@@ -12,7 +12,7 @@ from pipeline.models import members
 from pipeline.models.batches import ImageSet
 from pipeline.models.fit import predict
 from pipeline.models.params import Recipe
-from pipeline.models.trainable import Part, features, train_head
+from pipeline.models.trainable import Part, Targets, features, train_head
 
 RECIPE = Recipe(
     epochs=4,
@@ -32,7 +32,7 @@ def part(network: members.Network, seed: int, *, count: int = 24) -> Part:
     stored = rng.integers(0, 60, (count, 32, 32, 3), np.uint8)
     stored[np.arange(count), :, :, actual] += 150
     images = ImageSet(stored, 32, network.preprocessing, None, torch.device("cpu"))
-    return Part(images, actual, np.ones(count, np.float32))
+    return Part(images, Targets.of_classes(actual, 3, np.ones(count, np.float32)))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,13 +47,15 @@ def _one_thread() -> Iterator[None]:
 def head(tmp_path_factory: pytest.TempPathFactory) -> tuple[members.Network, dict[str, Part], dict[str, np.ndarray]]:
     network = members.build("test_resnet", classes=3, side_pixels=32, weights=None, seed=0)
     parts = {split: part(network, seed) for seed, split in enumerate(("train", "validation", "test"))}
-    found = train_head(network.module, parts, RECIPE, seed=0, checkpoint=tmp_path_factory.mktemp("head") / "c.pt")
+    found = train_head(
+        network.module, parts, RECIPE, "cross_entropy", seed=0, checkpoint=tmp_path_factory.mktemp("head") / "c.pt"
+    )
     return network, parts, found.probabilities
 
 
 def test_a_head_learns_on_frozen_features(head: tuple[members.Network, dict[str, Part], dict[str, np.ndarray]]) -> None:
     _, parts, probabilities = head
-    assert (probabilities["test"].argmax(1) == parts["test"].actual).all()
+    assert (probabilities["test"].argmax(1) == parts["test"].targets.target.argmax(1)).all()
 
 
 def test_the_whole_network_says_what_the_head_said(
@@ -85,4 +87,4 @@ def test_a_classifier_that_is_not_linear_is_refused(tmp_path: Path) -> None:
     network = members.build("test_byobnet", classes=3, side_pixels=32, weights=None, seed=0)
     network.module.head.fc = torch.nn.Conv2d(3, 3, 1)
     with pytest.raises(UserError, match="has no linear classifier"):
-        train_head(network.module, {}, RECIPE, seed=0, checkpoint=tmp_path / "c.pt")
+        train_head(network.module, {}, RECIPE, "cross_entropy", seed=0, checkpoint=tmp_path / "c.pt")

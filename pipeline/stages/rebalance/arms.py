@@ -3,6 +3,10 @@
 All arms share the validation and test sets of the curated dataset: copies removed, stewards' decisions applied, and
 never touched by the automatic policy, or the metric would flatter itself. The switches of an arm act on train alone.
 
+What the policy does to a suspect is the arm's `label_policy`: `drop` leaves it out or lets it count less, `weigh` lets
+every label count as it is probable, `soft` shares a doubted label out by the judge's posterior, `relabel` takes a sure
+suggestion at its word. Under each of them what shows no skin is left out.
+
 What a verdict does: `keep` and `relabel` overrule the automatic policy (the image stays, with full weight); `drop`
 takes the image out; `not_sure` leaves it to the policy, and in train it counts as a down-weighted image at most. A
 verdict on an image never brings a copy back, not even a `drop` of the image it copies: only a pair verdict does.
@@ -10,17 +14,20 @@ verdict on an image never brings a copy back, not even a `drop` of the image it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.ledger.decisions import DROP, KEEP, NOT_SURE, RELABEL
-from pipeline.stages.rebalance.params import Arm, LabelPolicy, Weights
+from pipeline.stages.rebalance.balance import balance_classes
+from pipeline.stages.rebalance.params import Arm, Balance, LabelPolicy
 from pipeline.stages.rebalance.tables import REASONS
 
 OUT_OF_SCOPE, DUPLICATE, OFF_TOPIC, LABEL_POLICY, STEWARD, RANDOM_CONTROL = REASONS
+LEAST_FACTOR = 0.01  # of an image whose label is surely wrong: weights are positive
 
 
 def join_facts(
@@ -36,7 +43,7 @@ def join_facts(
         images: the table Images.
         groups: Groups as `dedup` wrote them.
         reviewed: the table ReviewedGroups; its split and group hold in every arm.
-        scores: the table LabelScores; an image without a row has no score.
+        scores: from `with_sureness`; an image without a row has no score.
         decisions: the table Decisions; an image without a row has no verdict.
 
     """
@@ -44,7 +51,7 @@ def join_facts(
     facts = facts.merge(reviewed, on="image_id", validate="one_to_one")
     automatic = groups[["image_id", "duplicate_of"]].rename(columns={"duplicate_of": "automatic_duplicate_of"})
     facts = facts.merge(automatic, on="image_id", validate="one_to_one")
-    numbers = scores[["image_id", "error_probability", "off_topic"]]
+    numbers = scores[["image_id", "error_probability", "off_topic", "suggested", "suggested_probability"]]
     facts = facts.merge(numbers, on="image_id", how="left", validate="one_to_one")
     facts = facts.merge(decisions, on="image_id", how="left", validate="one_to_one").sort_values("image_id")
     facts["verdict"], facts["steward"] = facts["verdict"].fillna(""), facts["steward"].fillna("")
@@ -52,8 +59,15 @@ def join_facts(
     return facts.reset_index(drop=True)
 
 
+def with_sureness(scores: pd.DataFrame, posterior: NDArray[np.floating]) -> pd.DataFrame:
+    """Add to the table LabelScores how probable the suggested diagnosis is, from its `posterior` (images, classes)."""
+    return scores.assign(suggested_probability=posterior.max(axis=1, initial=0.0))
+
+
 def apply_arm(facts: pd.DataFrame, arm: Arm, *, policy: LabelPolicy, diagnoses: list[str]) -> pd.DataFrame:
-    """Add to every image its diagnosis in this arm, the reason why it is out ("" if in) with detail, and its factor.
+    """Add to every image its diagnosis in this arm, the reason why it is out ("" if in), detail, and what it counts.
+
+    `factor` is what it counts beside others of its class; `soft`, whether its label is shared out by the posterior.
 
     Args:
         facts: from `join_facts`.
@@ -69,22 +83,36 @@ def apply_arm(facts: pd.DataFrame, arm: Arm, *, policy: LabelPolicy, diagnoses: 
     copy_of = (
         facts["duplicate_of"].where(heard, facts["automatic_duplicate_of"]).where(~train | arm.drop_duplicates, None)
     )
-    policed = train & arm.label_policy & ~verdict.isin([KEEP, RELABEL])
+    policed = train & (arm.label_policy != "none") & ~verdict.isin([KEEP, RELABEL])
     error, far = facts["error_probability"], facts["off_topic"]
+    doubted = policed & (error >= policy.soften_min_error_probability)
+    relabelled = (
+        policed
+        & (arm.label_policy == "relabel")
+        & (facts["suggested"] != diagnosis)
+        & (facts["suggested_probability"] >= policy.relabel_min_probability)
+    )
+    diagnosis = diagnosis.where(~relabelled, facts["suggested"])
+    dropping = policed & (arm.label_policy == "drop")
     rules = [
         (OUT_OF_SCOPE, ~diagnosis.isin(diagnoses), diagnosis),
         (DUPLICATE, copy_of.notna(), "copy of " + copy_of.astype("string").fillna("")),
         (STEWARD, verdict == DROP, "dropped by " + facts["steward"]),
         (OFF_TOPIC, policed & (far >= policy.exclude_min_off_topic), far.map("off_topic {:.3f}".format)),
-        (LABEL_POLICY, policed & (error >= policy.exclude_min_error_probability), error.map("p(error) {:.3f}".format)),
+        (LABEL_POLICY, dropping & (error >= policy.exclude_min_error_probability), error.map("p(error) {:.3f}".format)),
     ]
-    lowered = (policed & (error >= policy.downweight_min_error_probability)) | (train & (verdict == NOT_SURE))
+    factor = pd.Series(1.0, facts.index)
+    if arm.label_policy == "weigh":
+        factor = factor.where(~policed | error.isna(), (1 - error).clip(lower=LEAST_FACTOR))
+    lowered = (dropping & (error >= policy.downweight_min_error_probability)) | (train & (verdict == NOT_SURE))
     conditions = [np.asarray(condition, dtype=bool) for _, condition, _ in rules]
     return facts.assign(
         diagnosis=diagnosis,
         reason=np.select(conditions, [np.full(len(facts), reason, dtype=object) for reason, _, _ in rules], ""),
         detail=np.select(conditions, [detail.to_numpy(dtype=object) for _, _, detail in rules], ""),
-        factor=np.where(lowered, policy.downweight_to, 1.0),
+        factor=factor.where(~lowered, np.minimum(factor, policy.downweight_to)),
+        soft=doubted & (arm.label_policy == "soft"),
+        relabelled=relabelled,
     )
 
 
@@ -129,46 +157,27 @@ def build_arm(
     return remove_at_random(built, followed, arm=other, rng=rng)
 
 
-def select(built: pd.DataFrame, weights: Weights) -> pd.DataFrame:
-    """Return the rows of Selection."""
+def select(
+    built: pd.DataFrame, balance: Balance, *, posterior: pd.DataFrame, diagnoses: Sequence[str]
+) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Return the rows of Selection, and its vector `target`.
+
+    Args:
+        built: from `apply_arm` or `build_arm`.
+        balance: the policy for rare classes.
+        posterior: probability of each diagnosis (columns) by image_id, of the images that have a score.
+        diagnoses: those in scope, in the order of the vector.
+
+    """
     chosen = built[built["reason"] == ""].copy()
-    train = chosen["split"] == "train"
-    chosen["weight"] = 1.0
-    chosen.loc[train, "weight"] = image_weights(chosen.loc[train, "diagnosis"], chosen.loc[train, "factor"], weights)
-    return chosen[["image_id", "split", "group_id", "given", "diagnosis", "weight"]]
-
-
-def class_weights(sizes: pd.Series[float], weights: Weights) -> pd.Series[float]:
-    """Weigh each class; the largest weight is at most `max_ratio` times the smallest.
-
-    `inverse`: 1 / n. `effective_number`: (1 - beta) / (1 - beta^n), Cui et al., CVPR 2019, equation 4.
-
-    Args:
-        sizes: images of each class in train, a down-weighted image counting as its factor; all positive.
-        weights: the scheme.
-
-    """
-    if weights.scheme == "inverse":
-        raw = 1.0 / sizes
-    elif weights.scheme == "effective_number":
-        raw = (1.0 - weights.beta) / -np.expm1(sizes * np.log(weights.beta))
-    else:
-        raw = pd.Series(1.0, index=sizes.index)
-    return raw.clip(upper=raw.min() * weights.max_ratio)
-
-
-def image_weights(diagnoses: pd.Series[str], factors: pd.Series[float], weights: Weights) -> pd.Series[float]:
-    """Weigh each train image: its class's weight times its own factor, scaled to mean 1.
-
-    Args:
-        diagnoses: of each train image.
-        factors: of each train image, 1 unless it is down-weighted; positive.
-        weights: the scheme.
-
-    """
-    by_class = class_weights(factors.groupby(diagnoses).sum(), weights)
-    raw = diagnoses.map(by_class).astype(float) * factors
-    return raw / raw.mean()
+    target = (chosen["diagnosis"].to_numpy()[:, None] == np.asarray(diagnoses)).astype(np.float32)
+    soft = chosen["soft"].to_numpy(dtype=bool)
+    target[soft] = posterior.loc[chosen["image_id"][soft], list(diagnoses)].to_numpy(np.float32)
+    train = (chosen["split"] == "train").to_numpy()
+    chosen[["weight", "draws"]] = 1.0
+    weight, draws = balance_classes(target[train].astype(float), chosen["factor"].to_numpy()[train], balance)
+    chosen.loc[train, "weight"], chosen.loc[train, "draws"] = weight, draws
+    return chosen[["image_id", "split", "group_id", "given", "diagnosis", "weight", "draws"]], target
 
 
 def exclude(built: pd.DataFrame) -> pd.DataFrame:
@@ -196,11 +205,12 @@ def find_doubts(selection: pd.DataFrame, diagnoses: list[str]) -> list[str]:
 
 
 def summarise(built: pd.DataFrame, selection: pd.DataFrame) -> dict[str, Any]:
-    """Count images by split and diagnosis, exclusions by reason, and give the weight of a full train image by class."""
+    """Count images by split and diagnosis, exclusions by reason, and give weight and draws of a full image by class."""
     train = selection[selection["split"] == "train"]
-    full = train[train["image_id"].isin(built.loc[built["factor"] == 1.0, "image_id"])]
+    full = train[train["image_id"].isin(built.loc[(built["factor"] == 1.0) & ~built["soft"], "image_id"])]
+    lowered = train["image_id"].isin(built.loc[built["factor"] < 1.0, "image_id"])
+    by_class = full.groupby("diagnosis")[["weight", "draws"]].first()
     counts = selection.groupby(["split", "diagnosis"]).size()
-    weights = full.groupby("diagnosis")["weight"].first()
     return {
         "images": {"all": len(built), "selected": len(selection), "excluded": len(built) - len(selection)},
         "splits": {
@@ -208,6 +218,9 @@ def summarise(built: pd.DataFrame, selection: pd.DataFrame) -> dict[str, Any]:
             for split, part in counts.groupby(level="split")
         },
         "excluded": {reason: int((built["reason"] == reason).sum()) for reason in REASONS},
-        "downweighted": len(train) - len(full),
-        "weights": {diagnosis: round(float(weight), 6) for diagnosis, weight in weights.items()},
+        "downweighted": int(lowered.sum()),
+        "shared_out": int(train["image_id"].isin(built.loc[built["soft"], "image_id"]).sum()),
+        "relabelled_by_policy": int(train["image_id"].isin(built.loc[built["relabelled"], "image_id"]).sum()),
+        "weights": {diagnosis: round(float(weight), 6) for diagnosis, weight in by_class["weight"].items()},
+        "draws": {diagnosis: round(float(draws), 6) for diagnosis, draws in by_class["draws"].items()},
     }

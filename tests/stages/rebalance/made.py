@@ -21,11 +21,11 @@ from pipeline.stages.replay.stage import run as replay
 from tests.ledger.made import decision, ledger
 
 ARMS: dict[str, dict[str, Any]] = {
-    "raw": {"drop_duplicates": False, "label_policy": False, "decisions": False, "random_removal_as": None},
-    "dedup": {"drop_duplicates": True, "label_policy": False, "decisions": False, "random_removal_as": None},
-    "clean": {"drop_duplicates": True, "label_policy": True, "decisions": False, "random_removal_as": None},
-    "curated": {"drop_duplicates": True, "label_policy": True, "decisions": True, "random_removal_as": None},
-    "control": {"drop_duplicates": False, "label_policy": False, "decisions": False, "random_removal_as": "curated"},
+    "raw": {"drop_duplicates": False, "label_policy": "none", "decisions": False, "random_removal_as": None},
+    "dedup": {"drop_duplicates": True, "label_policy": "none", "decisions": False, "random_removal_as": None},
+    "clean": {"drop_duplicates": True, "label_policy": "drop", "decisions": False, "random_removal_as": None},
+    "curated": {"drop_duplicates": True, "label_policy": "drop", "decisions": True, "random_removal_as": None},
+    "control": {"drop_duplicates": False, "label_policy": "none", "decisions": False, "random_removal_as": "curated"},
 }
 TREE = {
     "batches": ["b"],
@@ -35,9 +35,11 @@ TREE = {
         "exclude_min_error_probability": 0.9,
         "downweight_min_error_probability": 0.7,
         "downweight_to": 0.5,
+        "soften_min_error_probability": 0.5,
+        "relabel_min_probability": 0.7,
         "exclude_min_off_topic": 0.95,
     },
-    "weights": {"scheme": "inverse", "beta": 0.99, "max_ratio": 20.0},
+    "balance": {"policy": "class_weights", "beta": 0.99, "max_ratio": 20.0},
     "seed": 0,
 }
 

@@ -2,20 +2,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
+from scipy.special import softmax
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.models import fit
-from pipeline.models.params import Member
+from pipeline.models.params import LossName, Member
+from pipeline.models.weights import read_card, read_tensors
+from pipeline.stages.embed.tables import Embeddings, Layers, lay_out
+from pipeline.stages.ingest.tables import Images
 from pipeline.stages.rebalance.tables import Selection
 from pipeline.stages.train import stage
-from pipeline.stages.train.member import classes_of
+from pipeline.stages.train.encoder_features import read_features
+from pipeline.stages.train.member import LEAST, Task
 from pipeline.stages.train.params import TrainParams
 from pipeline.stages.train.tables import Predictions
 from tests import drawn
@@ -27,9 +32,11 @@ COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
 MEMBER = {**NETWORK, "weights": None, "epochs": 3, "patience_epochs": 3, "learning_rate": 0.01}
 
 
-def params(**changes: Any) -> TrainParams:
+def params(loss: str = "cross_entropy", **changes: Any) -> TrainParams:
     member = {**MEMBER, **changes}
-    return TrainParams.model_validate({"batches": ["demo"], "classes": "all", "device": "cpu", "member": member})
+    return TrainParams.model_validate(
+        {"batches": ["demo"], "classes": "all", "device": "cpu", "loss": loss, "member": member}
+    )
 
 
 def made(root: Path, *, images: int = 45) -> Store:
@@ -43,8 +50,14 @@ def made(root: Path, *, images: int = 45) -> Store:
     splits = [{3: "validation", 4: "test"}.get(i % 5, "train") for i in range(images)]
     frame = pd.DataFrame({"image_id": ids, "split": splits, "group_id": ids, "given": names, "diagnosis": names})
     kept = frame[(frame["split"] != "train") | (frame["diagnosis"] != "blue")]
-    store.write(Selection, kept.assign(weight=1.0), instance="raw")
+    write(store, kept.assign(weight=1.0, draws=1.0))
     return store
+
+
+def write(store: Store, selection: pd.DataFrame) -> None:
+    """Write Selection; each image counts as its diagnosis alone."""
+    target = (selection["diagnosis"].to_numpy()[:, None] == np.array(sorted(COLOURS))).astype(np.float32)
+    store.write(Selection, selection, instance="raw", vectors={"target": target})
 
 
 def outs(root: Path) -> dict[str, bytes]:
@@ -110,7 +123,7 @@ def test_another_seed_gives_another_network(root: Path, tmp_path: Path) -> None:
 def test_a_split_without_images_is_refused(tmp_path: Path) -> None:
     store = made(tmp_path)
     selection = store.read(Selection, "raw")
-    store.write(Selection, selection[selection["split"] != "validation"], instance="raw")
+    write(store, selection[selection["split"] != "validation"])
     with pytest.raises(UserError, match="validation holds 0 images and needs 1"):
         stage.run(store, params(), "m-raw-0")
 
@@ -120,11 +133,93 @@ def test_missing_weights_are_refused_with_the_command_that_brings_them(tmp_path:
         stage.run(made(tmp_path), params(weights="none.safetensors"), "m-raw-0")
 
 
-def test_a_diagnosis_out_of_scope_is_refused() -> None:
+def test_a_diagnosis_out_of_scope_is_refused(tmp_path: Path) -> None:
+    selection = pd.DataFrame({"split": list(LEAST), "diagnosis": ["nevus", "scar", "nevus"]})
     with pytest.raises(UserError, match="holds \\['scar'\\]"):
-        classes_of(pd.Series(["nevus", "scar"]), ["nevus"])
+        Task(selection, np.ones((3, 1), np.float32), ["nevus"], loss="cross_entropy", seed=0, scratch=tmp_path)
 
 
 def test_a_head_on_frozen_features_takes_no_augmentation() -> None:
     with pytest.raises(ValidationError, match="augmentation must be none"):
         Member.model_validate({**MEMBER, "trainable": "head", "augmentation": "light"})
+
+
+def probe(**changes: Any) -> TrainParams:
+    recipe = {"backbone": "clip", "trainable": "probe", "side_pixels": None, "augmentation": "none", "epochs": 20}
+    return params(**recipe | changes)
+
+
+def embedded(root: Path, *, layers: bool) -> Store:
+    """The pictures of `made`, and an encoder that sees their colour in its vector or in a layer, among noise."""
+    store = made(root)
+    images = store.read(Images, "demo")
+    rng = np.random.default_rng(1)
+    colour = np.eye(3)[[sorted(COLOURS).index(name) for name in images["diagnosis"]]]
+    noise = rng.normal(size=(len(images), 6))
+    seen = {True: colour + 0.1 * rng.normal(size=colour.shape), False: rng.normal(size=colour.shape)}
+    vectors = np.hstack([noise, seen[not layers]]).astype(np.float32)
+    frame = images[["image_id"]].assign(encoder="an encoder")
+    store.write(Embeddings, frame, instance="clip/demo", vectors={"vector": vectors})
+    features = np.hstack([noise[:, :2], 1000 * seen[layers]]).astype(np.float16)
+    rows, laid = lay_out(images, features, layers=["3", "5"] if layers else [], widths=[2, 3])
+    store.write(Layers, rows, instance="clip/demo", vectors={"features": laid})
+    return store
+
+
+@pytest.mark.parametrize("layers", [False, True], ids=["vector", "layers"])
+def test_a_probe_learns_from_what_embed_wrote(tmp_path: Path, *, layers: bool) -> None:
+    store = embedded(tmp_path, layers=layers)
+    stage.run(store, probe(), "m-raw-0")
+    found, selection = store.read(Predictions, "m-raw-0"), store.read(Selection, "raw").set_index("image_id")
+    given = selection.loc[found["image_id"], "diagnosis"].to_numpy()
+    said = np.array(sorted(COLOURS))[store.vectors(Predictions, "probabilities", "m-raw-0").argmax(1)]
+    assert (said == given)[given != "blue"].mean() > 0.8
+    card = read_card(tmp_path / "data/train/m-raw-0/weights.safetensors")
+    assert card.model == ("probe/an encoder 3 5" if layers else "probe/an encoder")
+
+
+def test_the_weights_of_a_probe_are_for_features_as_they_are(tmp_path: Path) -> None:
+    store = embedded(tmp_path, layers=True)
+    stage.run(store, probe(), "m-raw-0")
+    found = store.read(Predictions, "m-raw-0")
+    features = read_features(store, "clip", ["demo"], found["image_id"]).matrix
+    tensors = read_tensors(tmp_path / "data/train/m-raw-0/weights.safetensors")
+    expected = softmax(features @ tensors["weight"].T + tensors["bias"], axis=1)
+    assert store.vectors(Predictions, "probabilities", "m-raw-0") == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_probe_of_an_encoder_that_embed_has_not_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="other"):
+        stage.run(embedded(tmp_path, layers=False), probe(backbone="other"), "m-raw-0")
+
+
+@pytest.mark.parametrize("change", [{"side_pixels": 32}, {"weights": "w.safetensors"}, {"augmentation": "light"}])
+def test_a_probe_takes_no_pixels(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="probe"):
+        probe(**change)
+
+
+def test_labels_that_are_shared_out_are_learnt_in_parts(tmp_path: Path) -> None:
+    """Half of what every green train image counts is moved to blue, which has no image of its own."""
+    store = embedded(tmp_path, layers=False)
+    selection, target = store.read(Selection, "raw"), store.vectors(Selection, "target", "raw")
+    moved = ((selection["split"] == "train") & (selection["diagnosis"] == "green")).to_numpy()
+    target[moved] = [0.5, 0.5, 0.0]
+    store.write(Selection, selection, instance="raw", vectors={"target": target})
+    stage.run(store, probe(epochs=40, patience_epochs=40), "m-raw-0")
+    found = store.read(Predictions, "m-raw-0")
+    probabilities = store.vectors(Predictions, "probabilities", "m-raw-0")
+    given = selection.set_index("image_id").loc[found["image_id"], "diagnosis"].to_numpy()
+    blue = probabilities[:, 0]
+    assert blue[given == "green"].mean() > 0.3
+    assert blue[given == "red"].mean() < 0.2
+
+
+@pytest.mark.parametrize("loss", get_args(LossName))
+def test_every_loss_trains_a_member(tmp_path: Path, loss: str) -> None:
+    store = embedded(tmp_path, layers=False)
+    stage.run(store, probe(loss=loss), "m-raw-0")
+    found = store.read(Predictions, "m-raw-0")
+    given = store.read(Selection, "raw").set_index("image_id").loc[found["image_id"], "diagnosis"].to_numpy()
+    said = np.array(sorted(COLOURS))[store.vectors(Predictions, "probabilities", "m-raw-0").argmax(1)]
+    assert (said == given)[given != "blue"].mean() > 0.8
