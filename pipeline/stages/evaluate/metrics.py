@@ -11,6 +11,7 @@ one give the plain figure. A figure that does not exist (no image of a class) is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,11 +34,13 @@ def headline(
         bins: of the calibration error.
 
     """
-    true = probabilities[np.arange(len(actual)), actual]
+    true, columns = probabilities[np.arange(len(actual)), actual], np.ascontiguousarray(weights.T)
+    rankings = (rank(probabilities[:, k], actual == k, columns) for k in range(probabilities.shape[1]))
+    areas = np.array([(auroc(ranking), average_precision(ranking)) for ranking in rankings])
     return {
         **hits(probabilities, actual, weights),
-        "macro_auroc": macro_auroc(probabilities, actual, weights),
-        "macro_average_precision": macro_average_precision(probabilities, actual, weights),
+        "macro_auroc": _mean(areas[:, 0].T),
+        "macro_average_precision": _mean(areas[:, 1].T),
         "calibration_error": calibration_error(probabilities, actual, weights, bins=bins),
         "log_loss": _ratio(weights @ -np.log(np.clip(true, SMALLEST, 1)), weights.sum(1)),
         "risk_coverage_area": risk_coverage_area(probabilities, actual, weights),
@@ -71,18 +74,18 @@ def one_class(
         number: of the class.
 
     """
-    positive, claimed, score = actual == number, probabilities.argmax(1) == number, probabilities[:, number]
+    positive, claimed = actual == number, probabilities.argmax(1) == number
     true, alarm = weights @ (positive & claimed), weights @ (~positive & claimed)
     positives, negatives = weights @ positive, weights @ ~positive
-    columns = np.ascontiguousarray(weights.T)
+    ranking = rank(probabilities[:, number], positive, np.ascontiguousarray(weights.T))
     return {
         "recall": _ratio(true, positives),
         "specificity": _ratio(negatives - alarm, negatives),
         "precision": _ratio(true, true + alarm),
         "f1": _ratio(2 * true, positives + true + alarm),
-        "auroc": auroc(score, positive, columns),
-        "average_precision": average_precision(score, positive, columns),
-        "sensitivity_at_90_specificity": sensitivity_at(SPECIFICITY, score, positive, columns),
+        "auroc": auroc(ranking),
+        "average_precision": average_precision(ranking),
+        "sensitivity_at_90_specificity": sensitivity_at(SPECIFICITY, ranking),
     }
 
 
@@ -94,16 +97,25 @@ def balanced_accuracy(
     return _mean(_ratio((weights * hit) @ of_class, weights @ of_class))
 
 
-def macro_auroc(
-    probabilities: NDArray[np.float64], actual: NDArray[np.integer], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Mean area under the one-versus-rest ROC curves of the classes that have both images and others."""
-    columns = np.ascontiguousarray(weights.T)
-    return _mean(np.stack([auroc(probabilities[:, k], actual == k, columns) for k in range(probabilities.shape[1])], 1))
+class Ranking(NamedTuple):
+    """What a threshold at each positive's score lets pass; all (positives, weightings) but the last.
+
+    own: weight of the positive.
+    true: of the positives that score as high or higher.
+    false: of the negatives that do.
+    false_above: of the negatives that score higher.
+    negatives: of all negatives, (weightings,).
+    """
+
+    own: NDArray[np.float64]
+    true: NDArray[np.float64]
+    false: NDArray[np.float64]
+    false_above: NDArray[np.float64]
+    negatives: NDArray[np.float64]
 
 
-def auroc(score: NDArray[np.float64], positive: NDArray[np.bool_], columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probability that a positive scores above a negative, ties counting half (Mann and Whitney 1947).
+def rank(score: NDArray[np.float64], positive: NDArray[np.bool_], columns: NDArray[np.float64]) -> Ranking:
+    """Rank images by a score, for many weightings in one pass over the weights.
 
     Args:
         score: of each image, (images,).
@@ -111,45 +123,39 @@ def auroc(score: NDArray[np.float64], positive: NDArray[np.bool_], columns: NDAr
         columns: weights, but of shape (images, weightings): taking and adding whole rows is several times faster.
 
     """
-    others = score[~positive]
-    order = np.argsort(others)
-    weight_up_to = np.zeros((len(others) + 1, columns.shape[1]))  # row i: of the i lowest negatives
-    np.cumsum(columns[~positive][order], axis=0, out=weight_up_to[1:])
-    below, not_above = (np.searchsorted(others[order], score[positive], side) for side in ("left", "right"))
-    own = columns[positive]
-    won = np.einsum("ur,ur->r", own, weight_up_to[below]) + np.einsum("ur,ur->r", own, weight_up_to[not_above])
-    return _ratio(won / 2, own.sum(0) * weight_up_to[-1])
+    order = np.argsort(-score)  # equal scores are taken all at once, so their order is nothing
+    falling, places = -score[order], np.flatnonzero(positive[order])
+    weights = columns[order]
+    own = weights[places]
+    all_, true = _sums(weights), _sums(own)
+    ends, starts = (np.searchsorted(falling, falling[places], side) for side in ("right", "left"))
+    true_at, true_above = (true[np.searchsorted(places, at)] for at in (ends, starts))
+    return Ranking(own, true_at, all_[ends] - true_at, all_[starts] - true_above, all_[-1] - true[-1])
 
 
-def macro_average_precision(
-    probabilities: NDArray[np.float64], actual: NDArray[np.integer], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Mean over the classes that have images of the average precision of their probability."""
-    columns = np.ascontiguousarray(weights.T)
-    classes = range(probabilities.shape[1])
-    return _mean(np.stack([average_precision(probabilities[:, k], actual == k, columns) for k in classes], 1))
+def auroc(ranking: Ranking) -> NDArray[np.float64]:
+    """Probability that a positive scores above a negative, ties counting half (Mann and Whitney 1947)."""
+    own, _, false, false_above, negatives = ranking
+    lost = np.einsum("ur,ur->r", own, false) + np.einsum("ur,ur->r", own, false_above)
+    pairs = own.sum(0) * negatives
+    return _ratio(pairs - lost / 2, pairs)
 
 
-def average_precision(
-    score: NDArray[np.float64], positive: NDArray[np.bool_], columns: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Sum of precision over the steps of recall, thresholds falling; arguments as of `auroc`."""
-    all_, true = _above(score, positive, columns)
-    return _ratio((np.diff(true, axis=0, prepend=0) * _ratio(true, all_, otherwise=0.0)).sum(0), true[-1])
+def average_precision(ranking: Ranking) -> NDArray[np.float64]:
+    """Sum of precision over the steps of recall: the mean precision at the positives."""
+    own, true, false, _, _ = ranking
+    return _ratio((own * _ratio(true, true + false, otherwise=0.0)).sum(0), own.sum(0))
 
 
-def sensitivity_at(
-    specificity: float, score: NDArray[np.float64], positive: NDArray[np.bool_], columns: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Highest sensitivity of a threshold on the score whose specificity is at least this; arguments as of `auroc`.
+def sensitivity_at(specificity: float, ranking: Ranking) -> NDArray[np.float64]:
+    """Highest sensitivity of a threshold on the score whose specificity is at least this.
 
     Thresholds lie at scores that occur, nothing is interpolated, so what is told could be had.
     """
-    all_, true = _above(score, positive, columns)
-    false = all_ - true
-    allowed = false <= (1 - specificity) * false[-1] + 1e-9  # the sums are of whole numbers: rounding alone
-    reached = np.where(allowed, true, 0).max(0)
-    return _ratio(np.where(false[-1] > 0, reached, np.nan), true[-1])
+    own, true, false, _, negatives = ranking
+    allowed = false <= (1 - specificity) * negatives + 1e-9  # of rounding
+    reached = np.where(allowed, true, 0).max(0, initial=0)
+    return _ratio(np.where(negatives > 0, reached, np.nan), own.sum(0))
 
 
 def risk_coverage_area(
@@ -250,6 +256,13 @@ def _above(
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)  # the last of each run of equal scores
     ordered = columns[order]
     return np.cumsum(ordered, axis=0)[ends], np.cumsum(ordered * marked[order, None], axis=0)[ends]
+
+
+def _sums(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Add up rows: row i is the sum of the first i."""
+    sums = np.zeros((len(rows) + 1, rows.shape[1]))
+    np.cumsum(rows, axis=0, out=sums[1:])
+    return sums
 
 
 def _ratio(

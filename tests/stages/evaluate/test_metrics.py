@@ -122,9 +122,11 @@ def test_a_class_never_predicted_has_no_precision_and_one_without_images_no_reca
 def test_sensitivity_is_that_of_a_threshold_which_lets_every_tenth_negative_pass() -> None:
     score = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.04, 0.03, 0.02])
     positive = np.isin(np.arange(13), [0, 2, 5])  # the first two negatives lie above one positive and two
-    assert metrics.sensitivity_at(0.9, score, positive, np.ones((13, 1))) == pytest.approx([2 / 3])
-    assert metrics.sensitivity_at(0.7, score, positive, np.ones((13, 1))) == pytest.approx([1])
-    assert metrics.sensitivity_at(0.9, np.ones(13), positive, np.ones((13, 1))) == pytest.approx([0])
+    ranking = metrics.rank(score, positive, np.ones((13, 1)))
+    assert metrics.sensitivity_at(0.9, ranking) == pytest.approx([2 / 3])
+    assert metrics.sensitivity_at(0.7, ranking) == pytest.approx([1])
+    of_one_score = metrics.rank(np.ones(13), positive, np.ones((13, 1)))
+    assert metrics.sensitivity_at(0.9, of_one_score) == pytest.approx([0])
 
 
 def test_the_area_of_risk_over_coverage_is_the_mean_error_rate_of_the_surest() -> None:
