@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +18,12 @@ from pipeline.stages.evaluate.ensemble import calibrate, ensembles, joined_by_se
 from pipeline.stages.evaluate.params import EvaluateParams
 from pipeline.stages.evaluate.scored import Model, Truth, align, headline_arm, resample, scored_images, truths
 from pipeline.stages.evaluate.subgroups import LEAST_GROUPS, attributes, score_subgroups
+from pipeline.stages.fingerprint.tables import Fingerprints
 from pipeline.stages.ingest.tables import Images
 from pipeline.stages.rebalance.tables import Selection
 from pipeline.stages.train.tables import Predictions
 
+TESTS = ("test", "test_as_given")
 POINTS = 200  # of each plotted curve
 
 
@@ -27,27 +32,56 @@ def run(store: Store, params: EvaluateParams) -> None:
     described = store.read(Images, params.batches)
     diagnoses = diagnoses_in_scope(described["diagnosis"], params.classes)
     images = scored_images({arm: store.read(Selection, arm) for arm in params.arms})
+    values = attributes(images["image_id"], described, store.read(Fingerprints, params.batches))
     as_trained = {}
     for model in map(Model._make, product(params.members, params.arms, params.seeds)):
         predicted = store.read(Predictions, model.instance)
         vectors = store.vectors(Predictions, "probabilities", model.instance)
         as_trained[model] = align(model, predicted, vectors, images, len(diagnoses))
 
-    truth, arm = truths(images, diagnoses), headline_arm(params.arms)
+    figures, models, curves = assess(as_trained, truths(images, diagnoses), values, diagnoses, params)
+
+    store.report("evaluate/metrics.json", figures)
+    store.report("evaluate/models.csv", models)
+    for name, points in curves.items():
+        store.report(f"evaluate/{name}.csv", points)
+    with store.output("reports/evaluate/pictures") as folder:
+        plots.draw_all(folder, figures, curves, diagnoses=diagnoses, arm=headline_arm(params.arms))
+
+
+def assess(
+    as_trained: Mapping[Model, NDArray[np.float64]],
+    truth: Mapping[str, Truth],
+    values: pd.DataFrame,
+    diagnoses: list[str],
+    params: EvaluateParams,
+) -> tuple[dict[str, Any], pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Calibrate and join models, and score all of them.
+
+    Args:
+        as_trained: every model's probabilities of all images scored, (images, classes).
+        truth: the sets; what is fitted is fitted on `validation`.
+        values: from `attributes`, of all images scored.
+        diagnoses: the classes in order.
+        params: of the stage.
+
+    Returns:
+        the figures of metrics.json, a table of every model, and the plot data of the product by name.
+
+    """
     calibrated = {model: calibrate(p, truth["validation"]) for model, p in as_trained.items()}
     models = {model: one.probabilities for model, one in calibrated.items()}
     pools = ensembles(models, params.arms, params.ensemble, truth["validation"])
     pooled = {arm: pool.probabilities for arm, pool in pools.items()}
+    joined = joined_by_seed(models, truth["validation"])
 
     sets = resample(truth, resamples=params.bootstrap, seed=params.seed)
-    scores = {model: summary.score(p, sets, bins=params.bins) for model, p in models.items()}
-    pooled_scores = {arm: summary.score(p, sets, bins=params.bins) for arm, p in pooled.items()}
-    joined = joined_by_seed(models, truth["validation"])
-    on_test = {"test": sets["test"]}
-    joined_scores = {m: summary.score(pool.probabilities, on_test, bins=params.bins) for m, pool in joined.items()}
-    members, confidence = summary.over_seeds(scores), params.confidence
-    tests = {"test": sets["test"], "test_as_given": sets["test_as_given"]}
-    values = attributes(described.set_index("image_id").loc[images["image_id"]].reset_index())
+    tests = {name: sets[name] for name in TESTS}
+    score = partial(summary.score, bins=params.bins)
+    scores = {model: score(p, sets) for model, p in models.items()}
+    pooled_scores = {arm: score(p, sets) for arm, p in pooled.items()}
+    joined_scores = {model: score(pool.probabilities, {"test": sets["test"]}) for model, pool in joined.items()}
+    members, arm, confidence = summary.over_seeds(scores), headline_arm(params.arms), params.confidence
     figures = {
         "headline_arm": arm,
         "method": params.ensemble,
@@ -62,13 +96,8 @@ def run(store: Store, params: EvaluateParams) -> None:
         },
         "calibration": summary.nest_calibration(as_trained, calibrated, truth["test"], bins=params.bins),
     }
-    curves = _curves(pooled[arm], truth["test"], diagnoses, bins=params.bins)
-    store.report("evaluate/metrics.json", figures)
-    store.report("evaluate/models.csv", summary.tabulate(scores, joined_scores, pooled_scores, confidence))
-    for name, points in curves.items():
-        store.report(f"evaluate/{name}.csv", points)
-    with store.output("reports/evaluate/pictures") as folder:
-        plots.draw_all(folder, figures, curves, diagnoses=diagnoses, arm=arm)
+    table = summary.tabulate(scores, joined_scores, pooled_scores, confidence)
+    return figures, table, _curves(pooled[arm], truth["test"], diagnoses, bins=params.bins)
 
 
 def _curves(

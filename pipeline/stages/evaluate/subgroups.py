@@ -1,4 +1,4 @@
-"""How well the ensemble does for whom, and on whose images: by source, sex, age, site and skin tone.
+"""How well the ensemble does for whom, and on which images: by source, sex, age, site, skin tone, and what is odd.
 
 A mean over all hides whom a model fails (Daneshjou et al., Disparities in dermatology AI performance on a diverse,
 curated clinical image set, 2022). Diagnoses differ between subgroups, so balanced accuracy stands beside accuracy; and
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.stages.evaluate.bootstrap import Estimate
 from pipeline.stages.evaluate.metrics import hits
 from pipeline.stages.evaluate.scored import Resampled
+from pipeline.stages.fingerprint.tables import FLAGS
 
 AGES = (0, 30, 45, 60, 75, 200)  # years: from each to below the next
 AS_GIVEN = ("sex", "site", "skin_tone")  # columns of Images
@@ -35,15 +36,25 @@ class Subgroup(NamedTuple):
     figures: dict[str, Estimate] | None
 
 
-def attributes(images: pd.DataFrame) -> pd.DataFrame:
-    """Say of each row of Images to which subgroup it belongs, an attribute a column, as text."""
+def attributes(image_ids: pd.Series[str], images: pd.DataFrame, fingerprints: pd.DataFrame) -> pd.DataFrame:
+    """Say to which subgroup images belong, an attribute a column, as text.
+
+    Args:
+        image_ids: of the images, whose order the rows have.
+        images: the table Images.
+        fingerprints: the table Fingerprints, whose every flag is an attribute of its own.
+
+    """
+    described = images.set_index("image_id").loc[list(image_ids)].reset_index()
+    flags = fingerprints.set_index("image_id")["flags"].loc[list(image_ids)]
     ages = [f"{low} to {high - 1}" for low, high in pairwise(AGES)]
     ages[-1] = f"{AGES[-2]} and over"
-    banded = pd.cut(images["age"].astype(np.float64), AGES, labels=ages, right=False)
+    banded = pd.cut(described["age"].astype(np.float64), AGES, labels=ages, right=False)
     columns = {
-        "batch": images["image_id"].str.split(":", n=1).str[0],
+        "batch": described["image_id"].str.split(":", n=1).str[0],
         "age": banded.astype(object),
-        **{name: images[name] for name in AS_GIVEN},
+        **{name: described[name] for name in AS_GIVEN},
+        **{flag: pd.Series(["yes" if flag in raised else "no" for raised in flags]) for flag in FLAGS},
     }
     return pd.DataFrame({name: values.where(values.notna(), UNKNOWN) for name, values in columns.items()})
 

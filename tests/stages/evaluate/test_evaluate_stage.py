@@ -15,6 +15,7 @@ from pipeline.stages.evaluate.bootstrap import Estimate
 from pipeline.stages.evaluate.ensemble import joined_by_seed
 from pipeline.stages.evaluate.params import EvaluateParams
 from pipeline.stages.evaluate.scored import Model, align
+from pipeline.stages.fingerprint.tables import Fingerprints
 from pipeline.stages.rebalance.tables import Selection
 from pipeline.stages.train.tables import Predictions
 from tests import drawn
@@ -43,6 +44,10 @@ def made(root: Path) -> Store:
     """A project after `train`: 2 images a group, one given label of the test set corrected, curated better than raw."""
     names = [DIAGNOSES[i % 3] for i in range(IMAGES)]
     store = drawn.ingest(root, {f"{i:03d}": PICTURE for i in range(IMAGES)}, diagnosis=[*names])
+    measures = dict.fromkeys(("mean", "std", "range", "sharpness", "dark_corners", "aspect"), 0.5)
+    flags = [["dark_corners"] if i % 4 < 2 else [] for i in range(IMAGES)]  # of every other group
+    prints = pd.DataFrame({"image_id": [f"demo:{i:03d}" for i in range(IMAGES)], **measures, "flags": flags})
+    store.write(Fingerprints, prints, instance="demo", vectors={"phash": np.zeros((IMAGES, 256), np.uint8)})
     splits = ["train"] * 30 + ["validation"] * 20 + ["test"] * 40
     ids = [f"demo:{i:03d}" for i in range(IMAGES)]
     frame = pd.DataFrame({"image_id": ids, "split": splits, "group_id": [ids[i - i % 2] for i in range(IMAGES)]})
@@ -156,6 +161,17 @@ def test_every_way_to_join_members_is_compared_with_the_best_one_on_validation(r
             for name, difference in of["over_best_member"].items():
                 assert difference["value"] == pytest.approx(of["test"][name]["value"] - alone[name]["value"], abs=2e-5)
             assert sum(of["weights"].values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_subgroups_are_scored_on_both_test_sets(root: Path) -> None:
+    found = metrics(root)
+    for name in ("test", "test_as_given"):
+        assert list(found["subgroups"][name]) == ["dark_corners"]  # nothing else is other in any image
+        of = found["subgroups"][name]["dark_corners"]
+        assert [of[value]["images"] for value in ("no", "yes")] == [20, 20]
+        assert [of[value]["groups"] for value in ("no", "yes")] == [10, 10]
+        assert "accuracy" not in of["yes"]
+    assert found["least_groups"] == 20
 
 
 def test_the_best_member_is_chosen_on_validation_alone() -> None:
