@@ -150,5 +150,6 @@ def test_members_are_joined_within_their_seed() -> None:
     found = ensemble.joined_by_seed(models, validation)
     names = {"mean", "weighted", "greedy", "a+b", "a+c", "b+c"}
     assert found.keys() == {Model(name, "raw", seed) for name in names for seed in (0, 1)}
-    pair = ensemble.pool([models[Model("a", "raw", 1)], models[Model("c", "raw", 1)]], "mean", validation)
-    assert (found[Model("a+c", "raw", 1)].probabilities == pair.probabilities).all()
+    for seed in (0, 1):
+        pair = ensemble.pool([models[Model("a", "raw", seed)], models[Model("c", "raw", seed)]], "mean", validation)
+        assert (found[Model("a+c", "raw", seed)].probabilities == pair.probabilities).all()
