@@ -15,9 +15,9 @@ PER_CLASS = (*BRIEF, "average precision", "precision", "f1", "specificity")
 JOINED = ("balanced accuracy", "macro auroc", "calibration error")
 CALIBRATION = (
     "temperature",
-    "calibration error as trained",
+    "calibration error before",
     "calibration error",
-    "log loss as trained",
+    "log loss before",
     "log loss",
 )
 LAWS = "every row is accounted for once; no group is in two splits; the arms share their validation and test sets"
@@ -224,13 +224,13 @@ def _subgroups(metrics: Mapping[str, Any], product: str) -> Iterator[Section]:
 
 def _calibration(calibration: Mapping[str, Any]) -> Iterator[Section]:
     rows = [
-        (member, arm, *(of[name.replace(" ", "_")] for name in CALIBRATION))
-        for arm, by_member in calibration.items()
-        for member, of in by_member.items()
+        (model, arm, *(of[name.replace(" ", "_")] for name in CALIBRATION))
+        for arm, by_model in calibration.items()
+        for model, of in by_model.items()
     ]
     if rows:
-        notes = ["temperatures are fitted on validation; every other table shows members at theirs"]
-        yield Section("Calibration on the test set", ["member", "arm", *CALIBRATION], rows, notes, detail=True)
+        notes = ["temperatures are fitted on validation, the ensemble's when its members have theirs"]
+        yield Section("Calibration on the test set", ["model", "arm", *CALIBRATION], rows, notes, detail=True)
 
 
 def _figures(figures: Mapping[str, Any], names: Sequence[str] = FIGURES) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ METRICS: dict[str, Any] = {
     "calibration": {
         "curated": {
             "lite0": {"temperature": 1.5, "calibration_error": 0.01, "log_loss": 0.5}
-            | {"calibration_error_as_trained": 0.02, "log_loss_as_trained": 0.6}
+            | {"calibration_error_before": 0.02, "log_loss_before": 0.6}
         }
     },
 }
@@ -96,7 +96,7 @@ def test_details_are_for_the_page(shown: list[Section]) -> None:
     text, html = to_text(shown), page(shown, {})
     assert re.search(r"nevus +0.750 \(0.500 to 0.875\)", text)
     details = ("lite0+clip", "Subgroups on test", "no figures of fewer than 20 groups", "Classes on test as given")
-    for detail in (*details, "calibration error as trained"):
+    for detail in (*details, "calibration error before"):
         assert detail in html
         assert detail not in text
     assert '<td>male</td><td class="number">2</td><td class="number">1</td><td>none</td><td>none</td>' in html

@@ -32,10 +32,11 @@ MOST = 6  # members of which every subset is scored; of more, all and all but on
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Probabilities, (images, classes), at the temperature that suits validation."""
+    """Probabilities, (images, classes), at the temperature that suits validation, and as they were before."""
 
     probabilities: NDArray[np.float64]
     temperature: float
+    before: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Pool(Calibrated):
 def calibrate(probabilities: NDArray[np.float64], validation: Truth) -> Calibrated:
     """Bring probabilities, (images, classes), to the temperature with the least log loss on validation."""
     temperature = fit_temperature(probabilities[validation.rows], validation.actual)
-    return Calibrated(at_temperature(probabilities, temperature), temperature)
+    return Calibrated(at_temperature(probabilities, temperature), temperature, probabilities)
 
 
 def fit_temperature(probabilities: NDArray[np.float64], actual: NDArray[np.integer]) -> float:
@@ -148,7 +149,7 @@ def pool(members: Sequence[NDArray[np.float64]], method: str, validation: Truth)
     stacked = np.stack(members)
     weights = METHODS[method](stacked[:, validation.rows], validation.actual)
     joined = calibrate(np.tensordot(weights, stacked, axes=1), validation)
-    return Pool(joined.probabilities, joined.temperature, weights)
+    return Pool(joined.probabilities, joined.temperature, joined.before, weights)
 
 
 def ensembles(

@@ -94,7 +94,7 @@ def assess(
             name: summary.nest_subgroups(score_subgroups(pooled[arm], sample, values), confidence)
             for name, sample in tests.items()
         },
-        "calibration": summary.nest_calibration(as_trained, calibrated, truth["test"], bins=params.bins),
+        "calibration": summary.nest_calibration(calibrated, pools, truth["test"], bins=params.bins),
     }
     table = summary.tabulate(scores, joined_scores, pooled_scores, confidence)
     return figures, table, _curves(pooled[arm], truth["test"], diagnoses, bins=params.bins)

@@ -160,24 +160,28 @@ def nest_subgroups(scored: Iterable[Subgroup], confidence: float) -> dict[str, A
 
 
 def nest_calibration(
-    as_trained: Mapping[Model, Probabilities], calibrated: Mapping[Model, Calibrated], test: Truth, *, bins: int
+    calibrated: Mapping[Model, Calibrated], pools: Mapping[str, Pool], test: Truth, *, bins: int
 ) -> dict[str, Any]:
-    """Say by arm and member what the temperature did on test, of figures where less is better, averaged over seeds."""
+    """Say what the temperatures did on test, of figures where less is better: by arm and member, and the ensemble.
+
+    A member's figures are averaged over seeds. The ensemble's are before and after its own temperature, which is fitted
+    once its members have theirs.
+    """
 
     def figures(probabilities: Probabilities, suffix: str) -> dict[str, float]:
         found = headline(probabilities[test.rows], test.actual, np.ones((1, len(test.rows))), bins=bins)
         return {name + suffix: float(found[name][0]) for name in CALIBRATION}
 
+    by_name: dict[tuple[str, str], list[Calibrated]] = {(arm, "ensemble"): [pool] for arm, pool in pools.items()}
+    for model, one in calibrated.items():
+        by_name.setdefault((model.arm, model.member), []).append(one)
     nested: dict[str, Any] = {}
-    for member, arm in dict.fromkeys((model.member, model.arm) for model in calibrated):
-        runs = [
-            {"temperature": one.temperature}
-            | figures(as_trained[model], "_as_trained")
-            | figures(one.probabilities, "")
-            for model, one in calibrated.items()
-            if (model.member, model.arm) == (member, arm)
+    for (arm, name), runs in by_name.items():
+        found = [
+            {"temperature": run.temperature} | figures(run.before, "_before") | figures(run.probabilities, "")
+            for run in runs
         ]
-        nested.setdefault(arm, {})[member] = {n: number(float(np.mean([run[n] for run in runs]))) for n in runs[0]}
+        nested.setdefault(arm, {})[name] = {key: number(float(np.mean([of[key] for of in found]))) for key in found[0]}
     return nested
 
 

@@ -174,6 +174,18 @@ def test_subgroups_are_scored_on_both_test_sets(root: Path) -> None:
     assert found["least_groups"] == 20
 
 
+def test_what_temperatures_do_is_told_of_members_and_ensemble(root: Path) -> None:
+    found, store = metrics(root)["calibration"]["curated"], Store(root)
+    frame = store.read(Selection, "curated").query("split == 'test'")
+    actual = pd.Index(DIAGNOSES).get_indexer(pd.Index(frame["diagnosis"]))
+    predicted = [store.vectors(Predictions, "probabilities", f"large-curated-{seed}") for seed in SEEDS]
+    losses = [-np.log(vectors[-40:][np.arange(40), actual]).mean() for vectors in predicted]  # test comes last
+    assert found["large"]["log_loss_before"] == pytest.approx(np.mean(losses), abs=1e-5)
+    product = metrics(root)["ensemble"]["curated"]["test"]
+    assert found["ensemble"]["log_loss"] == product["log_loss"]["value"]
+    assert found["ensemble"]["log_loss_before"] != found["ensemble"]["log_loss"]
+
+
 def test_the_best_member_is_chosen_on_validation_alone() -> None:
     def figures(validation: float, test: float, loss: float) -> dict[str, Any]:
         sets = {"validation": validation, "test": test}
