@@ -58,10 +58,17 @@ def test_a_temperature_moves_no_image_to_another_class() -> None:
     assert after.probabilities.sum(1) == pytest.approx(np.ones(500))
 
 
-def test_temperatures_without_an_end_stay_within_their_limits() -> None:
-    flawless = np.tile([0.6, 0.3, 0.1], (20, 1))
-    assert ensemble.fit_temperature(flawless, np.zeros(20, int)) == pytest.approx(ensemble.TEMPERATURES[0], rel=0.01)
-    assert ensemble.fit_temperature(flawless, np.full(20, 2)) == pytest.approx(ensemble.TEMPERATURES[1], rel=0.01)
+def test_a_temperature_without_an_end_stays_within_the_limits() -> None:
+    wrong = np.tile([0.6, 0.3, 0.1], (20, 1)), np.full(20, 2)
+    assert ensemble.fit_temperature(*wrong) == pytest.approx(ensemble.TEMPERATURES[1], rel=0.01)
+
+
+def test_few_images_without_an_error_do_not_make_certain() -> None:
+    """The confidence that n hits allow leaves 1 / (n + 2) to both classes alike."""
+    flawless = ensemble.calibrate(np.tile([0.6, 0.4], (20, 1)), truth(np.zeros(20, int)))
+    assert flawless.probabilities.max(1) == pytest.approx(np.full(20, 1 - 0.5 / 22), abs=1e-3)
+    more = ensemble.calibrate(np.tile([0.6, 0.4], (200, 1)), truth(np.zeros(200, int)))
+    assert more.temperature < flawless.temperature
 
 
 def test_probabilities_of_zero_and_one_stay_finite() -> None:
