@@ -62,7 +62,7 @@ def test_metrics_and_plots_are_shown(project: Project, tmp_path: Path) -> None:
     assert "balanced_accuracy" in project.dvc("metrics", "show", "--md")
     project.dvc("plots", "show", "--out", str(tmp_path / "plots"))
     page = (tmp_path / "plots/index.html").read_text("utf-8")
-    for name in ("confusion", "roc", "calibration"):
+    for name in ("confusion", "roc", "calibration", "risk_coverage"):
         assert f"reports_evaluate_{name}_csv" in page
 
 

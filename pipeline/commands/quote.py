@@ -14,8 +14,8 @@ from pipeline.core.errors import UserError
 
 # Which tables of a profile's results are quoted: those whose titles begin so.
 QUOTED = {
-    "demo": ("Planted", "Models", "Gain"),
-    "ham10000": ("Data", "Splits", "Arms", "Models", "Gain", "Stages"),
+    "demo": ("Planted", "Models", "Ensemble", "Gain"),
+    "ham10000": ("Data", "Splits", "Arms", "Models", "Ensemble", "Gain", "Stages"),
 }
 # The rows of the README's table: a setting of duplicates.json, and a cell of label_noise.json.
 COPIES = {

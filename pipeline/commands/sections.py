@@ -10,18 +10,28 @@ from pipeline.commands.layout import table
 from pipeline.core.grouping import SPLITS
 
 FIGURES = ("balanced accuracy", "accuracy", "macro auroc", "calibration error")
-PER_CLASS = ("precision", "recall", "f1", "support")
+BRIEF = ("recall", "sensitivity at 90 specificity", "auroc")  # of a class, on the terminal
+PER_CLASS = (*BRIEF, "average precision", "precision", "f1", "specificity")
+JOINED = ("balanced accuracy", "macro auroc", "calibration error")
+CALIBRATION = (
+    "temperature",
+    "calibration error before",
+    "calibration error",
+    "log loss before",
+    "log loss",
+)
 LAWS = "every row is accounted for once; no group is in two splits; the arms share their validation and test sets"
 
 
 @dataclass(frozen=True)
 class Section:
-    """A titled table, and sentences below it."""
+    """A titled table, and sentences below it; a detail is for the page alone."""
 
     title: str
     heads: Sequence[str]
     rows: Sequence[Sequence[Any]]
     notes: Sequence[str] = ()
+    detail: bool = False
 
 
 def sections(results: Mapping[str, Any]) -> list[Section]:
@@ -38,7 +48,11 @@ def sections(results: Mapping[str, Any]) -> list[Section]:
 
 def to_text(shown: Sequence[Section]) -> str:
     """Write sections for a terminal."""
-    parts = [[section.title.upper(), table(section.heads, section.rows), *section.notes] for section in shown]
+    parts = [
+        [section.title.upper(), table(section.heads, section.rows), *section.notes]
+        for section in shown
+        if not section.detail
+    ]
     return "\n\n".join("\n".join(part) for part in parts)
 
 
@@ -147,17 +161,84 @@ def _metrics(metrics: Mapping[str, Any]) -> Iterator[Section]:
     ]
     if gains:
         yield Section("Gain in balanced accuracy", ["arms", "model", "difference", "p"], gains)
-    classes = metrics["ensemble"][product]["per_class"]
-    rows = [(name, *(row[key] for key in PER_CLASS)) for name, row in classes.items()]
-    yield Section(f"Classes, by the {product} ensemble", ["diagnosis", *PER_CLASS], rows)
+    yield from _joined(metrics.get("joined", {}).get(product), product, metrics)
+    yield from _classes(metrics.get("classes", {}).get(product, {}), product)
+    yield from _subgroups(metrics, product)
+    yield from _calibration(metrics.get("calibration", {}))
 
 
-def _figures(figures: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(_interval(figures[name.replace(" ", "_")]) for name in FIGURES)
+def _joined(joined: Mapping[str, Any] | None, product: str, metrics: Mapping[str, Any]) -> Iterator[Section]:
+    """What ensembles gain over the best member; no section where there is but one member."""
+    if not joined:
+        return
+    best, ensembles = joined["best_member"], joined["ensembles"]
+    heads = ["joined by", *JOINED, "over the best member", "p"]
+    alone = (f"{best} alone", *_figures(metrics["members"][best][product]["test"], JOINED), None, None)
+    rows = {name: (name, *_figures(of["test"], JOINED), *_over(of)) for name, of in ensembles.items()}
+    methods = [name for name in rows if "+" not in name]
+    shares = [f"{name} takes {_shares(ensembles[name]['weights'])}" for name in methods if name != "mean"]
+    notes = [
+        f"{best} is the best member on validation; over it: balanced accuracy; of one seed, averaged over seeds",
+        f"{'; '.join(shares)}; fitted on validation",
+    ]
+    yield Section(f"Ensemble and best member, {product}", heads, [alone, *(rows[name] for name in methods)], notes)
+    subsets = [rows[name] for name in rows if "+" in name]
+    if subsets:
+        yield Section(f"Means of subsets of the members, {product}", heads, [alone, *subsets], detail=True)
 
 
-def _interval(figure: Mapping[str, float | None]) -> str:
-    if figure["value"] is None or figure["low"] is None or figure["high"] is None:
+def _over(ensemble: Mapping[str, Any]) -> tuple[str, float]:
+    difference = ensemble["over_best_member"]["balanced_accuracy"]
+    return _interval(difference), difference["p"]
+
+
+def _shares(weights: Mapping[str, float]) -> str:
+    return ", ".join(f"{weight:.2f} {name}" for name, weight in weights.items())
+
+
+def _classes(classes: Mapping[str, Any], product: str) -> Iterator[Section]:
+    """The rest of each class's figures, and those on the labels as given, are for the page."""
+    for name, rows in classes.items():
+        if name == "test":
+            short = [(diagnosis, *_figures(row, BRIEF), row["support"]) for diagnosis, row in rows.items()]
+            yield Section(f"Classes, by the {product} ensemble", ["diagnosis", *BRIEF, "support"], short)
+        every = [(diagnosis, *_figures(row, PER_CLASS), row["support"]) for diagnosis, row in rows.items()]
+        title, heads = f"Classes on {name.replace('_', ' ')}, by the {product} ensemble", ["diagnosis", *PER_CLASS]
+        yield Section(title, [*heads, "support"], every, detail=True)
+
+
+def _subgroups(metrics: Mapping[str, Any], product: str) -> Iterator[Section]:
+    figures = ("accuracy", "balanced accuracy")
+    for name, attributes in metrics.get("subgroups", {}).items():
+        rows = [
+            (attribute, value, of["images"], of["groups"], *_figures(of, figures))
+            for attribute, values in attributes.items()
+            for value, of in values.items()
+        ]
+        if rows:
+            title = f"Subgroups on {name.replace('_', ' ')}, by the {product} ensemble"
+            heads = ["by", "value", "images", "groups", *figures]
+            notes = [f"no figures of fewer than {metrics['least_groups']} groups; diagnoses differ between subgroups"]
+            yield Section(title, heads, rows, notes, detail=True)
+
+
+def _calibration(calibration: Mapping[str, Any]) -> Iterator[Section]:
+    rows = [
+        (model, arm, *(of[name.replace(" ", "_")] for name in CALIBRATION))
+        for arm, by_model in calibration.items()
+        for model, of in by_model.items()
+    ]
+    if rows:
+        notes = ["temperatures are fitted on validation, the ensemble's when its members have theirs"]
+        yield Section("Calibration on the test set", ["model", "arm", *CALIBRATION], rows, notes, detail=True)
+
+
+def _figures(figures: Mapping[str, Any], names: Sequence[str] = FIGURES) -> tuple[str, ...]:
+    return tuple(_interval(figures.get(name.replace(" ", "_"))) for name in names)
+
+
+def _interval(figure: Mapping[str, float | None] | None) -> str:
+    if figure is None or figure["value"] is None or figure["low"] is None or figure["high"] is None:
         return "none"
     return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 

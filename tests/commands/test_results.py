@@ -28,13 +28,36 @@ from tests.params import write as write_params
 ROOT = Path(__file__).parent.parent.parent
 FIGURE = {"value": 0.75, "low": 0.5, "high": 0.875}
 FIGURES = dict.fromkeys(("balanced_accuracy", "accuracy", "macro_auroc", "calibration_error", "log_loss"), FIGURE)
-CLASS = {"precision": 0.5, "recall": 1.0, "f1": 0.6667, "support": 3}
+CLASS_FIGURES = (
+    "recall",
+    "specificity",
+    "precision",
+    "f1",
+    "auroc",
+    "average_precision",
+    "sensitivity_at_90_specificity",
+)
+CLASS = {**dict.fromkeys(CLASS_FIGURES, FIGURE), "precision": dict.fromkeys(FIGURE), "support": 3}
+LOSS = {"value": -0.02, "low": -0.05, "high": 0.01, "p": 0.31}
+ENSEMBLE = {"test": FIGURES, "weights": {"lite0": 0.25, "clip": 0.75}, "over_best_member": {"balanced_accuracy": LOSS}}
 METRICS: dict[str, Any] = {
     "headline_arm": "curated",
     "sets": {"test": {"images": 40, "groups": 30, "sha256": "ab" * 32}},
-    "ensemble": {"curated": {"test": FIGURES, "per_class": {"nevus": CLASS}}},
+    "ensemble": {"curated": {"test": FIGURES}},
     "members": {"lite0": {"curated": {"test": FIGURES}}},
     "gain": {"curated_over_raw": {"ensemble": {"balanced_accuracy": {**FIGURE, "p": 0.031}}}},
+    "joined": {"curated": {"best_member": "lite0", "ensembles": {"greedy": ENSEMBLE, "lite0+clip": ENSEMBLE}}},
+    "classes": {"curated": {"test": {"nevus": CLASS}, "test_as_given": {"nevus": CLASS}}},
+    "least_groups": 20,
+    "subgroups": {
+        "test": {"sex": {"female": {"images": 40, "groups": 30, **FIGURES}, "male": {"images": 2, "groups": 1}}}
+    },
+    "calibration": {
+        "curated": {
+            "lite0": {"temperature": 1.5, "calibration_error": 0.01, "log_loss": 0.5}
+            | {"calibration_error_before": 0.02, "log_loss_before": 0.6}
+        }
+    },
 }
 
 
@@ -60,6 +83,32 @@ def test_the_text_says_what_was_found_and_how_well_models_do(shown: list[Section
     assert re.search(r"lite0 +curated +0.750 \(0.500 to 0.875\)", text)
     assert re.search(r"curated over raw +ensemble +0.750 \(0.500 to 0.875\) +0.031", text)
     assert re.search(r"dedup +2.5 +300", text)
+
+
+def test_ensembles_stand_beside_the_best_member_with_what_they_lose(shown: list[Section]) -> None:
+    text = to_text(shown)
+    assert re.search(r"lite0 alone +0.750 \(0.500 to 0.875\)", text)
+    assert re.search(r"greedy +0.750 .* -0.020 \(-0.050 to 0.010\) +0.31", text)
+    assert "greedy takes 0.25 lite0, 0.75 clip; fitted on validation" in text
+
+
+def test_details_are_for_the_page(shown: list[Section]) -> None:
+    text, html = to_text(shown), page(shown, {})
+    assert re.search(r"nevus +0.750 \(0.500 to 0.875\)", text)
+    details = ("lite0+clip", "Subgroups on test", "no figures of fewer than 20 groups", "Classes on test as given")
+    for detail in (*details, "calibration error before"):
+        assert detail in html
+        assert detail not in text
+    assert '<td>male</td><td class="number">2</td><td class="number">1</td><td>none</td><td>none</td>' in html
+
+
+def test_results_of_an_older_version_are_laid_out(shown: list[Section]) -> None:
+    added = ("joined", "classes", "least_groups", "subgroups", "calibration")
+    older = {name: of for name, of in METRICS.items() if name not in added}
+    results = {**summarise(facts()), "accounts": {}, "problems": [], "planted": {}, "stages": {}}
+    titles = [section.title for section in sections({**results, "metrics": older})]
+    assert "Gain in balanced accuracy" in titles
+    assert set(titles) < {section.title for section in shown}
 
 
 def test_what_is_odd_stands_first_on_the_terminal_and_on_the_page(shown: list[Section]) -> None:

@@ -152,6 +152,34 @@ FAULTS = (
         "if committed:",
         ("test_every_tampering_with_a_committed_ledger_is_found",),
     ),
+    Fault(
+        "an ensemble is fitted on test labels",
+        "pipeline/stages/evaluate/stage.py",
+        r'ensembles\(models, params.arms, params.ensemble, truth\["validation"\]\)',
+        'ensembles(models, params.arms, params.ensemble, truth["test"])',
+        ("test_test_labels_change_nothing_that_is_fitted",),
+    ),
+    Fault(
+        "a member is calibrated on test labels",
+        "pipeline/stages/evaluate/stage.py",
+        r'calibrate\(p, truth\["validation"\]\)',
+        'calibrate(p, truth["test"])',
+        ("test_test_labels_change_nothing_that_is_fitted",),
+    ),
+    Fault(
+        "the best member is chosen on test",
+        "pipeline/stages/evaluate/summary.py",
+        r'figures = members\[member\]\[arm\]\["validation"\]',
+        'figures = members[member][arm]["test"]',
+        ("test_the_best_member_is_chosen_on_validation_alone",),
+    ),
+    Fault(
+        "an ensemble joins members of another seed",
+        "pipeline/stages/evaluate/ensemble.py",
+        r"if \(model.arm, model.seed\) == \(arm, seed\)",
+        "if model.arm == arm",
+        ("test_members_are_joined_within_their_seed",),
+    ),
 )
 
 

@@ -1,7 +1,8 @@
-"""Accuracy, balanced accuracy, macro AUROC, expected calibration error, log loss; and the points of the plotted curves.
+"""Figures of all classes together and of each by itself, and the points of the plotted curves.
 
 Figures are weighted, for many weightings at once: accuracy is sum(w * hit) / sum(w), balanced accuracy the mean recall
-over classes, AUROC P(score of a positive > score of a negative) with ties counting half.
+over classes, AUROC P(score of a positive > score of a negative) with ties counting half. scikit-learn has most of them
+for one weighting at a time, which is too slow for a bootstrap; the tests hold ours against it, the curves are its own.
 
 Weights have the shape (weightings, images), none negative, and each function returns one value a weighting; weights of
 one give the plain figure. A figure that does not exist (no image of a class) is NaN, and means leave it out.
@@ -10,12 +11,15 @@ one give the plain figure. A figure that does not exist (no image of a class) is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.metrics import roc_curve
 
 SMALLEST = float(np.finfo(np.float32).eps)  # probabilities are stored in float32; log loss takes none below this
+SPECIFICITY = 0.9  # at which sensitivities are told
 
 
 def headline(
@@ -30,14 +34,58 @@ def headline(
         bins: of the calibration error.
 
     """
+    true, columns = probabilities[np.arange(len(actual)), actual], np.ascontiguousarray(weights.T)
+    rankings = (rank(probabilities[:, k], actual == k, columns) for k in range(probabilities.shape[1]))
+    areas = np.array([(auroc(ranking), average_precision(ranking)) for ranking in rankings])
+    return {
+        **hits(probabilities, actual, weights),
+        "macro_auroc": _mean(areas[:, 0].T),
+        "macro_average_precision": _mean(areas[:, 1].T),
+        "calibration_error": calibration_error(probabilities, actual, weights, bins=bins),
+        "log_loss": _ratio(weights @ -np.log(np.clip(true, SMALLEST, 1)), weights.sum(1)),
+        "risk_coverage_area": risk_coverage_area(probabilities, actual, weights),
+    }
+
+
+def hits(
+    probabilities: NDArray[np.float64], actual: NDArray[np.integer], weights: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Accuracy and balanced accuracy alone, which few images allow as well; arguments as of `headline`."""
     hit = (probabilities.argmax(1) == actual).astype(np.float64)
-    true = probabilities[np.arange(len(actual)), actual]
     return {
         "accuracy": _ratio(weights @ hit, weights.sum(1)),
         "balanced_accuracy": balanced_accuracy(hit, actual, weights),
-        "macro_auroc": macro_auroc(probabilities, actual, weights),
-        "calibration_error": calibration_error(probabilities, actual, weights, bins=bins),
-        "log_loss": _ratio(weights @ -np.log(np.clip(true, SMALLEST, 1)), weights.sum(1)),
+    }
+
+
+def one_class(
+    probabilities: NDArray[np.float64], actual: NDArray[np.integer], weights: NDArray[np.float64], *, number: int
+) -> dict[str, NDArray[np.float64]]:
+    """Score one class against all others; arguments as of `headline`.
+
+    Recall (sensitivity), specificity, precision and F1 are of the class with the highest probability. The sensitivity
+    at a specificity is of a threshold on this class's own probability instead, as a screening test is judged: a point
+    of the ROC curve of these very images, so it says what the ranking allows, not what a threshold chosen before gives.
+
+    Args:
+        probabilities: (images, classes).
+        actual: (images,).
+        weights: (weightings, images).
+        number: of the class.
+
+    """
+    positive, claimed = actual == number, probabilities.argmax(1) == number
+    true, alarm = weights @ (positive & claimed), weights @ (~positive & claimed)
+    positives, negatives = weights @ positive, weights @ ~positive
+    ranking = rank(probabilities[:, number], positive, np.ascontiguousarray(weights.T))
+    return {
+        "recall": _ratio(true, positives),
+        "specificity": _ratio(negatives - alarm, negatives),
+        "precision": _ratio(true, true + alarm),
+        "f1": _ratio(2 * true, positives + true + alarm),
+        "auroc": auroc(ranking),
+        "average_precision": average_precision(ranking),
+        "sensitivity_at_90_specificity": sensitivity_at(SPECIFICITY, ranking),
     }
 
 
@@ -49,16 +97,25 @@ def balanced_accuracy(
     return _mean(_ratio((weights * hit) @ of_class, weights @ of_class))
 
 
-def macro_auroc(
-    probabilities: NDArray[np.float64], actual: NDArray[np.integer], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Mean area under the one-versus-rest ROC curves of the classes that have both images and others."""
-    columns = np.ascontiguousarray(weights.T)
-    return _mean(np.stack([auroc(probabilities[:, k], actual == k, columns) for k in range(probabilities.shape[1])], 1))
+class Ranking(NamedTuple):
+    """What a threshold at each positive's score lets pass; all (positives, weightings) but the last.
+
+    own: weight of the positive.
+    true: of the positives that score as high or higher.
+    false: of the negatives that do.
+    false_above: of the negatives that score higher.
+    negatives: of all negatives, (weightings,).
+    """
+
+    own: NDArray[np.float64]
+    true: NDArray[np.float64]
+    false: NDArray[np.float64]
+    false_above: NDArray[np.float64]
+    negatives: NDArray[np.float64]
 
 
-def auroc(score: NDArray[np.float64], positive: NDArray[np.bool_], columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probability that a positive scores above a negative, ties counting half (Mann and Whitney 1947).
+def rank(score: NDArray[np.float64], positive: NDArray[np.bool_], columns: NDArray[np.float64]) -> Ranking:
+    """Rank images by a score, for many weightings in one pass over the weights.
 
     Args:
         score: of each image, (images,).
@@ -66,14 +123,53 @@ def auroc(score: NDArray[np.float64], positive: NDArray[np.bool_], columns: NDAr
         columns: weights, but of shape (images, weightings): taking and adding whole rows is several times faster.
 
     """
-    others = score[~positive]
-    order = np.argsort(others)
-    weight_up_to = np.zeros((len(others) + 1, columns.shape[1]))  # row i: of the i lowest negatives
-    np.cumsum(columns[~positive][order], axis=0, out=weight_up_to[1:])
-    below, not_above = (np.searchsorted(others[order], score[positive], side) for side in ("left", "right"))
-    own = columns[positive]
-    won = np.einsum("ur,ur->r", own, weight_up_to[below]) + np.einsum("ur,ur->r", own, weight_up_to[not_above])
-    return _ratio(won / 2, own.sum(0) * weight_up_to[-1])
+    order = np.argsort(-score)  # equal scores are taken all at once, so their order is nothing
+    falling, places = -score[order], np.flatnonzero(positive[order])
+    weights = columns[order]
+    own = weights[places]
+    all_, true = _sums(weights), _sums(own)
+    ends, starts = (np.searchsorted(falling, falling[places], side) for side in ("right", "left"))
+    true_at, true_above = (true[np.searchsorted(places, at)] for at in (ends, starts))
+    return Ranking(own, true_at, all_[ends] - true_at, all_[starts] - true_above, all_[-1] - true[-1])
+
+
+def auroc(ranking: Ranking) -> NDArray[np.float64]:
+    """Probability that a positive scores above a negative, ties counting half (Mann and Whitney 1947)."""
+    own, _, false, false_above, negatives = ranking
+    lost = np.einsum("ur,ur->r", own, false) + np.einsum("ur,ur->r", own, false_above)
+    pairs = own.sum(0) * negatives
+    return _ratio(pairs - lost / 2, pairs)
+
+
+def average_precision(ranking: Ranking) -> NDArray[np.float64]:
+    """Sum of precision over the steps of recall: the mean precision at the positives."""
+    own, true, false, _, _ = ranking
+    return _ratio((own * _ratio(true, true + false, otherwise=0.0)).sum(0), own.sum(0))
+
+
+def sensitivity_at(specificity: float, ranking: Ranking) -> NDArray[np.float64]:
+    """Highest sensitivity of a threshold on the score whose specificity is at least this.
+
+    Thresholds lie at scores that occur, nothing is interpolated, so what is told could be had.
+    """
+    own, true, false, _, negatives = ranking
+    allowed = false <= (1 - specificity) * negatives + 1e-9  # of rounding
+    reached = np.where(allowed, true, 0).max(0, initial=0)
+    return _ratio(np.where(negatives > 0, reached, np.nan), own.sum(0))
+
+
+def risk_coverage_area(
+    probabilities: NDArray[np.float64], actual: NDArray[np.integer], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Area under the risk-coverage curve: mean error rate over all coverages, the surest images first.
+
+    What a model's confidence is worth to one who may decline to answer: less is better, 0 where no error is made.
+    Geifman and El-Yaniv, Selective Classification for Deep Neural Networks, 2017.
+    """
+    wrong = probabilities.argmax(1) != actual
+    covered, errors = _above(probabilities.max(1), wrong, np.ascontiguousarray(weights.T))
+    risk = _ratio(errors, covered, otherwise=0.0)
+    return _ratio((np.diff(covered, axis=0, prepend=0) * risk).sum(0), covered[-1])
 
 
 def calibration_error(
@@ -95,24 +191,6 @@ def bin_of(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
     return numbers
 
 
-def per_class(probabilities: NDArray[np.float64], actual: NDArray[np.integer], diagnoses: list[str]) -> pd.DataFrame:
-    """Score each class by itself; precision is NaN where it is never predicted, recall where no image has it."""
-    ones = np.ones((len(actual), 1))
-    predicted, numbers = probabilities.argmax(1), np.arange(len(diagnoses))
-    hits = np.bincount(actual[predicted == actual], minlength=len(numbers)).astype(np.float64)
-    support, claimed = (np.bincount(v, minlength=len(numbers)).astype(np.float64) for v in (actual, predicted))
-    return pd.DataFrame(
-        {
-            "diagnosis": diagnoses,
-            "precision": _ratio(hits, claimed),
-            "recall": _ratio(hits, support),
-            "f1": _ratio(2 * hits, claimed + support),
-            "auroc": [float(auroc(probabilities[:, k], actual == k, ones)[0]) for k in numbers],
-            "support": support.astype(np.int64),
-        }
-    )
-
-
 def confusion_pairs(
     probabilities: NDArray[np.float64], actual: NDArray[np.integer], diagnoses: Sequence[str]
 ) -> pd.DataFrame:
@@ -132,22 +210,22 @@ def roc_curves(
         positive = actual == k
         if positive.all() or not positive.any():
             continue
-        order = np.argsort(-probabilities[:, k], kind="stable")
-        score, hits = probabilities[order, k], np.cumsum(positive[order])
-        ends = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # the last of each run of equal scores
-        true, false = np.append(0, hits[ends]), np.append(0, ends + 1 - hits[ends])
-        kept = _corners(false, true)
-        kept = kept[np.unique(np.linspace(0, len(kept) - 1, points).round().astype(np.int64))]
+        false, true, _ = roc_curve(positive, probabilities[:, k])
+        kept = np.unique(np.linspace(0, len(false) - 1, points).round().astype(np.int64))
         curves.append(
-            pd.DataFrame(
-                {
-                    "false_positive_rate": false[kept] / false[-1],
-                    "true_positive_rate": true[kept] / true[-1],
-                    "diagnosis": diagnosis,
-                }
-            )
+            pd.DataFrame({"false_positive_rate": false[kept], "true_positive_rate": true[kept], "diagnosis": diagnosis})
         )
     return pd.concat(curves, ignore_index=True)
+
+
+def risk_coverage_curve(
+    probabilities: NDArray[np.float64], actual: NDArray[np.integer], *, points: int
+) -> pd.DataFrame:
+    """Error rate among the surest images, for at most `points` shares of them; equal confidences come at once."""
+    wrong = probabilities.argmax(1) != actual
+    covered, errors = (cells[:, 0] for cells in _above(probabilities.max(1), wrong, np.ones((len(actual), 1))))
+    kept = np.unique(np.linspace(0, len(covered) - 1, points).round().astype(np.int64))
+    return pd.DataFrame({"coverage": covered[kept] / len(actual), "risk": errors[kept] / covered[kept]})
 
 
 def calibration_curve(probabilities: NDArray[np.float64], actual: NDArray[np.integer], *, bins: int) -> pd.DataFrame:
@@ -160,8 +238,38 @@ def calibration_curve(probabilities: NDArray[np.float64], actual: NDArray[np.int
     return points.reset_index(drop=True)
 
 
-def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    ratio: NDArray[np.float64] = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole != 0)
+def _above(
+    score: NDArray[np.float64], marked: NDArray[np.bool_], columns: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weigh what scores at least each score that occurs, the highest first.
+
+    Args:
+        score: (images,).
+        marked: (images,).
+        columns: weights, (images, weightings).
+
+    Returns:
+        the weight of all images, and of those marked: each (distinct scores, weightings).
+
+    """
+    order = np.argsort(-score, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)  # the last of each run of equal scores
+    ordered = columns[order]
+    return np.cumsum(ordered, axis=0)[ends], np.cumsum(ordered * marked[order, None], axis=0)[ends]
+
+
+def _sums(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Add up rows: row i is the sum of the first i."""
+    sums = np.zeros((len(rows) + 1, rows.shape[1]))
+    np.cumsum(rows, axis=0, out=sums[1:])
+    return sums
+
+
+def _ratio(
+    part: NDArray[np.float64], whole: NDArray[np.float64], *, otherwise: float = float("nan")
+) -> NDArray[np.float64]:
+    """Divide; where `whole` is 0 the ratio does not exist."""
+    ratio: NDArray[np.float64] = np.divide(part, whole, out=np.full(np.shape(part), otherwise), where=whole != 0)
     return ratio
 
 
@@ -169,9 +277,3 @@ def _mean(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean of each row's finite values."""
     finite = np.isfinite(matrix)
     return _ratio(np.where(finite, matrix, 0).sum(1), finite.sum(1).astype(np.float64))
-
-
-def _corners(x: NDArray[np.integer], y: NDArray[np.integer]) -> NDArray[np.intp]:
-    """Places where a staircase turns, and both ends."""
-    turns = np.diff(x)[:-1] * np.diff(y)[1:] != np.diff(y)[:-1] * np.diff(x)[1:]
-    return np.concatenate([[0], np.flatnonzero(turns) + 1, [len(x) - 1]])

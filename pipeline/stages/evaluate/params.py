@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pipeline.core.params import StageParams
 from pipeline.core.taxonomy import Classes
@@ -14,6 +14,7 @@ class EvaluateParams(StageParams):
     bootstrap: resamples over groups.
     confidence: of the intervals, such as 0.95.
     bins: of the calibration error.
+    ensemble: how the networks of an arm are joined; all ways are reported.
     """
 
     keys: ClassVar = {
@@ -25,6 +26,7 @@ class EvaluateParams(StageParams):
         "bootstrap": "evaluate.bootstrap",
         "confidence": "evaluate.confidence",
         "bins": "evaluate.bins",
+        "ensemble": "evaluate.ensemble",
         "seed": "seed",
     }
 
@@ -36,4 +38,5 @@ class EvaluateParams(StageParams):
     bootstrap: int
     confidence: float
     bins: int
+    ensemble: Literal["mean", "weighted", "greedy"]
     seed: int

@@ -24,9 +24,7 @@ METRICS = {"balanced_accuracy": "balanced accuracy", "macro_auroc": "macro AUROC
 def draw_all(
     folder: Path,
     figures: Mapping[str, Any],
-    confusion: pd.DataFrame,
-    roc: pd.DataFrame,
-    calibration: pd.DataFrame,
+    curves: Mapping[str, pd.DataFrame],
     *,
     diagnoses: list[str],
     arm: str,
@@ -35,10 +33,8 @@ def draw_all(
 
     Args:
         folder: does not exist yet.
-        figures: from `summary.nest`.
-        confusion: from `curves`, as the next two.
-        roc: a row a point.
-        calibration: a row a bin.
+        figures: the report.
+        curves: by name the plot data, as `metrics` makes it.
         diagnoses: the classes in order.
         arm: whose ensemble the curves show.
 
@@ -46,9 +42,10 @@ def draw_all(
     folder.mkdir()
     subject = f"{arm} ensemble, test"
     pictures = {
-        "confusion": draw_confusion(confusion, diagnoses, subject),
-        "roc": draw_roc(roc, figures["ensemble"][arm]["per_class"], subject),
-        "calibration": draw_calibration(calibration, subject),
+        "confusion": draw_confusion(curves["confusion"], diagnoses, subject),
+        "roc": draw_roc(curves["roc"], figures["classes"][arm]["test"], subject),
+        "calibration": draw_calibration(curves["calibration"], subject),
+        "risk_coverage": draw_risk_coverage(curves["risk_coverage"], figures["ensemble"][arm]["test"], subject),
         "arms": draw_arms(figures),
     }
     for name, figure in pictures.items():
@@ -74,12 +71,12 @@ def draw_confusion(confusion: pd.DataFrame, diagnoses: list[str], subject: str) 
     return figure
 
 
-def draw_roc(roc: pd.DataFrame, classes: Mapping[str, Mapping[str, float]], subject: str) -> Figure:
+def draw_roc(roc: pd.DataFrame, classes: Mapping[str, Any], subject: str) -> Figure:
     """One curve a diagnosis, its area in the legend."""
     figure = Figure((INCHES * 1.2, INCHES), layout="constrained", dpi=120)
     axes = figure.add_subplot()
     for (diagnosis, curve), style in zip(roc.groupby("diagnosis"), _styles(), strict=False):
-        label = f"{diagnosis} ({classes[str(diagnosis)]['auroc']:.3f})"
+        label = f"{diagnosis} ({classes[str(diagnosis)]['auroc']['value']:.3f})"
         axes.plot(curve["false_positive_rate"].to_numpy(), curve["true_positive_rate"].to_numpy(), label=label, **style)
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title=f"ROC, one versus rest: {subject}")
@@ -100,6 +97,18 @@ def draw_calibration(calibration: pd.DataFrame, subject: str) -> Figure:
     top.legend(loc="upper left")
     bottom.bar(confidence, calibration["count"].to_numpy(), width=0.03, color=COLOURS[0])
     bottom.set(xlabel="confidence (top probability)", ylabel="images", xlim=(0, 1))
+    return figure
+
+
+def draw_risk_coverage(curve: pd.DataFrame, figures: Mapping[str, Any], subject: str) -> Figure:
+    """Error rate among the surest images, over the share of images that they are."""
+    figure = Figure((INCHES * 1.2, INCHES), layout="constrained", dpi=120)
+    axes = figure.add_subplot()
+    label = f"area {figures['risk_coverage_area']['value']:.3f}"
+    axes.plot(curve["coverage"].to_numpy(), curve["risk"].to_numpy(), color=COLOURS[0], label=label)
+    axes.set(xlabel="coverage (share of images, surest first)", ylabel="risk (share of errors)", xlim=(0, 1))
+    axes.set(ylim=(0, None), title=f"Risk and coverage: {subject}")
+    axes.legend(loc="upper left")
     return figure
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
+from pipeline.stages.evaluate.bootstrap import Estimate, draw_groups, estimate
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
 
 HELD_OUT = ["image_id", "split", "group_id", "given", "diagnosis"]  # what no arm may have of its own there
@@ -49,6 +51,40 @@ class Truth:
     def groups(self) -> int:
         """Number of groups, the unit of resampling."""
         return int(self.group_of.max()) + 1
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A scored set and the resamples of its groups, (resamples, groups), which all models share."""
+
+    truth: Truth
+    draws: NDArray[np.integer]
+
+    def estimate(
+        self,
+        metrics: Callable[..., Mapping[str, NDArray[np.float64]]],
+        probabilities: NDArray[np.float64],
+        mask: NDArray[np.bool_] | None = None,
+    ) -> dict[str, Estimate]:
+        """Score predictions on the set and on each resample.
+
+        Args:
+            metrics: from probabilities, classes and weights, as `metrics.headline`.
+            probabilities: of all images scored, (images, classes).
+            mask: which of the set's images count; None: all.
+
+        """
+        chosen = slice(None) if mask is None else mask
+        rows, actual = self.truth.rows[chosen], self.truth.actual[chosen]
+        return estimate(partial(metrics, probabilities[rows], actual), self.truth.group_of[chosen], self.draws)
+
+
+def resample(sets: Mapping[str, Truth], *, resamples: int, seed: int) -> dict[str, Resampled]:
+    """Draw each set's groups; every set from the seed anew, so that its figures do not depend on the others."""
+    return {
+        name: Resampled(truth, draw_groups(truth.groups, resamples, np.random.default_rng(seed)))
+        for name, truth in sets.items()
+    }
 
 
 def headline_arm(arms: Sequence[str]) -> str:
@@ -118,8 +154,3 @@ def align(
         raise UserError(f"the predictions of {model.instance} are of other images or classes: run `dvc repro`")
     aligned: NDArray[np.float64] = probabilities[place].astype(np.float64)
     return aligned
-
-
-def ensembles(models: Mapping[Model, NDArray[np.float64]], arms: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Average the probabilities over an arm's members and seeds."""
-    return {arm: np.mean([p for model, p in models.items() if model.arm == arm], axis=0) for arm in arms}

@@ -11,8 +11,11 @@ import pytest
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.stages.evaluate import scored, stage, summary
+from pipeline.stages.evaluate.bootstrap import Estimate
+from pipeline.stages.evaluate.ensemble import joined_by_seed
 from pipeline.stages.evaluate.params import EvaluateParams
-from pipeline.stages.evaluate.scored import Model, align, ensembles
+from pipeline.stages.evaluate.scored import Model, align
+from pipeline.stages.fingerprint.tables import Fingerprints
 from pipeline.stages.rebalance.tables import Selection
 from pipeline.stages.train.tables import Predictions
 from tests import drawn
@@ -25,7 +28,7 @@ PICTURE = drawn.jpeg(drawn.lesion(0, width=16, height=16))
 
 def params(**changes: Any) -> EvaluateParams:
     values = {"batches": ["demo"], "classes": "all", "members": MEMBERS, "arms": ARMS, "seeds": SEEDS}
-    scoring = {"bootstrap": 60, "confidence": 0.9, "bins": 10, "seed": 0}
+    scoring = {"bootstrap": 60, "confidence": 0.9, "bins": 10, "ensemble": "mean", "seed": 0}
     return EvaluateParams.model_validate({**values, **scoring, **changes})
 
 
@@ -41,6 +44,10 @@ def made(root: Path) -> Store:
     """A project after `train`: 2 images a group, one given label of the test set corrected, curated better than raw."""
     names = [DIAGNOSES[i % 3] for i in range(IMAGES)]
     store = drawn.ingest(root, {f"{i:03d}": PICTURE for i in range(IMAGES)}, diagnosis=[*names])
+    measures = dict.fromkeys(("mean", "std", "range", "sharpness", "dark_corners", "aspect"), 0.5)
+    flags = [["dark_corners"] if i % 4 < 2 else [] for i in range(IMAGES)]  # of every other group
+    prints = pd.DataFrame({"image_id": [f"demo:{i:03d}" for i in range(IMAGES)], **measures, "flags": flags})
+    store.write(Fingerprints, prints, instance="demo", vectors={"phash": np.zeros((IMAGES, 256), np.uint8)})
     splits = ["train"] * 30 + ["validation"] * 20 + ["test"] * 40
     ids = [f"demo:{i:03d}" for i in range(IMAGES)]
     frame = pd.DataFrame({"image_id": ids, "split": splits, "group_id": [ids[i - i % 2] for i in range(IMAGES)]})
@@ -106,7 +113,13 @@ def test_plot_data_shows_the_headline_ensemble(root: Path) -> None:
     accuracy = (confusion["actual"] == confusion["predicted"]).mean()
     found = metrics(root)["ensemble"]["curated"]
     assert accuracy == pytest.approx(found["test"]["accuracy"]["value"])
-    assert sum(row["support"] for row in found["per_class"].values()) == len(confusion) == 40
+    classes = metrics(root)["classes"]["curated"]["test"]
+    assert sum(row["support"] for row in classes.values()) == len(confusion) == 40
+    nevi = confusion[confusion["actual"] == "nevus"]
+    assert classes["nevus"]["recall"]["value"] == pytest.approx((nevi["predicted"] == "nevus").mean(), abs=1e-5)
+    assert all(row["auroc"]["low"] <= row["auroc"]["value"] <= row["auroc"]["high"] for row in classes.values())
+    curve = pd.read_csv(root / "reports/evaluate/risk_coverage.csv")
+    assert curve.iloc[-1].tolist() == pytest.approx([1, 1 - accuracy])
     assert pd.read_csv(root / "reports/evaluate/calibration.csv")["count"].sum() == 40
     assert set(pd.read_csv(root / "reports/evaluate/roc.csv")["diagnosis"]) == set(DIAGNOSES)
 
@@ -118,25 +131,112 @@ def test_the_same_inputs_give_the_same_bytes_pictures_included(root: Path, tmp_p
         "arms.png",
         "calibration.png",
         "confusion.png",
+        "risk_coverage.png",
         "roc.png",
     }
     assert first == second
 
 
-def test_an_ensemble_of_one_is_its_member() -> None:
+def scores_of(models: dict[Model, np.ndarray[Any, Any]], sets: dict[str, scored.Resampled]) -> dict[Model, Any]:
+    return {model: summary.score(p, sets, bins=10) for model, p in models.items()}
+
+
+def test_a_single_member_has_no_ensemble_of_its_own_seed_and_no_gain() -> None:
     images = pd.DataFrame({"image_id": list("abcdef"), "split": ["validation", "test"] * 3, "group_id": list("aabbcc")})
-    sets = scored.truths(images.assign(given="wart", diagnosis=DIAGNOSES * 2), DIAGNOSES)
+    truth = scored.truths(images.assign(given="wart", diagnosis=DIAGNOSES * 2), DIAGNOSES)
     models = {Model("small", "curated", 1): np.random.default_rng(0).dirichlet(np.ones(3), 6)}
-    scores, pooled = summary.score_all(models, ensembles(models, ["curated"]), sets, params())
-    members = summary.over_seeds(scores)["small"]
-    found = summary.nest({"small": members}, pooled, {}, 0.9)
-    assert found["ensemble"]["curated"]["test"] == found["members"]["small"]["curated"]["test"]
-    assert found["gain"] == {}
+    assert joined_by_seed(models, truth["validation"]) == {}
+    members = summary.over_seeds(scores_of(models, scored.resample(truth, resamples=60, seed=0)))
+    assert summary.nest(members, members["small"], 0.9)["gain"] == {}
+    assert summary.nest_joined(members, {}, {}, 0.9) == {}
 
 
-def test_an_ensemble_averages_probabilities_over_members_and_seeds() -> None:
-    models = {Model("a", "raw", 0): np.array([[0.2, 0.8]]), Model("b", "raw", 1): np.array([[0.6, 0.4]])}
-    assert ensembles(models, ["raw"])["raw"] == pytest.approx(np.array([[0.4, 0.6]]))
+def test_every_way_to_join_members_is_compared_with_the_best_one_on_validation(root: Path) -> None:
+    found = metrics(root)
+    for arm in ARMS:
+        of_arm, best = found["joined"][arm], found["joined"][arm]["best_member"]
+        assert list(of_arm["ensembles"]) == ["greedy", "mean", "weighted"]  # of two members no other subset has two
+        for of in of_arm["ensembles"].values():
+            alone = found["members"][best][arm]["test"]
+            for name, difference in of["over_best_member"].items():
+                assert difference["value"] == pytest.approx(of["test"][name]["value"] - alone[name]["value"], abs=2e-5)
+            assert sum(of["weights"].values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_subgroups_are_scored_on_both_test_sets(root: Path) -> None:
+    found = metrics(root)
+    for name in ("test", "test_as_given"):
+        assert list(found["subgroups"][name]) == ["dark_corners"]  # nothing else is other in any image
+        of = found["subgroups"][name]["dark_corners"]
+        assert [of[value]["images"] for value in ("no", "yes")] == [20, 20]
+        assert [of[value]["groups"] for value in ("no", "yes")] == [10, 10]
+        assert "accuracy" not in of["yes"]
+    assert found["least_groups"] == 20
+
+
+def test_what_temperatures_do_is_told_of_members_and_ensemble(root: Path) -> None:
+    found, store = metrics(root)["calibration"]["curated"], Store(root)
+    frame = store.read(Selection, "curated").query("split == 'test'")
+    actual = pd.Index(DIAGNOSES).get_indexer(pd.Index(frame["diagnosis"]))
+    predicted = [store.vectors(Predictions, "probabilities", f"large-curated-{seed}") for seed in SEEDS]
+    losses = [-np.log(vectors[-40:][np.arange(40), actual]).mean() for vectors in predicted]  # test comes last
+    assert found["large"]["log_loss_before"] == pytest.approx(np.mean(losses), abs=1e-5)
+    product = metrics(root)["ensemble"]["curated"]["test"]
+    assert found["ensemble"]["log_loss"] == product["log_loss"]["value"]
+    assert found["ensemble"]["log_loss_before"] != found["ensemble"]["log_loss"]
+
+
+def test_the_best_member_is_chosen_on_validation_alone() -> None:
+    def figures(validation: float, test: float, loss: float) -> dict[str, Any]:
+        sets = {"validation": validation, "test": test}
+        return {
+            name: {"balanced_accuracy": Estimate(value, np.ones(1)), "log_loss": Estimate(loss, np.ones(1))}
+            for name, value in sets.items()
+        }
+
+    members = {
+        "overfitted": {"raw": figures(0.7, 0.9, 0.5)},
+        "chosen": {"raw": figures(0.8, 0.6, 0.5)},
+        "unsure": {"raw": figures(0.8, 0.8, 0.6)},
+    }
+    assert summary.best_member(members, "raw") == "chosen"
+
+
+def test_test_labels_change_nothing_that_is_fitted(root: Path, tmp_path: Path) -> None:
+    store = made(tmp_path)
+    for arm in ARMS:
+        frame = store.read(Selection, arm)
+        test = frame["split"] == "test"
+        frame.loc[test, "diagnosis"] = frame.loc[test, "diagnosis"].to_numpy()[::-1]
+        store.write(Selection, frame, instance=arm)
+    stage.run(store, params())
+    before, after = metrics(root), metrics(tmp_path)
+    for arm in ARMS:
+        old, new = (found["ensemble"][arm] for found in (before, after))
+        assert old["validation"] == new["validation"]
+        assert old["test"] != new["test"]
+        assert before["joined"][arm]["best_member"] == after["joined"][arm]["best_member"]
+        for name, of in before["joined"][arm]["ensembles"].items():
+            assert of["weights"] == after["joined"][arm]["ensembles"][name]["weights"]
+        for member in MEMBERS:
+            temperatures = [found["calibration"][arm][member]["temperature"] for found in (before, after)]
+            assert temperatures[0] == temperatures[1]
+
+
+def test_the_method_of_the_ensemble_is_a_param(tmp_path: Path) -> None:
+    stage.run(made(tmp_path), params(ensemble="weighted", seeds=[0]))
+    found = metrics(tmp_path)
+    assert found["method"] == "weighted"
+    of_one_seed = found["joined"]["raw"]["ensembles"]["weighted"]["test"]
+    assert found["ensemble"]["raw"]["test"] == of_one_seed  # of one seed the product is what is compared
+
+
+def test_every_run_and_every_ensemble_of_its_seed_has_a_row(root: Path) -> None:
+    models = pd.read_csv(root / "reports/evaluate/models.csv").query("set == 'test' and metric == 'accuracy'")
+    assert models.groupby("kind").size().to_dict() == {"ensemble": 2, "member": 8, "ensemble of one seed": 12}
+    runs = models.query("model == 'greedy' and arm == 'raw'")
+    figure = metrics(root)["joined"]["raw"]["ensembles"]["greedy"]["test"]["accuracy"]
+    assert figure["value"] == pytest.approx(runs["value"].mean(), abs=1e-5)
 
 
 @pytest.mark.parametrize("column", ["diagnosis", "group_id"])

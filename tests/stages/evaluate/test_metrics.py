@@ -31,6 +31,9 @@ ORACLES: dict[str, Callable[[Array, Array, Array], float]] = {
     "accuracy": lambda p, a, w: float(oracle.accuracy_score(a, p.argmax(1), sample_weight=w)),
     "balanced_accuracy": lambda p, a, w: float(oracle.recall_score(a, p.argmax(1), average="macro", sample_weight=w)),
     "macro_auroc": macro_auroc,
+    "macro_average_precision": lambda p, a, w: float(
+        np.mean([oracle.average_precision_score(a == k, p[:, k], sample_weight=w) for k in np.unique(a)])
+    ),
     "log_loss": lambda p, a, w: float(oracle.log_loss(a, p, sample_weight=w, labels=range(CLASSES))),
 }
 
@@ -82,21 +85,64 @@ def test_log_loss_of_an_impossible_class_is_finite() -> None:
     assert found == pytest.approx([-np.log(metrics.SMALLEST)])
 
 
-def test_each_class_is_scored_as_scikit_learn_does() -> None:
-    probabilities, actual, _ = planted(4)
-    found = metrics.per_class(probabilities, actual, ["a", "b", "c", "d"])
-    expected = oracle.precision_recall_fscore_support(actual, probabilities.argmax(1))
-    columns = found[["precision", "recall", "f1", "support"]].to_numpy().T
-    assert columns == pytest.approx(np.array(expected))
-    aurocs = [oracle.roc_auc_score(actual == k, probabilities[:, k]) for k in range(CLASSES)]
-    assert found["auroc"].to_numpy() == pytest.approx(aurocs)
+def sensitivity(actual: Array, score: Array, weight: Array) -> float:
+    false, true, _ = oracle.roc_curve(actual, score, sample_weight=weight, drop_intermediate=False)
+    return float(true[false <= 0.1 + 1e-9].max())
+
+
+@pytest.mark.parametrize("number", range(CLASSES))
+def test_each_class_is_scored_as_scikit_learn_does(number: int) -> None:
+    probabilities, actual, weights = planted(4)
+    found = metrics.one_class(probabilities, actual, weights, number=number)
+    positive, claimed, score = actual == number, probabilities.argmax(1) == number, probabilities[:, number]
+    oracles: dict[str, Callable[[Array], Any]] = {
+        "recall": lambda w: oracle.recall_score(positive, claimed, sample_weight=w),
+        "specificity": lambda w: oracle.recall_score(~positive, ~claimed, sample_weight=w),
+        "precision": lambda w: oracle.precision_score(positive, claimed, sample_weight=w),
+        "f1": lambda w: oracle.f1_score(positive, claimed, sample_weight=w),
+        "auroc": lambda w: oracle.roc_auc_score(positive, score, sample_weight=w),
+        "average_precision": lambda w: oracle.average_precision_score(positive, score, sample_weight=w),
+        "sensitivity_at_90_specificity": lambda w: sensitivity(positive, score, w),
+    }
+    assert found.keys() == oracles.keys()
+    for name, score_by in oracles.items():
+        assert found[name] == pytest.approx([score_by(w) for w in weights]), name
 
 
 def test_a_class_never_predicted_has_no_precision_and_one_without_images_no_recall() -> None:
-    found = metrics.per_class(np.array([[0.6, 0.4, 0.0], [0.7, 0.3, 0.0]]), np.array([0, 1]), ["a", "b", "c"])
-    assert found["precision"].isna().tolist() == [False, True, True]
-    assert found["recall"].isna().tolist() == [False, False, True]
-    assert found["f1"].tolist()[:2] == pytest.approx([2 / 3, 0])
+    probabilities, actual = np.array([[0.6, 0.4, 0.0], [0.7, 0.3, 0.0]]), np.array([0, 1])
+    found = [metrics.one_class(probabilities, actual, np.ones((1, 2)), number=k) for k in range(3)]
+    assert [bool(np.isnan(of["precision"][0])) for of in found] == [False, True, True]
+    for name in ("recall", "auroc", "average_precision", "sensitivity_at_90_specificity"):
+        assert [bool(np.isnan(of[name][0])) for of in found] == [False, False, True], name
+    assert [of["f1"][0] for of in found[:2]] == pytest.approx([2 / 3, 0])
+    assert found[2]["specificity"] == [1]
+
+
+def test_sensitivity_is_that_of_a_threshold_which_lets_every_tenth_negative_pass() -> None:
+    score = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.04, 0.03, 0.02])
+    positive = np.isin(np.arange(13), [0, 2, 5])  # the first two negatives lie above one positive and two
+    ranking = metrics.rank(score, positive, np.ones((13, 1)))
+    assert metrics.sensitivity_at(0.9, ranking) == pytest.approx([2 / 3])
+    assert metrics.sensitivity_at(0.7, ranking) == pytest.approx([1])
+    of_one_score = metrics.rank(np.ones(13), positive, np.ones((13, 1)))
+    assert metrics.sensitivity_at(0.9, of_one_score) == pytest.approx([0])
+
+
+def test_the_area_of_risk_over_coverage_is_the_mean_error_rate_of_the_surest() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
+    actual = np.array([0, 1, 1, 1])  # only the second surest is wrong
+    area = metrics.risk_coverage_area(probabilities, actual, np.ones((1, 4)))
+    assert area == pytest.approx([np.mean([0, 1 / 2, 1 / 3, 1 / 4])])
+    curve = metrics.risk_coverage_curve(probabilities, actual, points=100)
+    assert curve["coverage"].tolist() == [0.25, 0.5, 0.75, 1]
+    assert curve["risk"].tolist() == pytest.approx([0, 1 / 2, 1 / 3, 1 / 4])
+
+
+def test_images_of_one_confidence_are_covered_at_once_in_whatever_order_they_stand() -> None:
+    probabilities, actual = np.tile([0.8, 0.2], (4, 1)), np.array([0, 0, 0, 1])
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
+        assert metrics.risk_coverage_area(probabilities, actual[order], np.ones((1, 4))) == pytest.approx([0.25])
 
 
 def test_roc_keeps_only_corners_and_all_of_the_area() -> None:
