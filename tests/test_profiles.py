@@ -126,7 +126,7 @@ ingest:
     isic: {source: isic, licence: CC0-1.0, attribution: them, ids: as_given}
 rebalance:
   arms:
-    mine: {drop_duplicates: true, label_policy: false, decisions: true, random_removal_as: null}
+    mine: {drop_duplicates: true, label_policy: soft, decisions: true, random_removal_as: null}
 label_noise: {queue: {evidence_odds: {consensus: 0.8}}}
 """
     made(folder, text)

@@ -86,6 +86,14 @@ def test_what_a_stage_touches_is_held_against_what_is_named(
     assert wiring.data_problems("embed", FOUND, reads, writes) == problems
 
 
+def test_what_another_instance_reads_may_be_named_but_not_read_unnamed() -> None:
+    assert wiring.data_problems("embed", FOUND, set(), WRITES, elsewhere=READS) == []
+    undeclared = READS | {"data/truth/demo.csv"}
+    assert wiring.data_problems("embed", FOUND, undeclared, WRITES, elsewhere=undeclared) == [
+        "embed reads data/truth/demo.csv, which dvc.yaml does not name"
+    ]
+
+
 def test_code_in_an_init_is_found(tmp_path: Path) -> None:
     package = tmp_path / "pipeline/stages/newcomer"
     package.mkdir(parents=True)

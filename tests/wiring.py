@@ -54,18 +54,35 @@ def params_problems(tree: Mapping[str, Any], stage: str, instance: str | None, f
     return problems + [f"{stage} lists {key}, which it does not receive" for key in sorted(tracked - received)]
 
 
-def data_problems(stage: str, found: Mapping[str, Any], reads: Iterable[str], writes: Iterable[str]) -> list[str]:
-    """Say which files a stage touched that dvc.yaml does not name, and what it names that was not touched."""
+def data_problems(
+    stage: str,
+    found: Mapping[str, Any],
+    reads: Iterable[str],
+    writes: Iterable[str],
+    *,
+    elsewhere: Iterable[str] = (),
+) -> list[str]:
+    """Say which files an instance touched that dvc.yaml does not name, and what it names that was not touched.
+
+    Args:
+        stage: its name.
+        found: the instance's entry in dvc.yaml.
+        reads: files that it read.
+        writes: files that it wrote.
+        elsewhere: files that the stage's other instances read: one entry names what any of them needs.
+
+    """
     deps = [dep for dep in found["deps"] if not dep.startswith("pipeline/")]
     outs = [path for kind in ("outs", "metrics", "plots") for path in _paths(found.get(kind, []))]
     problems: list[str] = []
-    for done, touched, named in (("reads", reads, deps), ("writes", writes, outs)):
+    for done, touched, by_others, named in (("reads", reads, elsewhere, deps), ("writes", writes, (), outs)):
         files = set(touched)
+        met = files | set(by_others)
         problems += [
             f"{stage} {done} {file}, which dvc.yaml does not name" for file in sorted(files) if not _under(file, named)
         ]
         problems += [
-            f"{stage} names {name}, but never {done} it" for name in named if not any(_under(f, [name]) for f in files)
+            f"{stage} names {name}, but never {done} it" for name in named if not any(_under(f, [name]) for f in met)
         ]
     return problems
 

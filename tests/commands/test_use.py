@@ -56,8 +56,8 @@ def test_an_unknown_profile_is_told_which_there_are(root: Path) -> None:
 
 def test_a_profile_with_an_error_is_refused_and_changes_nothing(root: Path) -> None:
     before = current(root)
-    (root / "profiles/bad.yaml").write_text("rebalance: {weights: {beta: much}}\n", "utf-8")
-    with pytest.raises(UserError, match=r"profiles/bad.yaml cannot be used: .*rebalance.weights.beta"):
+    (root / "profiles/bad.yaml").write_text("rebalance: {balance: {beta: much}}\n", "utf-8")
+    with pytest.raises(UserError, match=r"profiles/bad.yaml cannot be used: .*rebalance.balance.beta"):
         take(root, "bad")
     assert current(root) == before
 

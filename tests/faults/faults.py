@@ -81,8 +81,8 @@ FAULTS = (
     Fault(
         "the automatic policy takes images out of the test set",
         "pipeline/stages/rebalance/arms.py",
-        r"policed = train & arm\.label_policy",
-        "policed = arm.label_policy",
+        r"policed = train & \(arm\.label_policy",
+        "policed = (arm.label_policy",
         (
             "test_validation_and_test_are_the_same_in_every_arm",
             "test_the_policy_takes_out_train_images_at_and_above_its_thresholds_only",

@@ -17,7 +17,7 @@ CURATED = Curated(
     images=KNOWN,
     groups=made.groups(KNOWN, PAIRS),
     duplicates=made.duplicates(PAIRS)[0],
-    scores=made.scores(KNOWN),
+    scores=made.scores(KNOWN).assign(suggested_probability=0.5),
     replay=ReplayParams(batches=["b"], second_signature=True, until=None),
     rebalance=made.params(),
     diagnoses=["melanoma", "nevus"],
