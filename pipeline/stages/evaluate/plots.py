@@ -1,4 +1,4 @@
-"""Pictures of the report, the same bytes from the same figures.
+"""Charts of the report, the same bytes from the same figures.
 
 Colours are Okabe and Ito's, which people with colour-blindness can tell apart; lines differ in their dashes as well.
 """
@@ -45,13 +45,13 @@ def draw_all(
     """
     folder.mkdir()
     subject = f"{arm} ensemble, test"
-    pictures = {
+    charts = {
         "confusion": draw_confusion(confusion, diagnoses, subject),
         "roc": draw_roc(roc, figures["ensemble"][arm]["per_class"], subject),
         "calibration": draw_calibration(calibration, subject),
         "arms": draw_arms(figures),
     }
-    for name, figure in pictures.items():
+    for name, figure in charts.items():
         FigureCanvasAgg(figure).print_png(folder / f"{name}.png", metadata={"Software": None})
 
 
