@@ -30,7 +30,6 @@ TREE: dict[str, Any] = {
     "conflict_error_probability": 0.95,
     "min_off_topic": 0.05,
     "exclude_min_off_topic": 0.99,
-    "examples": 2,
     "report_images": 12,
     "audit": {"images": 40, "seed": 0},
     "queue": {"first_image_seconds": 20.0, "next_image_seconds": 4.0, "evidence_odds": {"histopathology": 0.5}},
