@@ -18,7 +18,7 @@ from pydantic import PositiveInt, ValidationError
 from pipeline.core.errors import UserError
 from pipeline.core.params import Section, StageParams
 from pipeline.renamed_params import answer
-from pipeline.yaml_values import Written, remedy
+from pipeline.yaml_values import Loader, Written, read_yaml, remedy
 
 STAGES = (
     "ingest",
@@ -83,8 +83,8 @@ def check_text(text: str, path: Path) -> dict[str, Any]:
 
     """
     try:
-        tree = yaml.safe_load(text)
-        written = Written(yaml.compose(text, yaml.SafeLoader))
+        tree = read_yaml(text)
+        written = Written(yaml.compose(text, Loader))
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2019-13-45
         raise UserError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(tree, dict):

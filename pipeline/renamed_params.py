@@ -31,6 +31,9 @@ RENAMED = {
 
 # Of each file the old keys whose values it holds now, and the name there.
 CONSTANTS = {
+    "pipeline/stages/ingest/packing.py": {
+        "ingest.limits.images_per_shard": "IMAGES_PER_SHARD",
+    },
     "pipeline/stages/fingerprint/stage.py": {
         "fingerprint.images_per_task": "IMAGES_A_TASK",
     },
@@ -82,6 +85,9 @@ CONSTANTS = {
         "label_noise.initial_noise_rate": "NOISE_RATE",
         "label_noise.noise.prior_lesions": "NoiseSettings.prior_labels",
         "label_noise.noise.glances": "NoiseSettings.weak_components",
+    },
+    "pipeline/stages/label_noise/scores.py": {
+        "label_noise.examples": "EXAMPLES",
     },
     "pipeline/stages/label_noise/outliers.py": {
         "label_noise.off_topic.share": "SHARE",

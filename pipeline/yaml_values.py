@@ -10,6 +10,28 @@ import yaml
 from pipeline.core.errors import UserError
 
 
+class Loader(yaml.SafeLoader):
+    """Reads YAML 1.1, as everything here does, and the numbers that `dvc exp run -S` writes.
+
+    DVC writes params.yaml anew by YAML 1.2, where a number needs no point: a 0.00001 that a user asks for becomes
+    `1e-05`, which 1.1 takes for a text. Of `1e-4`, which DVC never writes, an error still says how to write it.
+    """
+
+
+Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"-?\de[-+]\d{2,3}$"), list("-0123456789"))
+
+
+def read_yaml(text: str) -> Any:  # noqa: ANN401 - YAML holds anything
+    """Return what a params.yaml holds.
+
+    Raises:
+        yaml.YAMLError: it is no YAML.
+        ValueError: it holds a date that there is not.
+
+    """
+    return yaml.load(text, Loader)  # noqa: S506 - a safe loader with one more way to write numbers
+
+
 class Written:
     """The scalars of a YAML file as they stand there.
 
@@ -64,6 +86,7 @@ class Written:
                 self._collect(value, (*place, str(key.value)))
 
 
+UNQUOTED = "`dvc exp run -S` takes these quotes off, whichever key it sets: another text is safer"
 KINDS = {"int": "a number", "float": "a number", "bool": "true or false", "null": "nothing", "timestamp": "a date"}
 
 
@@ -80,7 +103,8 @@ def remedy(place: str, value: Any, wanted: str, written: Written | None) -> str:
     text = (written.text(place) if written else None) or _plain(value)
     if wanted == "string" and not isinstance(value, str | list | dict):
         kind = "nothing" if value is None else "true or false" if isinstance(value, bool) else "a number or a date"
-        return f"YAML reads {text or 'an empty value'} as {kind}; write {text!r}, in quotes"
+        told = f"YAML reads {text or 'an empty value'} as {kind}; write {text!r}, in quotes"
+        return f"{told} ({UNQUOTED})" if _loses_quotes(text) else told
     if wanted in {"number", "integer"} and isinstance(value, str):
         number = re.fullmatch(r"\s*([+-]?)(\d*)(?:[.,](\d*))?(?:[eE]([+-]?)(\d+))?\s*", value.replace("_", ""))
         if number and (number[2] or number[3]):
@@ -89,6 +113,14 @@ def remedy(place: str, value: Any, wanted: str, written: Written | None) -> str:
             whole = wanted == "integer" and float(plain).is_integer()
             return f"YAML reads {value} as a text; write {int(float(plain)) if whole else plain}"
     return ""
+
+
+def _loses_quotes(text: str) -> bool:
+    """Tell whether YAML 1.2 needs no quotes around a text that 1.1 takes for something else: `no`, `12:30`."""
+    value = yaml.safe_load(text) if re.fullmatch(r"[\w:.+-]+", text) else text
+    if isinstance(value, bool):
+        return text.lower() not in {"true", "false"}
+    return isinstance(value, int | float) and ":" in text
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.core.shards import ShardWriter
@@ -17,10 +17,8 @@ from pipeline.core.store import Store
 from pipeline.stages.ingest.normalise import pixel_digest
 from pipeline.stages.ingest.tables import Images
 
-Array = np.ndarray[Any, Any]
 
-
-def lesion(seed: int, *, width: int = 200, height: int = 150) -> Array:
+def lesion(seed: int, *, width: int = 200, height: int = 150) -> NDArray[np.uint8]:
     """Draw skin with a dark, irregular, dotted lesion: (height, width, 3) uint8."""
     rng = np.random.default_rng(seed)
     skin = np.array([215.0, 160.0, 140.0]) + rng.normal(0, 12, 3)
@@ -39,14 +37,14 @@ def lesion(seed: int, *, width: int = 200, height: int = 150) -> Array:
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def jpeg(image: Array, quality: int = 92) -> bytes:
+def jpeg(image: NDArray[np.uint8], quality: int = 92) -> bytes:
     """Encode as JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 
-def png(image: Array) -> bytes:
+def png(image: NDArray[np.uint8]) -> bytes:
     """Encode as PNG, without loss."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")

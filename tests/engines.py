@@ -27,6 +27,7 @@ from pipeline.stages.dedup.features import extract
 from pipeline.stages.dedup.verification import verify
 from pipeline.stages.embed import stage as embed
 from pipeline.stages.fingerprint import stage as fingerprint
+from pipeline.stages.ingest import packing
 from pipeline.stages.ingest import stage as _ingest  # noqa: F401
 from tests.params import changed
 from tests.project import ROOT, draw_weights, tiny_params
@@ -58,7 +59,7 @@ def cut_small() -> None:
     hash_search.SHARD_SECONDS = 1e-9
     hash_search.MAX_KEY_BITS = 8
     keypoint_votes.SHARD = 20
-    fingerprint.IMAGES_A_TASK = 16
+    packing.IMAGES_PER_SHARD, fingerprint.IMAGES_A_TASK = 32, 16
     extract.IMAGES_A_TASK, verify.PAIRS_A_TASK = 20, 40
     embed.BATCHES_PER_TASK, demo.LESIONS_PER_TASK = 2, 10
 

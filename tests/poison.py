@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from tests.drawn import lesion
@@ -21,10 +22,8 @@ IMAGE = "image"  # accepted; any other expectation is a reason of Rejects
 CUTS = (0.02, 0.3, 0.6, 0.9, 0.99)
 Expected = dict[str, tuple[bytes, str]]
 
-Array = np.ndarray[Any, Any]
 
-
-def encoded(image: Image.Image | Array, kind: str, **options: Any) -> bytes:
+def encoded(image: Image.Image | NDArray[np.uint8], kind: str, **options: Any) -> bytes:
     """Encode an image."""
     buffer = io.BytesIO()
     (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(buffer, kind, **options)

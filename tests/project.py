@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -112,6 +113,10 @@ def create(root: Path, *, images: int) -> Project:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
+    packing = root / "pipeline/stages/ingest/packing.py"
+    cut_small, changed = re.subn(r"(?m)^IMAGES_PER_SHARD = 1000\b", "IMAGES_PER_SHARD = 32", packing.read_text("utf-8"))
+    assert changed, "few images would be one shard, and no stage would have several"
+    packing.write_text(cut_small, "utf-8")
     project = Project(root)
     (root / "params.yaml").write_text(yaml.safe_dump(tiny_params(), sort_keys=False), "utf-8")
     project.run("git", "init", "--quiet", "--initial-branch", "main")
@@ -137,7 +142,6 @@ def tiny_params() -> dict[str, Any]:
             "second": encoder | {"side_pixels": 64, "layers": [3]},
         },
         evaluate__bootstrap=50,
-        ingest__limits__images_per_shard=32,
     )
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 from copy import deepcopy
 from dataclasses import replace
+from functools import reduce
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +203,30 @@ def test_what_the_table_of_old_keys_says_is_true() -> None:
         assert [
             name for name in names.values() if not re.search(rf"^ *{name.split('.')[-1]}\b", text, re.MULTILINE)
         ] == []
+
+
+def table(page: str, head: str) -> list[list[str]]:
+    """Return the cells of the table with these column titles, without the marks of code."""
+    text = (ROOT / page).read_text("utf-8")
+    rows = text.split(f"| {head} |\n", 1)[1].partition("\n\n")[0].splitlines()[1:]
+    return [[cell.strip().strip("`") for cell in row.strip("|").split(" | ")] for row in rows]
+
+
+def test_the_pages_show_the_table_of_old_keys() -> None:
+    gone = [list(row) for row in renamed_params.GONE.items()]
+    assert table("CHANGELOG.md", "old key | new key") == [list(row) for row in renamed_params.RENAMED.items()]
+    assert table("CHANGELOG.md", "old key | why") == gone
+    decision = "docs/decisions/0017-params-profiles-and-constants.md"
+    assert table(decision, "old key | why") == gone
+    assert table(decision, "old key | place | value") == [
+        [key, f"{file}:{name}", str(reduce(getattr, name.split("."), import_module(module(file))))]
+        for file, names in renamed_params.CONSTANTS.items()
+        for key, name in names.items()
+    ]
+
+
+def module(file: str) -> str:
+    return file.removesuffix(".py").replace("/", ".")
 
 
 def _is_known(place: str, keys: list[Key]) -> bool:

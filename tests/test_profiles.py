@@ -9,11 +9,10 @@ import yaml
 
 from pipeline.commands.params import document, meaning, read_default
 from pipeline.core.errors import UserError
-from pipeline.profiles import MANUAL, compose, merge, profiles, read_either
+from pipeline.profiles import MANUAL, compose, profiles, read_either
 from pipeline.schema import find, known_keys
 from pipeline.stages.dedup.params import DedupParams
-from pipeline.yaml_text import Document, Entry, leaves, parse, write
-from tests.derive_profiles import derive, main
+from pipeline.yaml_text import Document, Entry, leaves, parse, plain, write
 from tests.params import tree
 
 ROOT = Path(__file__).parent.parent
@@ -152,29 +151,10 @@ def test_a_member_may_stand_in_the_profile_alone(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", profiles(ROOT))
 def test_a_profile_says_nothing_that_the_default_says(name: str) -> None:
-    """Derived anew from what it comes to, it is itself."""
-    whole = parse(compose(ROOT / "profiles", name)).entries
+    default = {place: plain(entry.value) for place, entry in leaves(read_default(ROOT))}
     overlay = parse((ROOT / f"profiles/{name}.yaml").read_text("utf-8")).entries
-    found = dict(leaves(derive(read_default(ROOT), merge(read_default(ROOT), whole))))
-    assert {place: entry.value for place, entry in found.items()} == {
-        place: entry.value for place, entry in leaves(overlay)
-    }
-
-
-def test_profiles_written_in_full_become_overlays_that_say_the_same(tmp_path: Path) -> None:
-    whole, target = tmp_path / "whole", tmp_path / "profiles"
-    whole.mkdir()
-    for name in profiles(ROOT):
-        (whole / f"{name}.yaml").write_text(compose(ROOT / "profiles", name), "utf-8")
-    main(whole, ROOT / "profiles/default.yaml", target)
-    for name in profiles(ROOT):
-        assert yaml.safe_load(compose(target, name)) == tree(name)
-    assert (target / "default.yaml").read_text("utf-8") == (ROOT / "profiles/default.yaml").read_text("utf-8")
-
-
-def test_no_overlay_can_leave_a_key_out() -> None:
-    with pytest.raises(ValueError, match=r"lacks b\.d"):
-        derive(parse(TEXT).entries, parse(TEXT.replace("  d:", "  other:")).entries)
+    said = {place: plain(entry.value) for place, entry in leaves(overlay)}
+    assert [place for place, value in said.items() if place in default and default[place] == value] == []
 
 
 def test_every_key_of_the_default_has_a_comment() -> None:

@@ -1,1 +1,1 @@
-"""Near-duplicate finders side by side, on copies planted among real pictures."""
+"""Near-duplicate finders side by side, on copies planted among real images."""

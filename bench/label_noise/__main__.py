@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--sizes", nargs="+", type=int, default=list(cost.SIZES), help="cost, sizes: numbers of images")
     add("--plot", type=Path, metavar="PNG", help="reliability: also draw it")
     add("--fitted", type=Path, metavar="FOLDER", help="fine-tuned: of `python -m bench.label_noise.fine_tuned fit`")
-    add("--pictures", type=Path, metavar="FOLDER", help="off-topic: real pictures of other things, with SOURCES.csv")
+    add("--stray-images", type=Path, metavar="FOLDER", help="off-topic: real images of other things, with SOURCES.csv")
     add(
         "--half", choices=["both", "first", "second"], default="both", help="off-topic: of a diagnosis's images by name"
     )

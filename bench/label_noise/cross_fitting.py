@@ -1,6 +1,6 @@
 """Fine-tune members on planted labels, several at a time: `python -m bench.label_noise.cross_fitting FOLDER …`.
 
-It needs the pictures and the plan that `python -m bench.label_noise.fine_tuned` writes, and no vectors: so it can run
+It needs the images and the plan that `python -m bench.label_noise.fine_tuned` writes, and no vectors: so it can run
 on another machine, one that has a GPU.
 """
 

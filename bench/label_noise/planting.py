@@ -136,7 +136,7 @@ def tree_dependent(units: Units, rate: float, rng: np.random.Generator) -> Given
 
 
 def by_source(units: Units, rate: float, rng: np.random.Generator) -> Given:
-    """Give whole pseudo-patients one wrong label, as who mislabels a patient or an album does with all its pictures.
+    """Give whole pseudo-patients one wrong label, as who mislabels a patient or an album does with all its images.
 
     A label is wrong for who it is put on: lesions of a chosen source that do show it stay right, and are not counted.
     """

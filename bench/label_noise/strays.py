@@ -1,7 +1,7 @@
-"""Real pictures of other things among images of skin, and beside them drawn ones and SelfClean's XR and BLUR protocols.
+"""Real images of other things among images of skin, and beside them drawn ones and SelfClean's XR and BLUR protocols.
 
-The pictures lie in a folder a kind, with a SOURCES.csv. Half of them are what the product's reference is made of and
-what constants were chosen on; the figures are of the other half: of each source with ten pictures or more every second
+They lie in a folder a kind, with a SOURCES.csv. Half of them are what the product's reference is made of and
+what constants were chosen on; the figures are of the other half: of each source with ten images or more every second
 one, and all of the smaller ones, so that some sources were never seen.
 """
 
@@ -40,10 +40,10 @@ from pipeline.stages.label_noise.params import LabelNoiseParams
 IMAGES = 1000  # of skin, one a lesion
 SHARES = (0.01, 0.05)
 SIZES = {20: 300, 50: 200, 100: 100, 300: 30, 1000: 10}  # images of a set without a stray: how many such sets
-CLUSTER = 40  # equal pictures
+CLUSTER = 40  # equal images
 CLUSTER_SETS = (200, 300, 1000)  # images of the whole set
-SMALL_SOURCE = 10  # pictures; all of a smaller source are reported
-DRAWN = 25  # pictures of a drawn kind
+SMALL_SOURCE = 10  # images; all of a smaller source are reported
+DRAWN = 25  # images of a drawn kind
 JPEG_QUALITY = 90
 BLUR = "BLUR"
 KINDS_THAT_COUNT = ("01", "02", "05", "06", "07", "08", "10", "11")  # of the folder; the others are stated apart
@@ -51,8 +51,8 @@ KINDS_THAT_COUNT = ("01", "02", "05", "06", "07", "08", "10", "11")  # of the fo
 Vectors = NDArray[np.float32]
 
 
-class Pictures(NamedTuple):
-    """Pictures of other things.
+class StrayImages(NamedTuple):
+    """Images of other things.
 
     kind: (n,) the folder of each.
     reported: (n,) of the half that figures are of.
@@ -73,25 +73,25 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     """Measure average precision, what the policy leaves out and what a person is shown, by kind, share and size of set.
 
     Raises:
-        UserError: no weights or no pictures are named, an image that is left out is none of the batch's, or no
+        UserError: no weights or no images are named, an image that is left out is none of the batch's, or no
             reference is known for the encoder.
 
     """
-    pictures = _read_pictures(options)
+    strays = _read_stray_images(options)
     encoder, ids, skin = _read_skin(options, params.encoders[0])
     others = REFERENCES.get(of_network(encoder))
     if others is None:
         raise UserError(f"no reference is known for {encoder}: see `python -m bench.label_noise off-topic-reference`")
     measure = Measure(skin, others, params, options.seeds)
-    count = np.flatnonzero(pictures.counted)
-    figures = {f"eight kinds, {share:.0%}": measure.planted(pictures.vectors[count], share) for share in SHARES} | {
-        f"{kind}, 1%": measure.planted(pictures.vectors[pictures.reported & (pictures.kind == kind)], SHARES[0])
-        for kind in tqdm(np.unique(pictures.kind), desc="kinds", disable=None)
+    count = np.flatnonzero(strays.counted)
+    figures = {f"eight kinds, {share:.0%}": measure.planted(strays.vectors[count], share) for share in SHARES} | {
+        f"{kind}, 1%": measure.planted(strays.vectors[strays.reported & (strays.kind == kind)], SHARES[0])
+        for kind in tqdm(np.unique(strays.kind), desc="kinds", disable=None)
     }
     figures |= {f"{kind}, drawn, 5%": measure.planted(v, SHARES[1]) for kind, v in _drawn(options, ids).items()}
     figures |= {f"no stray, {size} images": measure.sound(size, sets) for size, sets in SIZES.items()}
     figures |= {
-        f"forty times one picture among {size}": measure.cluster(pictures.vectors[count], size) for size in CLUSTER_SETS
+        f"forty times one picture among {size}": measure.cluster(strays.vectors[count], size) for size in CLUSTER_SETS
     }
     names = list(dict.fromkeys(name for of in figures.values() for name in of))
     rows = [[key, *[of.get(name, "") for name in names]] for key, of in figures.items()]
@@ -102,10 +102,10 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
 
 
 def refer(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
-    """Print the reference of an encoder, of the half of the pictures that is not reported."""
+    """Print the reference of an encoder, of the half of the images that is not reported."""
     del params
-    pictures = _read_pictures(options)
-    return {}, pack(pictures.vectors[~pictures.reported])
+    strays = _read_stray_images(options)
+    return {}, pack(strays.vectors[~strays.reported])
 
 
 class Measure(NamedTuple):
@@ -151,7 +151,7 @@ class Measure(NamedTuple):
         return {name: round(float(v), 5) for name, v in zip(names, np.mean(found, axis=0), strict=True)}
 
     def cluster(self, strays: Vectors, size: int) -> dict[str, float]:
-        """Plant one picture forty times, and say in how many sets all forty are left out."""
+        """Plant one image forty times, and say in how many sets all forty are left out."""
         found = []
         for seed in self.seeds:
             rng = np.random.default_rng([seed, 7])
@@ -172,7 +172,7 @@ class Measure(NamedTuple):
 
 
 def reported_half(sources: pd.DataFrame) -> NDArray[np.bool_]:
-    """Say which pictures are reported, (n,): every second of a source, and all of a source with few.
+    """Say which images are reported, (n,): every second of a source, and all of a source with few.
 
     Args:
         sources: the table SOURCES.csv, sorted by file.
@@ -186,16 +186,16 @@ def reported_half(sources: pd.DataFrame) -> NDArray[np.bool_]:
     return np.array(reported)
 
 
-def _read_pictures(options: argparse.Namespace) -> Pictures:
-    if options.weights is None or options.pictures is None:
-        raise UserError("pictures must be encoded: say --weights FILE, of the batch's encoder, and --pictures FOLDER")
-    sources = pd.read_csv(options.pictures / "SOURCES.csv").sort_values("file")
-    sizes = [(options.pictures / file).stat().st_size for file in sources["file"]]
-    pixels = Pixels(options.pictures, sources["file"].tolist(), np.zeros(len(sizes), np.int64), np.array(sizes))
+def _read_stray_images(options: argparse.Namespace) -> StrayImages:
+    if options.weights is None or options.stray_images is None:
+        raise UserError("strays must be encoded: say --weights FILE, of the batch's encoder, and --stray-images FOLDER")
+    sources = pd.read_csv(options.stray_images / "SOURCES.csv").sort_values("file")
+    sizes = [(options.stray_images / file).stat().st_size for file in sources["file"]]
+    pixels = Pixels(options.stray_images, sources["file"].tolist(), np.zeros(len(sizes), np.int64), np.array(sizes))
     embed = _embed(options)
     given = [embed.encoder, embed.precision, sources["file"].tolist(), sizes]
     vectors = _kept(options, given, lambda: _encode(pixels, options.weights, embed))
-    return Pictures(sources["kind"].to_numpy(str), reported_half(sources), vectors)
+    return StrayImages(sources["kind"].to_numpy(str), reported_half(sources), vectors)
 
 
 def _read_skin(options: argparse.Namespace, encoder: str) -> tuple[str, list[str], Vectors]:

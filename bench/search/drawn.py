@@ -32,7 +32,7 @@ LEAST_CORRELATION = 0.9  # of a copy's normal scores with its original's: up to 
 FEATURES = 200  # of an image
 KEPT_SHARE = 0.5  # of an original's features in its copies
 ASKING = 2000  # images, where one asks for some only
-PICTURE = (300, 225)  # working pixels
+IMAGE_SIZE = (300, 225)  # working pixels
 
 LEVELS = np.linspace(-3, 3, 33)  # normal scores of the quantiles that are kept; beyond the last, values repeat it
 
@@ -46,7 +46,7 @@ def draw(kind: str, images: int, *, seed: int) -> Drawn:
 
     Returns:
         original: (images,) the number of the original that each shows; and of
-        hashes: phash (images, 256) uint8, the pipeline's own of pictures with the cosine coefficients that are drawn;
+        hashes: phash (images, 256) uint8, the pipeline's own of images with the cosine coefficients that are drawn;
             copies lie in any orientation.
         vectors: vectors (images, dimensions) float32, unit norm.
         features: points (n, 4) float32, descriptors (n, 128) uint8, owners (n,), as `features.extract`; copies
@@ -170,7 +170,7 @@ def _features(copula: Copula, of: Numbers, rng: np.random.Generator) -> Drawn:
     turned, grown = rng.uniform(0, 2 * np.pi, (count, 1)), rng.uniform(-1, 1, (count, 1))
     angle = rng.uniform(0, 2 * np.pi, (count, FEATURES))
     angle = np.where(np.arange(FEATURES) < kept, angle[of] + turned, angle) % (2 * np.pi)
-    place = rng.uniform(0, PICTURE, (count, FEATURES, 2))
+    place = rng.uniform(0, IMAGE_SIZE, (count, FEATURES, 2))
     points = np.concatenate([place, (drawn[..., -1] + grown)[..., None], angle[..., None]], axis=2)
     return {
         "points": points.reshape(-1, 4).astype(np.float32),

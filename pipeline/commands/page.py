@@ -25,18 +25,18 @@ figcaption { font-size: .8rem; opacity: .8; overflow-wrap: anywhere; max-width: 
 """
 
 
-def page(shown: Sequence[Section], pictures: Mapping[str, Sequence[str]]) -> str:
-    """Lay out sections and pictures.
+def page(shown: Sequence[Section], images: Mapping[str, Sequence[str]]) -> str:
+    """Lay out sections and images.
 
     Args:
         shown: the tables.
-        pictures: by stage, addresses relative to the page.
+        images: by stage, addresses relative to the page.
 
     """
-    links = "".join(f'<a href="#{stage}">{stage} ({len(files)})</a>' for stage, files in pictures.items())
+    links = "".join(f'<a href="#{stage}">{stage} ({len(files)})</a>' for stage, files in images.items())
     body = [f"<h1>Results</h1><nav>Pictures: {links or 'none'}</nav>"]
     body += [_section(section) for section in shown]
-    body += [_gallery(stage, files) for stage, files in pictures.items()]
+    body += [_gallery(stage, files) for stage, files in images.items()]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Results</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

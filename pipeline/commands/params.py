@@ -18,8 +18,10 @@ and the comments in `profiles/default.yaml`; a test checks that it is fresh. `<b
 A profile, `profiles/<name>.yaml`, says only what it wants otherwise than `profiles/default.yaml`.
 `python -m pipeline use <name>` lays it over the default, adds the recipes of the members that it lists
 (`profiles/members/<member>.yaml`; a profile may change single keys of one under `train.members`), and writes
-`params.yaml`. What you had changed there and saved nowhere is kept in `params.yaml.bak`. `dvc exp run -S key=value`
-sets a key for one experiment.
+`params.yaml`. What you had changed there and saved nowhere is kept in `params.yaml.bak`.
+
+`dvc exp run -S key=value` sets a key for one experiment. A text that looks like a number, or holds a comma or other
+marks, needs quotes within those of the shell: `-S "split.salt='2026'"`.
 """
 
 

@@ -44,7 +44,7 @@ def run(root: Path, options: argparse.Namespace) -> int:
     print(to_text(shown))
     text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
     (root / "reports/results.json").write_text(text, "utf-8")
-    (root / "reports/index.html").write_text(page(shown, pictures(root)), "utf-8")
+    (root / "reports/index.html").write_text(page(shown, images(root)), "utf-8")
     if options.write:
         options.write.parent.mkdir(parents=True, exist_ok=True)
         options.write.write_text(text, "utf-8")
@@ -109,8 +109,8 @@ def stage_instances(tree: Mapping[str, Any]) -> list[str]:
     return [f"{stage}@{name}" if name else stage for stage in STAGES for name in instances(tree, stage)]
 
 
-def pictures(root: Path) -> dict[str, list[str]]:
-    """List by stage the pictures that it wrote, as addresses relative to reports/."""
+def images(root: Path) -> dict[str, list[str]]:
+    """List by stage the images that it wrote, as addresses relative to reports/."""
     by_stage: dict[str, list[str]] = {}
     for stage in STAGES:
         folder = root / "reports" / stage / "pictures"

@@ -15,6 +15,7 @@ from pipeline.core.errors import UserError
 from pipeline.params import refuse_renamed
 from pipeline.profiles import FOLDER, compose, load, profiles
 from pipeline.yaml_text import leaves, parse
+from pipeline.yaml_values import read_yaml
 
 BACKUP = "params.yaml.bak"
 
@@ -65,8 +66,8 @@ def use(root: Path, profile: str) -> tuple[dict[str, Any], Path | None]:
 def is_current(root: Path, profile: str) -> bool:
     """Tell whether params.yaml says what that profile says, however it is written."""
     try:
-        composed = yaml.safe_load(compose(root / FOLDER, profile))
-        return bool(yaml.safe_load((root / "params.yaml").read_bytes()) == composed)
+        composed = read_yaml(compose(root / FOLDER, profile))
+        return bool(read_yaml((root / "params.yaml").read_text("utf-8")) == composed)
     except (FileNotFoundError, UserError, ValueError, yaml.YAMLError):
         return False
 

@@ -140,11 +140,11 @@ def test_text_in_the_page_is_escaped() -> None:
     assert "&lt;script&gt;" in html
 
 
-def test_pictures_are_listed_by_stage_relative_to_the_page(tmp_path: Path) -> None:
+def test_images_are_listed_by_stage_relative_to_the_page(tmp_path: Path) -> None:
     for name in ("dedup/pictures/b.jpg", "dedup/pictures/a.png", "dedup/pictures/.gitignore", "evaluate/roc.csv"):
         (tmp_path / "reports" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "reports" / name).touch()
-    assert results.pictures(tmp_path) == {"dedup": ["dedup/pictures/a.png", "dedup/pictures/b.jpg"]}
+    assert results.images(tmp_path) == {"dedup": ["dedup/pictures/a.png", "dedup/pictures/b.jpg"]}
 
 
 def test_numbers_are_rounded_wherever_they_stand() -> None:

@@ -1,23 +1,20 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.core import vector_search
 from pipeline.core.vector_search import searcher
 from pipeline.stages.dedup.candidates.propose import nearest_embeddings
 
-Array = np.ndarray[Any, Any]
 
-
-def unit(vectors: Array) -> Array:
-    found: Array = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+def unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     return found
 
 
-def images(count: int, *, copies: int) -> Array:
+def images(count: int, *, copies: int) -> NDArray[np.float32]:
     """Vectors that vary along some axes much more than along others, as networks' do; the last are near the first."""
     rng = np.random.default_rng(0)
     spread = 1 / np.sqrt(1 + np.arange(96))
@@ -27,7 +24,7 @@ def images(count: int, *, copies: int) -> Array:
 
 
 @pytest.fixture
-def many(monkeypatch: pytest.MonkeyPatch) -> Array:
+def many(monkeypatch: pytest.MonkeyPatch) -> NDArray[np.float32]:
     """So many that they are indexed: fewer than in earnest, with fewer cells and fewer of them probed."""
     monkeypatch.setattr(vector_search, "EXACT", 4000)
     monkeypatch.setattr(vector_search, "CELL", 64)
@@ -47,7 +44,7 @@ def test_the_nearest_embeddings_are_paired_once_and_never_with_themselves() -> N
     assert nearest_embeddings(vectors[:1], neighbours=3).shape == (0, 2)
 
 
-def test_among_many_nearly_all_of_the_nearest_are_found(many: Array) -> None:
+def test_among_many_nearly_all_of_the_nearest_are_found(many: NDArray[np.float32]) -> None:
     sample = np.arange(0, len(many), 10)
     exact = np.argsort(-many[sample] @ many.T, axis=1)[:, 1:11]
     cosines, hits = searcher(many)(many[sample], 11)
@@ -58,7 +55,7 @@ def test_among_many_nearly_all_of_the_nearest_are_found(many: Array) -> None:
     assert (np.diff(cosines, axis=1) <= 0).all()
 
 
-def test_among_many_copies_are_paired(many: Array) -> None:
+def test_among_many_copies_are_paired(many: NDArray[np.float32]) -> None:
     pairs = nearest_embeddings(many, neighbours=4)
     assert (pairs[:, 0] < pairs[:, 1]).all()
     planted = {(i, len(many) - 200 + i) for i in range(200)}

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-Array = np.ndarray[Any, Any]
 
-
-def linear(module: str, *, matrix: Array, scale: Array, zero_point: int = 0) -> onnx.ModelProto:
+def linear(
+    module: str, *, matrix: NDArray[np.int8], scale: NDArray[np.float32], zero_point: int = 0
+) -> onnx.ModelProto:
     """Draw a graph of one dynamically quantised linear layer x @ matrix, as onnxruntime's quantiser writes it.
 
     Args:

@@ -1,29 +1,27 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from open_clip.transformer import VisionTransformer
 
 from pipeline.fetch.onnx_clip import clip_tower, dequantise, rename
 from tests.fetch.quantised import dequantised, linear
 
-Array = np.ndarray[Any, Any]
-
 WIDTH, OUTPUT, TOKENS, LAYERS = 64, 8, 5, 2
 
 
-def quantised(seed: int = 0) -> tuple[Array, Array]:
+def quantised(seed: int = 0) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     rng = np.random.default_rng(seed)
     return rng.integers(-127, 128, (6, 4), np.int8), rng.uniform(0.001, 0.1, 4).astype(np.float32)
 
 
-def hugging_face_tower() -> dict[str, Array]:
+def hugging_face_tower() -> dict[str, NDArray[np.float32]]:
     """Draw a small CLIP image tower under Hugging Face's names, linear weights as ONNX has them: (in, out)."""
     rng = np.random.default_rng(0)
     shapes: dict[str, tuple[int, ...]] = {

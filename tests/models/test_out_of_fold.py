@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
 from pipeline.core.folds import EVERY_FOLD, assign_folds
@@ -16,8 +17,6 @@ from pipeline.models.params import Member
 from pipeline.stages.ingest.tables import Images, open_pixels
 from tests import drawn
 from tests.project import NETWORK
-
-Array = np.ndarray[Any, Any]
 
 pytestmark = pytest.mark.usefixtures("one_core_for_all")
 
@@ -87,7 +86,7 @@ def test_a_finished_fold_is_not_trained_again(
         trained.append(named["checkpoint"])
         return trainable.train(*given, **named)
 
-    def run() -> Array:
+    def run() -> NDArray[np.float64]:
         return out_of_fold(MEMBER, images, labels, folds=3, seed=0, weights=None, scratch=tmp_path)
 
     monkeypatch.setattr(folds, "train", train_twice)

@@ -29,8 +29,8 @@ def jpeg(rgb: Rgb, quality: int, *, subsampling: int = -1, exif: Image.Exif | No
 def png(image: Rgb | Image.Image) -> bytes:
     """Encode as PNG, without loss."""
     buffer = io.BytesIO()
-    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    picture.save(buffer, "PNG", compress_level=4)
+    opened = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    opened.save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
 
 
@@ -60,7 +60,7 @@ def cut(rgb: Rgb, rng: Rng, shares: tuple[float, float]) -> Rgb:
 
 
 def mixed(rgb: Rgb, layer: Rgb, alpha: float | NDArray[np.floating]) -> Rgb:
-    """Lay one picture over another of the same size; alpha 0 to 1, a number or (height, width, 1)."""
+    """Lay one image over another of the same size; alpha 0 to 1, a number or (height, width, 1)."""
     return as_bytes(rgb * (1 - np.asarray(alpha)) + layer * np.asarray(alpha))
 
 
@@ -71,12 +71,12 @@ def as_bytes(image: NDArray[Any]) -> Rgb:
 
 
 def canvas(width: int, height: int, colour: Colour) -> Rgb:
-    """Return a picture of one colour."""
+    """Return an image of one colour."""
     return np.full((height, width, 3), colour, np.uint8)
 
 
 def paste(rgb: Rgb, patch: Rgb, x: int, y: int) -> None:
-    """Put a patch into a picture, in place; what lies outside is cut off."""
+    """Put a patch into an image, in place; what lies outside is cut off."""
     height, width = min(patch.shape[0], rgb.shape[0] - y), min(patch.shape[1], rgb.shape[1] - x)
     rgb[y : y + height, x : x + width] = patch[:height, :width]
 

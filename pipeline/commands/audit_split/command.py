@@ -1,4 +1,4 @@
-"""`audit-split`: what crosses a given split, as tables, pictures and an exit status for CI."""
+"""`audit-split`: what crosses a given split, as tables, images and an exit status for CI."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ OUT = "reports/audit_split"
 SHOWN = 20
 CROSSED = 3  # exit status: a check that found something is no error (1), nor a misspelt option (2)
 INCOMPLETE = 4  # nothing crosses, but something was not looked at, so nobody can say that the split is clean
-PICTURES = 24
+REPORT_IMAGES = 24
 REPORTS = ("crossings.csv", "shared.csv", "rejects.csv", "left_out.csv")
-NO_PICTURES = {"not_an_image", "empty_file"}  # reasons of files whose absence from the audit loses no picture
+NO_IMAGES = {"not_an_image", "empty_file"}  # reasons of files whose absence from the audit loses no image
 
 
 class Evidence(NamedTuple):
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("split", type=Path, help="a table of images and their splits, or a folder that holds train/ …")
     parser.add_argument("--images", type=Path, help="folder of the table's images (default: the project's batches)")
-    parser.add_argument("--out", type=Path, help=f"where tables and pictures go (default: {OUT})")
+    parser.add_argument("--out", type=Path, help=f"where tables and images go (default: {OUT})")
 
 
 def run(root: Path, options: argparse.Namespace) -> int:
@@ -118,7 +118,7 @@ def _audit_folder(root: Path, tree: Mapping[str, Any], split: Path, folder: Path
     chosen = tuple(entries[name] for name in splits.index)
     with audited(root, folder, chosen, read_knobs(tree)) as (names, pixels, search, unreadable):
         evidence = Evidence(search.edges, search.transforms, bonds, names, pixels)
-        outside = Outside(_of_pictures(left_out), (*listing.rejects, *unreadable))
+        outside = Outside(_of_images(left_out), (*listing.rejects, *unreadable))
         return _report(splits.reindex(names), evidence, outside, out)
 
 
@@ -138,8 +138,8 @@ def _splits_of_table(path: Path, names: Sequence[str]) -> tuple[pd.Series[str], 
     return met["split"], bonds_of(met), pd.concat([problems, unmet], ignore_index=True)
 
 
-def _of_pictures(left_out: pd.DataFrame) -> pd.DataFrame:
-    """Drop texts that lie beside the folders of a split: no picture is left out with them."""
+def _of_images(left_out: pd.DataFrame) -> pd.DataFrame:
+    """Drop texts that lie beside the folders of a split: no image is left out with them."""
     texts = left_out["row"].isna() & left_out["name"].map(is_text_name)
     return left_out[~texts].reset_index(drop=True)
 
@@ -150,12 +150,12 @@ def _report(splits: pd.Series[str], evidence: Evidence, outside: Outside, out: P
     out.mkdir(parents=True, exist_ok=True)
     crossing.to_csv(out / "crossings.csv", index=False, float_format="%.6g")
     spoilt.to_csv(out / "shared.csv", index=False, float_format="%.6g")
-    pictures = out / "pictures"
-    pictures.mkdir(exist_ok=True)
-    chosen = _rows(evidence.edges, crossing)[:PICTURES]
+    drawn = out / "pictures"
+    drawn.mkdir(exist_ok=True)
+    chosen = _rows(evidence.edges, crossing)[:REPORT_IMAGES]
     names = np.array(evidence.names)
     for name, content in draw(evidence.edges, evidence.transforms, chosen, image_ids=names, pixels=evidence.pixels):
-        (pictures / name).write_bytes(content)
+        (drawn / name).write_bytes(content)
 
     sizes = splits.value_counts().sort_index()
     print(", ".join(f"{split}: {count:,} images" for split, count in sizes.items()))
@@ -167,12 +167,12 @@ def _report(splits: pd.Series[str], evidence: Evidence, outside: Outside, out: P
     print(table(["split", "shares with", "images", "share"], spoilt.to_numpy().tolist()))
     print()
     print(table(list(crossing.columns), crossing.head(SHOWN).to_numpy().tolist()))
-    print(f"{len(crossing):,} pairs cross the split: {out / 'crossings.csv'}, drawn in {pictures}")
+    print(f"{len(crossing):,} pairs cross the split: {out / 'crossings.csv'}, drawn in {drawn}")
     return CROSSED
 
 
 def _tell_outside(outside: Outside, out: Path) -> bool:
-    """Write and say what was not looked at; tell whether a picture may be among it."""
+    """Write and say what was not looked at; tell whether an image may be among it."""
     if outside.rejects:
         pd.DataFrame(outside.rejects).to_csv(out / "rejects.csv", index=False)
         print(f"{len(outside.rejects):,} files are no readable images and are left out: {out / 'rejects.csv'}")
@@ -181,7 +181,7 @@ def _tell_outside(outside: Outside, out: Path) -> bool:
         kinds = outside.left_out["problem"].str.replace(r"\d+ images, such as .*|, as another.*", "several", regex=True)
         told = ", ".join(f"{count:,} {problem}" for problem, count in kinds.value_counts().head(3).items())
         print(f"{len(outside.left_out):,} files or rows are left out ({told}): {out / 'left_out.csv'}")
-    return bool(len(outside.left_out)) or any(reject.reason not in NO_PICTURES for reject in outside.rejects)
+    return bool(len(outside.left_out)) or any(reject.reason not in NO_IMAGES for reject in outside.rejects)
 
 
 def _tell_bonds(splits: pd.Series[str], bonds: Sequence[Bond]) -> None:

@@ -123,7 +123,7 @@ def pack(
     with store.output(f"data/ingest/{batch}/shards") as shards:
         shards.mkdir()
         write = partial(write_shard, raw=folder, shards=shards, batch=batch, limits=limits)
-        packed = list(map_shards(write, cut(labelled, limits.images_per_shard), label="read", engine=engine))
+        packed = list(map_shards(write, cut(labelled), label="read", engine=engine))
     images = pd.concat([Images.empty(), *(rows for rows, _ in packed)], ignore_index=True)
     store.write(Images, images, instance=batch)
     return store.read(Images, batch), [reject for _, rejects in packed for reject in rejects]

@@ -1,4 +1,4 @@
-"""Pictures of the report, the same bytes from the same figures.
+"""Charts of the report, the same bytes from the same figures.
 
 Colours are Okabe and Ito's, which people with colour-blindness can tell apart; lines differ in their dashes as well.
 """
@@ -41,14 +41,14 @@ def draw_all(
     """
     folder.mkdir()
     subject = f"{arm} ensemble, test"
-    pictures = {
+    charts = {
         "confusion": draw_confusion(curves["confusion"], diagnoses, subject),
         "roc": draw_roc(curves["roc"], figures["classes"][arm]["test"], subject),
         "calibration": draw_calibration(curves["calibration"], subject),
         "risk_coverage": draw_risk_coverage(curves["risk_coverage"], figures["ensemble"][arm]["test"], subject),
         "arms": draw_arms(figures),
     }
-    for name, figure in pictures.items():
+    for name, figure in charts.items():
         FigureCanvasAgg(figure).print_png(folder / f"{name}.png", metadata={"Software": None})
 
 

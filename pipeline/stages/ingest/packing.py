@@ -19,6 +19,8 @@ from pipeline.stages.ingest.rows import Entry, Reject, RejectedError
 from pipeline.stages.ingest.sources.files import RawReader
 from pipeline.stages.ingest.tables import Images, Rejects
 
+IMAGES_PER_SHARD = 1000  # of a tar file; HAM10000 is 11
+
 COPIED = (
     "diagnosis",
     "raw_label",
@@ -44,11 +46,11 @@ class Shard:
     entries: tuple[Entry, ...]
 
 
-def cut(entries: Sequence[Entry], images_per_shard: int) -> list[Shard]:
+def cut(entries: Sequence[Entry]) -> list[Shard]:
     """Sort entries by id and cut them into shards."""
     ordered = sorted(entries, key=attrgetter("source_id"))
-    starts = range(0, len(ordered), images_per_shard)
-    return [Shard(i, start, tuple(ordered[start : start + images_per_shard])) for i, start in enumerate(starts)]
+    starts = range(0, len(ordered), IMAGES_PER_SHARD)
+    return [Shard(i, start, tuple(ordered[start : start + IMAGES_PER_SHARD])) for i, start in enumerate(starts)]
 
 
 def write_shard(

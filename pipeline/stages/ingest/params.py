@@ -30,7 +30,6 @@ class Limits(Section):
     max_reject_share: float
     max_pixels: int
     max_bytes: int
-    images_per_shard: int
 
 
 class IngestParams(StageParams):

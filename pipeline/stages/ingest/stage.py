@@ -35,7 +35,7 @@ def run(store: Store, params: IngestParams, instance: str) -> None:
     with store.output(f"data/ingest/{instance}/shards") as folder:
         folder.mkdir()
         write = partial(write_shard, raw=raw, shards=folder, batch=instance, limits=limits)
-        work = cut(listing.entries, limits.images_per_shard)
+        work = cut(listing.entries)
         packed = list(map_shards(write, work, label=f"ingest {instance}", engine=params.engine))
         rejects = [*listing.rejects, *(reject for _, refused in packed for reject in refused)]
         check(rejects)

@@ -47,7 +47,6 @@ class LabelNoiseParams(StageParams):
     conflict_error_probability: given at least to a label that a copy contradicts and the classifiers side against.
     min_off_topic: an image at or above it may show no skin: a person looks at it, unless the policy leaves it out.
     exclude_min_off_topic: from which the policy leaves an image out of train without a person.
-    examples: nearest images shown of each diagnosis.
     report_images: images on each contact sheet.
     audit: the random sample.
     queue: the order in which suspects are reviewed.
@@ -67,7 +66,6 @@ class LabelNoiseParams(StageParams):
         "conflict_error_probability": "label_noise.conflict_error_probability",
         "min_off_topic": "label_noise.min_off_topic",
         "exclude_min_off_topic": "rebalance.label_policy.exclude_min_off_topic",
-        "examples": "label_noise.examples",
         "report_images": "label_noise.report_images",
         "audit": "label_noise.audit",
         "queue": "label_noise.queue",
@@ -85,7 +83,6 @@ class LabelNoiseParams(StageParams):
     conflict_error_probability: float = Field(ge=0, le=1)
     min_off_topic: float = Field(gt=0, le=1)
     exclude_min_off_topic: float
-    examples: PositiveInt
     report_images: PositiveInt
     audit: Audit
     queue: Queue

@@ -23,6 +23,7 @@ from pipeline.stages.label_noise.knn import NONE, nearest_of_class, nearest_refe
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
 NO_COPY = -1
+EXAMPLES = 3  # nearest images of each diagnosis that are shown beside a suspect
 SURENESS = ((0.95, "almost surely"), (0.7, "probably"), (0.5, "rather"), (0.0, "perhaps"))  # from which probability on
 TINY = np.finfo(np.float64).tiny
 
@@ -195,12 +196,12 @@ def tabulate_scores(
                 group=dataset.group,
                 references=shown,
                 reference_class=dataset.given[shown],
-                count=params.examples,
+                count=EXAMPLES,
             )
         ]
         for name, wanted in (("nearest_given", dataset.given), ("nearest_suggested", scored.suggested))
     }
-    neighbours, _ = nearest_references(dataset, predictions.knn_embedding, params.examples)
+    neighbours, _ = nearest_references(dataset, predictions.knn_embedding, EXAMPLES)
     return pd.DataFrame(
         {
             "image_id": dataset.image_id,

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.core.grouping import SPLITS
 from pipeline.stages.dedup.edges import all_edges
@@ -12,8 +13,6 @@ from pipeline.stages.dedup.groups import cover, group_images, keeper_ranks, repr
 from pipeline.stages.dedup.params import Split
 
 SPLIT = Split(salt="s", validation_share=0.2, test_share=0.3)
-
-Array = np.ndarray[Any, Any]
 
 
 def table(count: int, **columns: Any) -> pd.DataFrame:
@@ -31,7 +30,7 @@ def table(count: int, **columns: Any) -> pd.DataFrame:
     return frame.assign(**columns)
 
 
-def proven(*pairs: tuple[int, int], relation: str = "copy") -> tuple[pd.DataFrame, Array]:
+def proven(*pairs: tuple[int, int], relation: str = "copy") -> tuple[pd.DataFrame, NDArray[np.float32]]:
     frame = pd.DataFrame(pairs, columns=["a", "b"]).astype("int64")
     frame = frame.assign(
         relation=relation,

@@ -1,26 +1,23 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.stages.evaluate import bootstrap
 from pipeline.stages.evaluate.bootstrap import Estimate
 from pipeline.stages.evaluate.summary import gains
 
-Array = np.ndarray[Any, Any]
 
-
-def share(hit: Array) -> bootstrap.Metrics:
+def share(hit: NDArray[np.bool_]) -> bootstrap.Metrics:
     return lambda weights: {"accuracy": weights @ hit / weights.sum(1)}
 
 
 def test_groups_are_drawn_whole() -> None:
     group_of = np.array([0, 0, 1, 2, 2, 2])
-    seen: list[Array] = []
+    seen: list[NDArray[np.float64]] = []
 
-    def look(weights: Array) -> dict[str, Array]:
+    def look(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         seen.append(weights)
         return {"images": weights.sum(1)}
 

@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn import metrics as oracle
 
 from pipeline.stages.evaluate import metrics
 
-Array = np.ndarray[Any, Any]
 CLASSES = 4
 
 
-def planted(seed: int, *, images: int = 300, absent: int | None = None) -> tuple[Array, Array, Array]:
+def planted(
+    seed: int, *, images: int = 300, absent: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
     """Probabilities with ties, classes and uneven weights of two weightings."""
     rng = np.random.default_rng(seed)
     actual = rng.choice([k for k in range(CLASSES) if k != absent], images, p=None)
@@ -22,12 +23,12 @@ def planted(seed: int, *, images: int = 300, absent: int | None = None) -> tuple
     return probabilities / probabilities.sum(1, keepdims=True), actual, rng.integers(0, 4, (2, images)).astype(float)
 
 
-def macro_auroc(probabilities: Array, actual: Array, weight: Array) -> float:
+def macro_auroc(probabilities: NDArray[np.float64], actual: NDArray[np.int64], weight: NDArray[np.float64]) -> float:
     seen = np.unique(actual)
     return float(np.mean([oracle.roc_auc_score(actual == k, probabilities[:, k], sample_weight=weight) for k in seen]))
 
 
-ORACLES: dict[str, Callable[[Array, Array, Array], float]] = {
+ORACLES: dict[str, Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]], float]] = {
     "accuracy": lambda p, a, w: float(oracle.accuracy_score(a, p.argmax(1), sample_weight=w)),
     "balanced_accuracy": lambda p, a, w: float(oracle.recall_score(a, p.argmax(1), average="macro", sample_weight=w)),
     "macro_auroc": macro_auroc,

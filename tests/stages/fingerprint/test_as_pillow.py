@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.stages.fingerprint.as_pillow import STRIP, resize, to_grey
@@ -25,21 +24,19 @@ SIZES = {
     "in strips": (1450, 1450),
 }
 
-Array = np.ndarray[Any, Any]
 
-
-def noise(width: int, height: int) -> Array:
+def noise(width: int, height: int) -> NDArray[np.uint8]:
     """Draw levels that include sharp edges between black and white, where a Lanczos kernel leaves the range."""
     rng = np.random.default_rng(0)
     levels = rng.integers(-200, 456, (height, width))
     return np.clip(levels, 0, 255).astype(np.uint8)
 
 
-def by_pillow(grey: Array, width: int, height: int) -> Array:
+def by_pillow(grey: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def resized(greys: list[Array], width: int, height: int) -> Array:
+def resized(greys: list[NDArray[np.uint8]], width: int, height: int) -> NDArray[np.uint8]:
     """Resize; the result is (images, height, width)."""
     return np.moveaxis(resize(np.stack(greys, axis=1), width=width, height=height), 1, 0)
 

@@ -9,6 +9,7 @@ from typing import Any
 import imagehash
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.core.shards import decode
@@ -22,8 +23,6 @@ REAL = Path(__file__).parents[4] / "shared/data"
 SAMPLED = {"ham10000/HAM10000_images_part_1.zip": 100, "dermnet12/dermnet12.zip": 30}  # each so-many-th picture
 SIZES = {(200, 150): 1, (333, 511): 1, (640, 427): 2, (1031, 800): 4, (2100, 2048): 8, (5000, 100): 1}
 MOVED_MEAN_BITS, MOVED_MAX_BITS = 2, 12  # of 256 on real pictures, by decoding luma only and no more than is needed
-
-Array = np.ndarray[Any, Any]
 
 
 def encoded(image: Image.Image, **options: Any) -> bytes:
@@ -40,7 +39,7 @@ def by_pillow(content: bytes) -> Image.Image:
     return image
 
 
-def phash(levels: Array) -> Array:
+def phash(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the bits of the hash of the image as it is."""
     return np.unpackbits(perceptual_hashes(shrink([levels]))[0, 0])
 
@@ -109,7 +108,7 @@ def test_the_hashes_of_real_jpegs_are_those_of_imagehash_after_pillows_draft(arc
         assert (phash(read_grey(content).levels) == expected).all()
 
 
-def moved_bits(contents: Iterator[bytes]) -> Array:
+def moved_bits(contents: Iterator[bytes]) -> NDArray[np.int64]:
     """Count the bits, (images,), that differ from the hash of the same pixels in another format: decoded in full."""
     moved = []
     for content in contents:

@@ -3,11 +3,11 @@ from __future__ import annotations
 import zipfile
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import imagehash
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.core.orientations import COUNT, orient
@@ -21,11 +21,9 @@ SAMPLED = {"ham10000/HAM10000_images_part_1.zip": 100, "dermnet12/dermnet12.zip"
 MIRRORED = (0, 2, 4, 6)  # the picture, and its mirror images: left to right, top to bottom, and both
 TURNED_MAX_BITS = 16  # resizing rounds each pass to 8 bits, and a turned picture passes in the other order
 
-Array = np.ndarray[Any, Any]
-
 
 @lru_cache(maxsize=1)
-def drawn() -> dict[str, Array]:
+def drawn() -> dict[str, NDArray[np.uint8]]:
     rng = np.random.default_rng(0)
     ramp = np.arange(90, dtype=np.uint8)
     return {
@@ -75,14 +73,14 @@ def test_pictures_hashed_together_have_the_hashes_that_each_has_alone() -> None:
     assert (perceptual_hashes(together) == np.stack([phash(image) for image in images])).all()
 
 
-def phash(image: Array) -> Array:
-    hashes: Array = perceptual_hashes(shrink([to_grey(image)]))[0]
+def phash(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    hashes: NDArray[np.uint8] = perceptual_hashes(shrink([to_grey(image)]))[0]
     return hashes
 
 
-def expect_imagehash(image: Array) -> None:
+def expect_imagehash(image: NDArray[np.uint8]) -> None:
     assert distance(phash(image)[0], imagehash.phash(Image.fromarray(image), hash_size=16)) == 0
 
 
-def distance(packed: Array, expected: imagehash.ImageHash) -> int:
+def distance(packed: NDArray[np.uint8], expected: imagehash.ImageHash) -> int:
     return int((np.unpackbits(packed) != expected.hash.ravel()).sum())

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.stages.fingerprint.as_pillow import to_grey
 from pipeline.stages.fingerprint.greys import unreduced
@@ -14,21 +13,19 @@ from tests.drawn import lesion
 
 THRESHOLDS = Thresholds(low_contrast_max_range=0.08)
 
-Array = np.ndarray[Any, Any]
 
-
-def score(grey: Array) -> Quality:
+def score(grey: NDArray[np.uint8]) -> Quality:
     """Score one grey picture."""
     (quality,) = measure([unreduced(grey)], shrink([grey]))
     return quality
 
 
-def raised(image: Array) -> list[str]:
+def raised(image: NDArray[np.uint8]) -> list[str]:
     grey = to_grey(image)
     return flags(score(grey), shorter_side=min(grey.shape), thresholds=THRESHOLDS)
 
 
-def vignette(image: Array, *, level: int, radius: float = 0.53) -> Array:
+def vignette(image: NDArray[np.uint8], *, level: int, radius: float = 0.53) -> NDArray[np.uint8]:
     """Darken what lies outside a circle, whose radius is a share of the width."""
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width]
@@ -60,7 +57,7 @@ def test_a_good_picture_raises_no_flag(seed: int) -> None:
         *["vignette", "large vignette", "small", "odd_aspect"],
     ],
 )
-def test_a_planted_defect_raises_its_flag(planted: Array, expected: list[str]) -> None:
+def test_a_planted_defect_raises_its_flag(planted: NDArray[np.uint8], expected: list[str]) -> None:
     assert raised(planted) == expected
 
 

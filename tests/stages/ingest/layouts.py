@@ -94,7 +94,7 @@ def draw_folder(folder: Path) -> None:
 def make_params(source: str, **changes: Any) -> IngestParams:
     """Params that accept everything; `changes` are fields of the batch, of the limits, or `taxonomy`."""
     batch = {"source": source, "licence": "CC-BY-4.0", "attribution": "us", "ids": "as_given"}
-    limits = {"max_reject_share": 1.0, "max_pixels": 1_000_000, "max_bytes": 10_000_000, "images_per_shard": 100}
+    limits = {"max_reject_share": 1.0, "max_pixels": 1_000_000, "max_bytes": 10_000_000}
     return IngestParams(
         taxonomy=changes.pop("taxonomy", "lesions"),
         engine="local",

@@ -18,6 +18,7 @@ from PIL import Image
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
+from pipeline.stages.ingest import packing
 from pipeline.stages.ingest.labels import diagnose, named_taxonomy
 from pipeline.stages.ingest.packing import cut, write_shard
 from pipeline.stages.ingest.rows import Entry, Locator
@@ -216,18 +217,20 @@ def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.pipeline
 def test_the_number_of_workers_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "IMAGES_PER_SHARD", 3)
     for workers in (1, 2):
         monkeypatch.setattr(os, "cpu_count", lambda found=workers: found)
-        ingest(project(tmp_path / str(workers), "ham10000"), "ham10000", images_per_shard=3)
+        ingest(project(tmp_path / str(workers), "ham10000"), "ham10000")
     assert written(tmp_path / "1") == written(tmp_path / "2")
     assert sorted(written(tmp_path / "1")) == ["00000.tar", "00001.tar", "images.parquet", "rejects.parquet"]
 
 
-def test_entries_are_cut_into_shards_by_id() -> None:
+def test_entries_are_cut_into_shards_by_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "IMAGES_PER_SHARD", 2)
     entries = [
         Entry(source_id=name, locator=Locator(name), labels=(), licence="x", attribution="y") for name in "dbeac"
     ]
-    shards = cut(entries, 2)
+    shards = cut(entries)
     assert ["".join(entry.source_id for entry in shard.entries) for shard in shards] == ["ab", "cd", "e"]
     assert [(shard.number, shard.first) for shard in shards] == [(0, 0), (1, 2), (2, 4)]
 
@@ -285,7 +288,7 @@ def test_real_archives_are_read_whole(batch: str, source: str, expected: int, tm
     diagnosed = diagnose(listing, named_taxonomy(TAXONOMIES, "lesions"))
     assert (len(diagnosed.entries), len(diagnosed.rejects)) == (expected, 0)
     tables = write_shard(
-        cut(diagnosed.entries[:20], 20)[0],
+        cut(diagnosed.entries[:20])[0],
         raw=real.resolve(),
         shards=tmp_path,
         batch="one",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.core.store import Store
 from pipeline.stages.dedup.tables import Duplicates, Groups
 from pipeline.stages.embed.tables import Embeddings, Layers, lay_out
 from tests.drawn import ingest, jpeg, lesion
-from tests.stages.label_noise.planted import CLASSES, Array, world
+from tests.stages.label_noise.planted import CLASSES, world
 
 COUNT = 120
 
@@ -46,7 +48,7 @@ def project(root: Path) -> Store:
     return store
 
 
-def show_layers(store: Store, encoder: str, names: list[str], *views: Array) -> None:
+def show_layers(store: Store, encoder: str, names: list[str], *views: NDArray[Any]) -> None:
     """Write what an encoder's layers see, on scales of their own; nothing for no names."""
     frame, features = lay_out(
         pd.DataFrame({"image_id": names}),

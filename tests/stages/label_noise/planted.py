@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.stages.label_noise.dataset import Dataset
 from pipeline.stages.label_noise.noise_model import NoiseSettings
 from pipeline.stages.label_noise.params import LabelNoiseParams
-
-Array = np.ndarray[Any, Any]
 
 CLASSES = ["eczema", "keratosis", "melanoma", "nevus", "psoriasis"]
 CONFUSED = (1, 2, 3)  # keratosis, melanoma, nevus
@@ -31,7 +30,6 @@ TREE: dict[str, Any] = {
     "conflict_error_probability": 0.95,
     "min_off_topic": 0.05,
     "exclude_min_off_topic": 0.99,
-    "examples": 2,
     "report_images": 12,
     "audit": {"images": 40, "seed": 0},
     "queue": {"first_image_seconds": 20.0, "next_image_seconds": 4.0, "evidence_odds": {"histopathology": 0.5}},
@@ -52,12 +50,12 @@ class World:
     """Images as the stage sees them, and the truth."""
 
     dataset: Dataset
-    truth: Array
+    truth: NDArray[np.int64]
 
     @property
-    def wrong(self) -> Array:
+    def wrong(self) -> NDArray[np.bool_]:
         """Which labels are wrong."""
-        wrong: Array = self.dataset.given != self.truth
+        wrong: NDArray[np.bool_] = self.dataset.given != self.truth
         return wrong
 
 
@@ -131,18 +129,18 @@ def _mislabel_by_looks(world: World, rate: float, rng: np.random.Generator) -> W
     return replace(world, dataset=replace(world.dataset, given=given[lesion]))
 
 
-def relabel(world: World, rows: Array, given: Array | int) -> World:
+def relabel(world: World, rows: NDArray[np.int64], given: NDArray[np.int64] | int) -> World:
     """Set the given labels of some rows."""
     changed = world.dataset.given.copy()
     changed[rows] = given
     return replace(world, dataset=replace(world.dataset, given=changed))
 
 
-def add_copies(world: World, originals: Array, given: Array) -> World:
+def add_copies(world: World, originals: NDArray[np.int64], given: NDArray[np.int64]) -> World:
     """Append removed copies of some images, with labels of their own."""
     old = world.dataset
 
-    def more(values: Array) -> Array:
+    def more(values: NDArray[Any]) -> NDArray[Any]:
         return np.concatenate([values, values[originals]])
 
     dataset = Dataset(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from pipeline.stages.label_noise.cross_validation import Predictions, cross_val_predict
 from pipeline.stages.label_noise.params import LabelNoiseParams
 from pipeline.stages.label_noise.scores import Posterior, conflicting_copies, score_labels
-from tests.stages.label_noise.planted import COMPONENTS, NOISE, Array, World, params
+from tests.stages.label_noise.planted import COMPONENTS, NOISE, World, params
 
 PARAMS = params()
 
@@ -28,6 +30,6 @@ def scored_by(planted: World, predictions: Predictions, *, method: str = "noise_
     return score_labels(planted.dataset, predictions, conflicting, method=method, conflict_error_probability=0.95)
 
 
-def precision(planted: World, errors: Array) -> float:
+def precision(planted: World, errors: NDArray[np.float64]) -> float:
     """Return the average precision of error probabilities."""
     return float(average_precision_score(planted.wrong, errors))

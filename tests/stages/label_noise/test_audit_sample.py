@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.stages.label_noise.audit_sample import count_errors, draw_sample
-from tests.stages.label_noise.planted import Array
 
 COUNT = 6000
 
 
-def scored(rng: np.random.Generator, *, rate: float, trust: float) -> tuple[Array, Array]:
+def scored(rng: np.random.Generator, *, rate: float, trust: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Draw labels and error probabilities that are right where `trust` is 1, and say less the nearer it is to 0."""
     wrong = rng.random(COUNT) < rate
     odds = np.where(wrong, rng.normal(1.5, 2, COUNT), rng.normal(-4, 1.6, COUNT))

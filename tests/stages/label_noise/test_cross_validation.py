@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
 from pipeline.core.folds import EVERY_FOLD, assign_folds
@@ -20,7 +21,6 @@ from tests.stages.label_noise.planted import (
     CLASSES,
     COMPONENTS,
     NOISE,
-    Array,
     World,
     add_copies,
     mislabel,
@@ -46,7 +46,7 @@ def test_labels_outside_train_change_no_prediction_and_no_score_in_train() -> No
         assert np.array_equal(before, after)
 
 
-def folds_of(world: World, count: int = PARAMS.folds) -> Array:
+def folds_of(world: World, count: int = PARAMS.folds) -> NDArray[np.int64]:
     dataset = world.dataset
     return assign_folds(dataset.given, dataset.group, dataset.reference, count=count, seed=0)
 

@@ -14,6 +14,7 @@ from pipeline.core.store import Store
 from pipeline.stages.dedup.tables import Groups
 from pipeline.stages.embed.tables import Embeddings
 from pipeline.stages.label_noise import stage
+from pipeline.stages.label_noise.scores import EXAMPLES
 from pipeline.stages.label_noise.tables import AuditSample, LabelScores, OffTopicQueue, SuspectQueue
 from tests.stages.label_noise.made import COUNT, project, show_layers
 from tests.stages.label_noise.planted import CLASSES, params
@@ -77,7 +78,7 @@ def test_examples_are_train_images_of_the_diagnosis_and_beyond_doubt(store: Stor
     for row in scores.to_dict("records"):
         for kind in ("given", "suggested"):
             examples = row[f"nearest_{kind}"]
-            assert len(examples) == 2
+            assert len(examples) == EXAMPLES
             assert {given[example] for example in examples} == {row[kind]}
             assert {split[example] for example in examples} == {"train"}
             assert not doubted & set(examples)

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.stages.label_noise.logistic_regression import FeatureMap, fit_logistic_regression, predict_proba
-from tests.stages.label_noise.planted import CLASSES, Array, mislabel, world
+from tests.stages.label_noise.planted import CLASSES, mislabel, world
 
 ONE_HOT = np.eye(len(CLASSES))
 
 
-def predictions(vectors: Array, targets: Array, *, context: Array | None = None, c: float = 0.1) -> Array:
+def predictions(
+    vectors: NDArray[np.float32],
+    targets: NDArray[np.float64],
+    *,
+    context: NDArray[np.float32] | None = None,
+    c: float = 0.1,
+) -> NDArray[np.float64]:
     """Fit on images, and predict the same."""
     context = np.zeros((len(vectors), 0), np.float32) if context is None else context
     features = FeatureMap.fit(vectors, 64).apply(vectors, context)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.special import softmax
 
 from pipeline.stages.label_noise.dataset import of_given
@@ -21,14 +22,17 @@ from pipeline.stages.label_noise.noise_model import (
     start,
     uniform_noise_matrix,
 )
-from tests.stages.label_noise.planted import CONFUSED, NOISE, Array, mislabel, world
+from tests.stages.label_noise.planted import CONFUSED, NOISE, mislabel, world
 from tests.stages.label_noise.scored import predicted
 
 MATRIX = np.array([[0.8, 0.2, 0.0], [0.05, 0.95, 0.0], [0.0, 0.0, 1.0]])
 
 
 def fitted(
-    pred_probs: Array, given: Array, weak: Array | None = None, settings: NoiseSettings = NOISE
+    pred_probs: NDArray[np.float64],
+    given: NDArray[np.int64],
+    weak: NDArray[np.float64] | None = None,
+    settings: NoiseSettings = NOISE,
 ) -> list[NoiseModel]:
     """Fit with equal shares, every label counting once."""
     return fit_noise_models(
@@ -45,9 +49,9 @@ def likeliest(models: list[NoiseModel]) -> NoiseModel:
     return max(models, key=lambda model: model.evidence)
 
 
-def drawn(rng: np.random.Generator, chances: Array) -> Array:
+def drawn(rng: np.random.Generator, chances: NDArray[np.float64]) -> NDArray[np.int64]:
     """Draw a class for each row by its probabilities."""
-    found: Array = (rng.random((len(chances), 1)) > chances.cumsum(axis=1)).sum(axis=1)
+    found: NDArray[np.int64] = (rng.random((len(chances), 1)) > chances.cumsum(axis=1)).sum(axis=1)
     return found
 
 

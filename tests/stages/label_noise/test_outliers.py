@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from pipeline.core import vector_search
@@ -18,21 +19,21 @@ from pipeline.stages.label_noise.outliers import (
     score_distances,
     score_off_topic,
 )
-from tests.stages.label_noise.planted import Array, add_copies, params, world
+from tests.stages.label_noise.planted import add_copies, params, world
 
 WIDTH = 64
 
 
-def unit(vectors: Array) -> Array:
+def unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
-def skin(rng: np.random.Generator, images: int) -> Array:
+def skin(rng: np.random.Generator, images: int) -> NDArray[np.float32]:
     """Draw images about one place, as skin lies in an encoder's space: near each other beside all else."""
     return unit(np.eye(WIDTH)[0] + rng.normal(0, 0.06, (images, WIDTH)))
 
 
-def other_things(rng: np.random.Generator, images: int) -> Array:
+def other_things(rng: np.random.Generator, images: int) -> NDArray[np.float32]:
     """Draw pictures of many kinds, each kind about a place of its own."""
     kinds = 0.7 * np.eye(WIDTH)[1] + unit(np.random.default_rng(99).normal(size=(12, WIDTH)))
     return unit(kinds[rng.integers(12, size=images)] + rng.normal(0, 0.05, (images, WIDTH)))
@@ -41,7 +42,9 @@ def other_things(rng: np.random.Generator, images: int) -> Array:
 REFERENCE = unpack(pack(other_things(np.random.default_rng(0), 200)))
 
 
-def judge(strays: Array, *, images: int, seed: int = 1) -> tuple[Array, Array]:
+def judge(
+    strays: NDArray[np.float32], *, images: int, seed: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Judge images of skin and, behind them, strays: the probabilities of either."""
     both = np.concatenate([skin(np.random.default_rng(seed), images), strays])
     probability = score_beside(both, np.ones(len(both), bool), REFERENCE)
@@ -171,7 +174,7 @@ def test_the_queue_holds_what_no_policy_leaves_out(monkeypatch: pytest.MonkeyPat
 # An encoder without a reference: the distance to the set alone tells.
 
 
-def scores_with_strays(strays: int, *, seed: int, spread: float = 1.0) -> Array:
+def scores_with_strays(strays: int, *, seed: int, spread: float = 1.0) -> NDArray[np.float64]:
     planted = world(seed, lesions=600, spread=0.1)
     if strays:
         planted = add_copies(planted, np.arange(strays), np.zeros(strays, int))
@@ -204,7 +207,7 @@ def test_nobody_is_accused_where_everything_belongs(seed: int) -> None:
     assert np.median(found) < 0.05
 
 
-def strayed_in(views: int, *, seed: int, strays: int) -> tuple[Array, Array]:
+def strayed_in(views: int, *, seed: int, strays: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Score images of several views, each of which shows strays a little outside; return which, and the scores."""
     rng = np.random.default_rng(seed)
     distances = [np.abs(rng.normal(0, 1, 1000)) for _ in range(views)]

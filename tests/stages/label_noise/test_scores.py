@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.stages.label_noise.cross_validation import cross_val_predict
 from pipeline.stages.label_noise.scores import (
@@ -21,7 +22,6 @@ from tests.stages.label_noise.planted import (
     COMPONENTS,
     NOISE,
     SEEN_WEAKLY,
-    Array,
     add_copies,
     mislabel,
     params,
@@ -35,7 +35,7 @@ NOISY = {kind: mislabel(world(7), kind, rate=0.1, seed=7) for kind in ("uniform"
 
 
 @pytest.fixture(scope="module")
-def errors() -> dict[tuple[str, str], Array]:
+def errors() -> dict[tuple[str, str], NDArray[np.float64]]:
     return {
         (kind, method): scored(planted, method=method).error_probability
         for kind, planted in NOISY.items()
@@ -44,11 +44,13 @@ def errors() -> dict[tuple[str, str], Array]:
 
 
 @pytest.mark.parametrize(("kind", "floor"), [("uniform", 0.85), ("confused", 0.7)])
-def test_planted_errors_rank_first(errors: dict[tuple[str, str], Array], kind: str, floor: float) -> None:
+def test_planted_errors_rank_first(errors: dict[tuple[str, str], NDArray[np.float64]], kind: str, floor: float) -> None:
     assert precision(NOISY[kind], errors[kind, "noise_matrix"]) > floor
 
 
-def test_the_noise_matrix_beats_self_confidence_where_noise_has_a_shape(errors: dict[tuple[str, str], Array]) -> None:
+def test_the_noise_matrix_beats_self_confidence_where_noise_has_a_shape(
+    errors: dict[tuple[str, str], NDArray[np.float64]],
+) -> None:
     ours, plain = (precision(NOISY["confused"], errors["confused", m]) for m in ("noise_matrix", "self_confidence"))
     assert ours > plain + 0.03
 
@@ -76,7 +78,9 @@ def test_a_weak_classifier_that_knows_something_is_no_noise(seed: int) -> None:
 
 
 @pytest.mark.parametrize("kind", NOISY)
-def test_error_probabilities_are_roughly_calibrated(errors: dict[tuple[str, str], Array], kind: str) -> None:
+def test_error_probabilities_are_roughly_calibrated(
+    errors: dict[tuple[str, str], NDArray[np.float64]], kind: str
+) -> None:
     found, wrong = errors[kind, "noise_matrix"], NOISY[kind].wrong
     assert found[found > 0.9].size > 20
     assert wrong[found > 0.9].mean() > 0.85

@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from faiss.contrib import ivf_tools
+from numpy.typing import NDArray
 
 from bench.search.checks import distances
 from pipeline.core.orientations import COUNT
 from pipeline.stages.dedup.candidates import hash_search
 from pipeline.stages.dedup.candidates.hash_search import choose_keys, near_hashes
 
-Array = np.ndarray[Any, Any]
 
-
-def hashes(count: int, *, bits: int = 256, seed: int = 0) -> Array:
+def hashes(count: int, *, bits: int = 256, seed: int = 0) -> NDArray[np.uint8]:
     """Random hashes; two in three lie, in one of their orientations, near one before them."""
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, 2, (count, COUNT, bits), dtype=np.uint8)
@@ -29,7 +28,7 @@ def hashes(count: int, *, bits: int = 256, seed: int = 0) -> Array:
     return np.packbits(drawn, axis=2).reshape(count, -1)
 
 
-def by_brute_force(phash: Array, radius: int) -> list[list[int]]:
+def by_brute_force(phash: NDArray[np.uint8], radius: int) -> list[list[int]]:
     pairs = np.array(list(combinations(range(len(phash)), 2)))
     return pairs[distances(phash, pairs) <= radius].tolist()  # type: ignore[no-any-return]
 
@@ -93,7 +92,7 @@ def test_a_flood_of_one_hash_costs_no_more_pairs_than_images(monkeypatch: pytest
     compared = []
     search = ivf_tools.range_search_preassigned
 
-    def counting(index: Any, rows: Array, *rest: Any) -> Any:
+    def counting(index: Any, rows: NDArray[np.int64], *rest: Any) -> Any:
         compared.append(len(rows))
         return search(index, rows, *rest)
 

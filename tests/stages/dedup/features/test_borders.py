@@ -1,23 +1,21 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.stages.dedup.features.borders import FRAME_INSET, content_box, framed_box
 from pipeline.stages.dedup.features.preprocess import preprocess
 from tests.drawn import lesion
 
-Array = np.ndarray[Any, Any]
-
 SIDE_PIXELS = 300
 
 
-def window(image: Array, *, dark: bool) -> Array:
+def window(image: NDArray[np.uint8], *, dark: bool) -> NDArray[np.uint8]:
     """Show a picture in a program's window: bars with buttons, a panel of text; its corner at (14, 44)."""
     height, width = image.shape[:2]
     sheet = np.full((height + 60, width + 90, 3), 58 if dark else 226, np.uint8)
@@ -29,7 +27,7 @@ def window(image: Array, *, dark: bool) -> Array:
     return sheet
 
 
-def slide(image: Array) -> Array:
+def slide(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Put a picture on a slide, below a title and beside lines of text; its corner at (220, 60)."""
     height, width = image.shape[:2]
     sheet = np.full((height + 80, width + 230, 3), (24, 44, 92), np.uint8)
@@ -41,13 +39,13 @@ def slide(image: Array) -> Array:
     return sheet
 
 
-def compressed(image: Array, quality: int) -> Array:
+def compressed(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 
-def grey(image: Array, longer_side: int = SIDE_PIXELS) -> Array:
+def grey(image: NDArray[np.uint8], longer_side: int = SIDE_PIXELS) -> NDArray[np.uint8]:
     scale = longer_side / max(image.shape[:2])
     smaller = cv2.resize(
         cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
@@ -89,7 +87,7 @@ def test_a_vignette_and_a_turned_picture_are_not_full_rectangles() -> None:
         assert framed_box(picture) == (0, 0, width, height)
 
 
-def sheet_of(*pictures: Array) -> Array:
+def sheet_of(*pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Lay grey pictures beside each other on white."""
     height, width = max(len(one) for one in pictures), sum(one.shape[1] for one in pictures)
     sheet = np.full((height + 10, width + 10 * len(pictures) + 5), 255, np.uint8)
@@ -107,7 +105,7 @@ def test_a_sheet_with_two_pictures_is_left_whole() -> None:
         assert framed_box(sheet) == (0, 0, *sheet.shape[::-1])
 
 
-def bent_bar(side: int) -> Array:
+def bent_bar(side: int) -> NDArray[np.uint8]:
     """Draw what is large and no rectangle: a window's bar and panel."""
     bar = np.full((side, side), 255, np.uint8)
     bar[:24], bar[:, :24] = 90, 90

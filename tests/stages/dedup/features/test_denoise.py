@@ -1,23 +1,20 @@
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.stages.dedup.features.denoise import band_pass, denoise, noise_level, stripe_level
 from pipeline.stages.dedup.verification.registration import BAND
 from tests.drawn import lesion
 
-Array = np.ndarray[Any, Any]
 
-
-def picture(seed: int) -> Array:
+def picture(seed: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(lesion(seed), cv2.COLOR_RGB2GRAY))
 
 
-def likeness(a: Array, b: Array) -> float:
+def likeness(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """Correlate what tiles are compared by."""
     return float(np.corrcoef(band_pass(a, BAND).ravel(), band_pass(b, BAND).ravel())[0, 1])
 

@@ -1,18 +1,15 @@
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.stages.dedup.features.occlusions import fill_occlusions, find_occlusions
 from pipeline.stages.dedup.features.preprocess import preprocess
 from tests.drawn import lesion
 
-Array = np.ndarray[Any, Any]
 
-
-def working(image: Array) -> Array:
+def working(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return preprocess(image, side_pixels=300).grey
 
 

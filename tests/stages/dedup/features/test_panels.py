@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.core.shards import decode
 from pipeline.stages.dedup.candidates.propose import Reach, propose
@@ -19,15 +19,14 @@ from tests.stages.dedup.made import judge
 WIDTH, HEIGHT = 200, 150
 OUTSIDE = 3  # pixels that a part may lack or have too many, beyond its inset
 
-Array = np.ndarray[Any, Any]
 Box = tuple[int, int, int, int]
 
 
-def grey(image: Array) -> Array:
+def grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 
 
-def grid(rows: int, columns: int, *, gap: int = 0, first: int = 0) -> tuple[Array, list[Box]]:
+def grid(rows: int, columns: int, *, gap: int = 0, first: int = 0) -> tuple[NDArray[np.uint8], list[Box]]:
     """Lay lesions on a white sheet, edge to edge or with a gap; return it and where they are."""
     size = rows * HEIGHT + (rows - 1) * gap, columns * WIDTH + (columns - 1) * gap
     sheet, places = np.full((*size, 3), 255, np.uint8), []

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.core.shards import decode
 from pipeline.stages.dedup.verification.registration import BENDING_DEGREES, Registration, measure_bending
@@ -14,13 +15,11 @@ from pipeline.stages.dedup.verification.relations import THRESHOLDS, relation
 from tests.drawn import jpeg, lesion
 from tests.stages.dedup.made import judge
 
-Array = np.ndarray[Any, Any]
-
 Y, X = np.mgrid[:13, :17] * 16 + 15.5
 CENTRES = np.stack([X.ravel(), Y.ravel()], axis=1)  # of the tiles of a picture of 300 by 225 pixels
 
 
-def another_photograph(seed: int) -> tuple[Array, Array]:
+def another_photograph(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Draw a lesion and draw it again: bent by half a pixel, lit from a side, each pore shaded, other noise."""
     rng = np.random.default_rng(seed)
     image = lesion(seed, width=400, height=300)
@@ -33,11 +32,11 @@ def another_photograph(seed: int) -> tuple[Array, Array]:
     return image, np.clip(lit + rng.normal(0, 14, lit.shape), 0, 255).astype(np.uint8)
 
 
-def watermarked(image: Array) -> Array:
+def watermarked(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.putText(image.copy(), "Archive", (30, 250), 0, 2, (255, 255, 255), 4, cv2.LINE_AA))
 
 
-COPIES: dict[str, Callable[[Array], Array]] = {
+COPIES: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     "re-encoded": lambda image: decode(jpeg(image, 20)),
     "recoloured": lambda image: np.clip((image / 255.0) ** 0.6 * (255, 200, 150), 0, 255).astype(np.uint8),
     "under a shadow": lambda image: (image * np.linspace(1.0, 0.5, 400)[None, :, None]).astype(np.uint8),

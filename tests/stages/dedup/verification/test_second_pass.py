@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.core.shards import decode
 from pipeline.stages.dedup.features.keypoints import detect_keypoints
@@ -17,21 +16,19 @@ from tests.drawn import jpeg, lesion
 WIDTH, HEIGHT = 600, 450
 PLACE = np.array([[1.0, 0, WIDTH], [0, 1, 0], [0, 0, 1]])  # of the second of three in a row
 
-Array = np.ndarray[Any, Any]
 
-
-def side(image: Array) -> Side:
+def side(image: NDArray[np.uint8]) -> Side:
     working = preprocess(image)
     return Side(working, detect_keypoints(working), lambda: image)
 
 
-def in_a_row(*seeds: int) -> Array:
+def in_a_row(*seeds: int) -> NDArray[np.uint8]:
     return np.hstack([lesion(seed, width=WIDTH, height=HEIGHT) for seed in seeds])
 
 
-def working(a: Side, b: Side, matrix: Array) -> Array:
+def working(a: Side, b: Side, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Turn a map between pixels of two files into one between their working pixels."""
-    found: Array = b.image.to_working @ matrix @ np.linalg.inv(a.image.to_working)
+    found: NDArray[np.float64] = b.image.to_working @ matrix @ np.linalg.inv(a.image.to_working)
     return found
 
 
@@ -68,7 +65,7 @@ def test_another_lesion_in_that_place_is_nothing() -> None:
 
 
 def test_there_is_no_second_look_where_the_file_shows_no_more() -> None:
-    def unread() -> Array:
+    def unread() -> NDArray[np.uint8]:
         raise AssertionError
 
     whole = side(in_a_row(2))

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.core.orientations import matrix, orient
 from pipeline.core.shards import decode
@@ -17,27 +17,25 @@ from pipeline.stages.dedup.verification.verify import FEW_KEYPOINTS
 from tests.drawn import jpeg, lesion
 from tests.stages.dedup.made import judge
 
-Array = np.ndarray[Any, Any]
 
-
-def turn(image: Array, degrees: float) -> tuple[Array, Array]:
+def turn(image: NDArray[np.uint8], degrees: float) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     height, width = image.shape[:2]
     planted = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
     return cv2.warpAffine(image, planted, (width, height), borderMode=cv2.BORDER_REFLECT), planted
 
 
-def shift(x: float, y: float, scale: float = 1.0) -> Array:
+def shift(x: float, y: float, scale: float = 1.0) -> NDArray[np.float64]:
     return np.array([[scale, 0, x + (scale - 1) / 2], [0, scale, y + (scale - 1) / 2]])
 
 
-def labelled(image: Array) -> Array:
+def labelled(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     image = image.copy()
     image[20:60, 30:130] = (30, 60, 200)
     cv2.putText(image, "ID 4711", (35, 48), 0, 0.7, (255, 255, 255), 2)
     return image
 
 
-def haired(image: Array, seed: int) -> Array:
+def haired(image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     rng, image = np.random.default_rng(seed), image.copy()
     for _ in range(9):
         start, end = np.rint(rng.uniform(0, 1, (2, 2)) * image.shape[1::-1]).astype(int).tolist()
@@ -45,13 +43,13 @@ def haired(image: Array, seed: int) -> Array:
     return image
 
 
-def watermarked(image: Array) -> Array:
+def watermarked(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     image = image.copy()
     cv2.putText(image, "CONFIDENTIAL", (6, 80), 0, 0.85, (255, 255, 255), 2, cv2.LINE_AA)
     return image
 
 
-def page(image: Array) -> Array:
+def page(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Show a picture of 200 by 150 pixels between lines of text, its corner at (50, 60)."""
     sheet = np.full((260, 300, 3), 255, np.uint8)
     for i, y in enumerate((12, 26, 40, 226, 240, 254)):
@@ -60,7 +58,7 @@ def page(image: Array) -> Array:
     return sheet
 
 
-def tilted(image: Array) -> Array:
+def tilted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     drawn = corners + np.array([[18, 8], [-6, 15], [-20, -4], [4, -14]], np.float32)
@@ -68,12 +66,12 @@ def tilted(image: Array) -> Array:
     return np.asarray(cv2.warpPerspective(image, matrix, (width, height), flags=cv2.INTER_CUBIC))
 
 
-def noisy(image: Array) -> Array:
+def noisy(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.clip(image + np.random.default_rng(0).normal(0, 20, image.shape), 0, 255).astype(np.uint8)
 
 
 @cache
-def planted() -> dict[str, tuple[Array, Array]]:
+def planted() -> dict[str, tuple[NDArray[np.uint8], NDArray[np.float64]]]:
     image = lesion(1)
     return {
         "reencoded": (decode(jpeg(image, 30)), shift(0, 0)),
@@ -190,7 +188,7 @@ def test_the_mask_covers_a_vignette_and_nothing_of_a_plain_picture() -> None:
     assert mask[80:150, 100:200].all()
 
 
-def smooth(centre: tuple[float, float], *, width: int = 200) -> Array:
+def smooth(centre: tuple[float, float], *, width: int = 200) -> NDArray[np.uint8]:
     height = width * 3 // 4
     y, x = np.mgrid[:height, :width] / width
     grey = 200 - 40 * np.exp(-((x - centre[0]) ** 2 + 2 * (y - centre[1]) ** 2) / 0.08) + 20 * x
