@@ -86,7 +86,7 @@ def test_log_loss_of_an_impossible_class_is_finite() -> None:
     assert found == pytest.approx([-np.log(metrics.SMALLEST)])
 
 
-def sensitivity(actual: Array, score: Array, weight: Array) -> float:
+def sensitivity(actual: NDArray[np.bool_], score: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
     false, true, _ = oracle.roc_curve(actual, score, sample_weight=weight, drop_intermediate=False)
     return float(true[false <= 0.1 + 1e-9].max())
 
@@ -96,7 +96,7 @@ def test_each_class_is_scored_as_scikit_learn_does(number: int) -> None:
     probabilities, actual, weights = planted(4)
     found = metrics.one_class(probabilities, actual, weights, number=number)
     positive, claimed, score = actual == number, probabilities.argmax(1) == number, probabilities[:, number]
-    oracles: dict[str, Callable[[Array], Any]] = {
+    oracles: dict[str, Callable[[NDArray[np.float64]], float]] = {
         "recall": lambda w: oracle.recall_score(positive, claimed, sample_weight=w),
         "specificity": lambda w: oracle.recall_score(~positive, ~claimed, sample_weight=w),
         "precision": lambda w: oracle.precision_score(positive, claimed, sample_weight=w),
