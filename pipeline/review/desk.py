@@ -293,6 +293,12 @@ class Desk:
         """Return the file that shows what is beside a case's image."""
         return self.tables.picture(self.cases[place], self.folder / "sheets")
 
+    def draw_ahead(self, place: int) -> None:
+        """Draw the sheet of the case that comes next, while the steward looks at this one."""
+        after = self.next_open(place)
+        if after is not None:
+            threading.Thread(target=self.picture, args=(after,), daemon=True).start()
+
     def retry(self) -> None:
         """Append what waits, if DVC lets it."""
         with self._mutex:

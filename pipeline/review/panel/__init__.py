@@ -99,6 +99,7 @@ def _text(desk: Desk, ctx: Context) -> str:
         pair = bool(desk.cases[places[0]].other)
         if (path := desk.picture(places[0])) is not None:
             said.insert(2, f"![](/media?filepath={quote(str(path))})")
+        desk.draw_ahead(places[0])
     else:
         said.append(f"{len(places)} selected: a key decides them all; open one to see what is known of it")
     return "\n\n".join([*said, "---", desk.tables.keys(pair=pair)])

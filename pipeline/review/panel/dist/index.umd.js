@@ -57,7 +57,7 @@
   }
 
   // --- questions --------------------------------------------------------------------------------------------------
-  var dialog = null;
+  var dialog = null, answerKey = null;
   function close() {
     if (dialog) dialog.remove();
     dialog = null;
@@ -90,20 +90,22 @@
       });
     }
     input.addEventListener("input", draw);
-    dialog.addEventListener("keydown", function (event) {
-      event.stopPropagation();
+    // Heard on the window: the App holds the focus in its open sample and may take it from the input.
+    answerKey = function (event) {
       var at = "123456789".indexOf(event.key);
+      event.stopImmediatePropagation();
+      if (document.activeElement !== input) input.focus();
       if (event.key === "Escape") { event.preventDefault(); close(); }
-      else if (at >= 0 && !/\d/.test(input.value) && shown()[at] && (!input.value || options.length > 9)) {
+      else if (at >= 0 && !/\d/.test(input.value) && shown()[at]) {
         event.preventDefault(); var chosen = shown()[at]; close(); taken(chosen, true);
       } else if (event.key === "Enter") {
         event.preventDefault();
         var text = input.value.trim();
         if (text || !options.length) { close(); taken(text, false); }
       }
-    });
+    };
     draw();
-    document.body.appendChild(dialog);
+    (inSample() ? document.querySelector("#modal") : document.body).appendChild(dialog);
     input.focus();
   }
   function ask(params, answer) {
@@ -128,7 +130,8 @@
   }
   window.addEventListener("keydown", function (event) {
     var at = event.target;
-    if (dialog || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || event.repeat) return;
+    if (dialog) { answerKey(event); return; }
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || event.repeat) return;
     if (/INPUT|TEXTAREA|SELECT/.test(at.tagName) || at.isContentEditable) return;
     var digit = /^[1-9]$/.test(event.key), action = digit ? "relabel" : ACTIONS[event.key];
     if (!action || !window.__foo__ || !/\/datasets\//.test(location.pathname)) return;
@@ -141,13 +144,27 @@
     press({ action: action, to: digit ? event.key : "" });
   }, true);
 
-  // --- the panel opens beside every sample that is opened ---------------------------------------------------------
-  setInterval(function () {
-    var on = inSample();
-    if (on && !opened && window.__foo__) {
-      opened = true;
-      window.__foo__.executeOperator("open_panel", { name: "steward", isActive: true, layout: "horizontal" });
+  // --- the panel beside every sample that is opened, and not the sidebar (the key s brings that back) ----------------
+  var LAYOUT = "fo-sample-modal-plugins", SAMPLE = "fo-sample-modal-plugin"; // where the App keeps it, and what it shows
+  function half(type, pinned) {
+    var panel = { id: type, type: type, pinned: pinned, children: [] };
+    return { id: "beside-" + type, type: "panel-container", activeChild: type, children: [panel] };
+  }
+  try {
+    var kept = JSON.parse(localStorage.getItem(LAYOUT) || "{}");
+    if (!kept.layout) { // the App would lay the panel behind the sample
+      localStorage.setItem(LAYOUT, JSON.stringify({
+        id: "root", layout: "horizontal", sizes: [0.5, 0.5], children: [half(SAMPLE, true), half("steward", false)]
+      }));
     }
-    if (!on) opened = false;
+  } catch (error) { console.warn("the steward's panel stands behind the sample: " + error); }
+  document.head.appendChild(element("style", "",
+    "[data-cy=panel-content-steward] {padding: 4px 12px} [data-cy=panel-content-steward] h3 {font-size: 18px; margin: 8px 0}"));
+  setInterval(function () {
+    var toggle = inSample() && document.querySelector("#modal [data-cy=action-toggle-sidebar]");
+    if (toggle && !opened) {
+      opened = true;
+      if (document.querySelector("#modal [data-cy=sidebar]")) toggle.click();
+    }
   }, 200);
 })();
