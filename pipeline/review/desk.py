@@ -269,10 +269,7 @@ class Desk:
             if kept:
                 letter = "AB"[case.subject.index(kept)] if kept in case.subject else f"neither, but `{kept}`"
                 said.append(f"stays: {letter}")
-            said += [
-                f"**{key}** {self._preview(case, verdict)}"
-                for key, verdict in (("n", NOT_A_DUPLICATE), ("o", SAME_LESION))
-            ]
+            said.append(f"if not a duplicate: {self._preview(case, NOT_A_DUPLICATE)}")
         else:
             said += self.tables.label(case.image_id, split)
         words = [word for word in self.decisions() if word.subject == case.subject]

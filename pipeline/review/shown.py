@@ -69,18 +69,18 @@ class Tables:
         return {(row["a"], row["b"]): (row, matrix) for row, matrix in zip(rows, matrices, strict=True)}
 
     @cached_property
-    def queued(self) -> dict[str, pd.DataFrame]:
-        """By queue, the minutes or the errors that each of its images stands for, by image_id."""
-        suspects = self.store.read(SuspectQueue).sort_values("place").set_index("image_id")
-        steps = suspects[["minutes_so_far", "errors_so_far"]]
-        steps = steps.diff().fillna(steps.head(1)).rename(columns=lambda name: name.removesuffix("_so_far"))
-        off = self.store.read(OffTopicQueue).sort_values("place").set_index("image_id")
-        left = float(suspects["errors_left"].iloc[-1]) if len(suspects) else 0.0
-        beyond = float(off["off_topic_left"].iloc[-1]) if len(off) else 0.0
-        return {
-            LABELS: steps.assign(beyond=left),
-            OFF_TOPIC: off[["off_topic"]].rename(columns={"off_topic": "errors"}).assign(beyond=beyond),
-        }
+    def suspects(self) -> pd.DataFrame:
+        """By image_id of the queue of labels: minutes and errors that each stands for, errors beyond the queue."""
+        frame = self.store.read(SuspectQueue).sort_values("place").set_index("image_id")
+        so_far = frame[["minutes_so_far", "errors_so_far"]]
+        steps = so_far.diff().fillna(so_far.head(1)).rename(columns=lambda name: name.removesuffix("_so_far"))
+        return steps.assign(beyond=frame["errors_left"].min())
+
+    @cached_property
+    def off_topic(self) -> pd.DataFrame:
+        """Likewise of the queue of images off topic, without minutes."""
+        frame = self.store.read(OffTopicQueue).set_index("image_id")
+        return pd.DataFrame({"errors": frame["off_topic"], "beyond": frame["off_topic_left"].min()})
 
     def audit(self, said: Mapping[str, str]) -> Audit:
         """Count what the random sample says under these answers."""
@@ -96,7 +96,7 @@ class Tables:
 
         """
         said = [f"{len(done)} of {len(cases)} decided"]
-        steps = self.queued.get(queue)
+        steps = self.suspects if queue == LABELS else self.off_topic if queue == OFF_TOPIC else None
         if steps is not None and len(steps):
             behind = [case.image_id for case in cases if case.place in done and case.image_id in steps.index]
             sums, past = steps.sum(), steps.loc[behind].sum()

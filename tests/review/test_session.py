@@ -28,7 +28,8 @@ TAGS = {
     "demo:01": ["not_a_duplicate"],
     "demo:02": ["relabel:melanoma", "ask Ann"],
     "demo:03": ["drop", "keep"],
-    "demo:04": ["keep"],
+    "demo:04": ["@keep"],
+    "demo:05": ["@dorp"],
 }
 
 pytestmark = pytest.mark.pipeline
@@ -51,7 +52,9 @@ def test_what_is_tagged_in_the_app_reaches_the_ledger_once(tmp_path: Path) -> No
 
     shown = look(tmp_path, TAGS)
     assert len(shown["rows"]) == len(shown["points"]) == 12
-    assert np.allclose(shown["points"], read_samples(Store(tmp_path), ["demo"], "clip").positions)
+    positions = read_samples(Store(tmp_path), ["demo"], "clip").positions
+    assert positions is not None
+    assert np.allclose(shown["points"], positions)
     assert shown["views"]["duplicates side by side"] == ["demo:00", "demo:01"]
     error = read_samples(Store(tmp_path), ["demo"], "clip").rows.set_index("image_id")["error_probability"]
     assert shown["views"]["suspects"] == error[error >= 0.5].sort_values(ascending=False).index.tolist()
@@ -67,7 +70,8 @@ def test_what_is_tagged_in_the_app_reaches_the_ledger_once(tmp_path: Path) -> No
 
     status, output = _session(tmp_path)
     assert status == 1, "one image has contradicting tags"
-    assert "recorded 3 decisions of Dr. A" in output
+    assert "recorded 3 tags of Dr. A" in output
+    assert "demo:05: dorp looks like drop, and is not" in output
     assert "demo:03: drop and keep contradict each other: leave one" in output
     assert "3 of 3 decisions await application" in output
     decisions = file.read(tmp_path / PATH).decisions
@@ -83,12 +87,13 @@ def test_what_is_tagged_in_the_app_reaches_the_ledger_once(tmp_path: Path) -> No
         "demo:02": ["ask Ann"],
         "demo:03": ["drop", "keep"],
     }
+    assert shown["rows"]["demo:05"]["diagnosis.tags"] == ["dorp"]
     assert shown["rows"]["demo:02"]["decision"] == "relabel melanoma (Dr. A)"
     assert shown["rows"]["demo:01"]["excluded"] is None
 
-    command = [sys.executable, "-m", "pipeline", "review", "--save", "--steward", "Dr. A"]
+    command = [sys.executable, "-m", "pipeline", "review", "--save", "--queue", "all", "--steward", "Dr. A"]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
-    assert "recorded 0 decisions" in done.stdout, done.stderr
+    assert "recorded 0 tags" in done.stdout, done.stderr
     assert len(file.read(tmp_path / PATH).decisions) == 3
 
 
@@ -97,7 +102,8 @@ def _session(root: Path) -> tuple[int, str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "pipeline", "review", "--no-browser", "--port", str(port), "--steward", "Dr. A"]
+    options = ["--queue", "all", "--no-browser", "--port", str(port), "--steward", "Dr. A"]
+    command = [sys.executable, "-m", "pipeline", "review", *options]
     log = root / "session.log"
     with log.open("w") as output:
         run = subprocess.Popen(command, cwd=root, env=environment(), stdout=output, stderr=subprocess.STDOUT)

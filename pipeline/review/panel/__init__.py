@@ -6,7 +6,6 @@ So it keeps nothing: `pipeline.review.served` does, and `pipeline.review.desk` d
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 import fiftyone.operators as foo
 from fiftyone import ViewField
@@ -98,7 +97,7 @@ def _text(desk: Desk, ctx: Context) -> str:
         said.append(desk.describe(places[0]))
         pair = bool(desk.cases[places[0]].other)
         if (path := desk.picture(places[0])) is not None:
-            said.insert(2, f"![](/media?filepath={quote(str(path))})")
+            said.insert(2, f"![](/media?filepath={path.as_uri().removeprefix('file://')})")
         desk.draw_ahead(places[0])
     else:
         said.append(f"{len(places)} selected: a key decides them all; open one to see what is known of it")
