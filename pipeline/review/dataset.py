@@ -199,6 +199,10 @@ def _build(samples: Samples, paths: Sequence[Path], tags: Mapping[str, list[str]
     for field in FIELDS:
         dataset.add_sample_field(field, **_field(samples.rows[field]))
     dataset.add_sample_field("decision", fo.StringField)
+    groups = fo.DatasetAppConfig.default_sidebar_groups(dataset)
+    for group in groups:
+        group.expanded = whole or group.name == "tags"
+    dataset.app_config.sidebar_groups = groups
     entries = []
     for row, path in zip(samples.rows.to_dict("records"), paths, strict=True):
         sample = fo.Sample(str(path), tags=tags.get(row["image_id"], []))

@@ -147,14 +147,17 @@ class Desk:
                 return Answer("no case is open and none is selected: nothing was decided", problem=True)
             if press.action == NEXT:
                 place = self.next_open(places[-1])
-                return Answer("" if place else "every case of this queue is decided", place=place)
+                return Answer(self._at(place) or "every case of this queue is decided", place=place)
             if press.action == PREVIOUS:
-                before = [place for place in self.cases if place < places[0]]
-                return Answer("" if before else "this is the first case", place=before[-1] if before else None)
+                before = max((place for place in self.cases if place < places[0]), default=None)
+                return Answer(self._at(before) or "this is the first case", place=before)
             try:
                 return self._decide(places, press)
             except UserError as error:
                 return Answer(str(error), problem=True)
+
+    def _at(self, place: int | None) -> str:
+        return f"case {place} of {len(self.cases)}" if place else ""
 
     def _decide(self, places: Sequence[int], press: Press) -> Answer:
         known, made, already = self.decisions(), list[Decision](), list[str]()

@@ -23,7 +23,7 @@ def main(tags: dict[str, list[str]]) -> None:
 
     cases = list_cases(root, BROWSING, "Dr. A", samples)
     dataset = session.prepare(Desk(root, folder, steward="Dr. A", queue=BROWSING, cases=cases), samples)
-    names = ["image_id", "tags", "decision", "diagnosis.label", "excluded", "filepath", "diagnosis.tags"]
+    names = ["image_id", "tags", "decision", "diagnosis.label", "excluded", "filepath"]
     rows = [dict(zip(names, row, strict=True)) for row in zip(*dataset.values(names), strict=True)]
     views = {name: dataset.load_saved_view(name).values("image_id") for name in dataset.list_saved_views()}
     points = dataset.load_brain_results("embeddings").points.tolist()

@@ -151,6 +151,7 @@
     return { id: "beside-" + type, type: "panel-container", activeChild: type, children: [panel] };
   }
   try {
+    localStorage.setItem("fiftyone-enterprise-tooltip-seen", "true"); // an advertisement over the panel
     var kept = JSON.parse(localStorage.getItem(LAYOUT) || "{}");
     if (!kept.layout) { // the App would lay the panel behind the sample
       localStorage.setItem(LAYOUT, JSON.stringify({
