@@ -35,7 +35,6 @@ from pipeline.review.served import VARIABLE
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
 
 CACHE = "data/.cache/review"
-DESKS = f"{CACHE}/desks"
 FIRST_PORT = 5151
 CODE = Path(__file__).parents[2]
 
@@ -69,7 +68,7 @@ def run(root: Path, options: Namespace) -> int:
             f"--address {options.address} is not loopback: FiftyOne would serve this machine's files to others"
         )
     steward = ask_steward(root, options.steward)
-    if still := spool.record_all(root, root / DESKS):
+    if still := spool.record_all(root, root / spool.DESKS):
         print(f"{still} decisions wait until dvc has read {PATH}")
     samples = read_all(root, whole=options.queue == BROWSING)
     print(describe_waiting(root))
@@ -87,7 +86,7 @@ def run(root: Path, options: Namespace) -> int:
         dataset = session.prepare(desk, samples)
         port = options.port or next(port for port in range(FIRST_PORT, 1 << 16) if port not in session.listening())
         session.hold(desk, dataset, address=options.address, port=port, browser=not options.no_browser)
-        if still := spool.record_all(root, root / DESKS, patience_s=session.PATIENCE_S):
+        if still := spool.record_all(root, root / spool.DESKS, patience_s=session.PATIENCE_S):
             print(f"{still} decisions wait until dvc has read {PATH}: the next `review` or `decide` records them")
     problems = session.save(desk, samples, bulk=options.bulk)
     print(describe_waiting(root))
@@ -115,7 +114,7 @@ def desk_folder(root: Path, steward: str) -> Path:
     """Name the folder of a steward's desk, the same however the name is written."""
     person = person_of(steward)
     plain = re.sub(r"[^a-z0-9]+", "-", person).strip("-")[:24]
-    return root / DESKS / f"{plain}-{hashlib.sha256(person.encode()).hexdigest()[:6]}".lstrip("-")
+    return root / spool.DESKS / f"{plain}-{hashlib.sha256(person.encode()).hexdigest()[:6]}".lstrip("-")
 
 
 def read_all(root: Path, *, whole: bool) -> Samples:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from pipeline import params
@@ -62,7 +62,7 @@ class Desk:
         self.tree = params.read_tree(root / "params.yaml")
         self.tables = open_tables(root, self.tree)
         self.samples: dict[int, str] = {}  # the App's names of its samples, by place
-        self.panel: str | None = None  # the App's name of the panel that is open
+        self.panels: list[str] = []  # the App's names of the panels that are open
         self._mutex = threading.RLock()
         self._ledger: tuple[bytes, list[Decision]] = (b"", [])
         self._replayed: tuple[list[Decision], Verdicts, dict[str, str]] | None = None
@@ -318,4 +318,4 @@ def open_desk(session: Path) -> Desk:
 
 def as_json(answer: Answer) -> dict[str, object]:
     """Give the answer to the screen."""
-    return {**asdict(replace(answer)), "options": list(answer.options)}
+    return {**asdict(answer), "options": list(answer.options)}

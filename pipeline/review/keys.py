@@ -58,6 +58,7 @@ class Answer:
     options: to choose from.
     personal: the reason looks as if it told of somebody; it is taken as it is when it is said once more.
     place: of the case to show next; None: this one.
+    image: the image_id that the panel names once that case is shown.
     """
 
     message: str
@@ -68,6 +69,7 @@ class Answer:
     options: tuple[str, ...] = ()
     personal: bool = False
     place: int | None = None
+    image: str = ""
 
 
 def needs_reason(verdict: str, to: str, *, suggested: str, split: str) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from pipeline.ledger import file
 from pipeline.ledger.decisions import Decision
 
+DESKS = "data/.cache/review/desks"  # a folder a desk
 NAME = "waiting.jsonl"
 
 

@@ -119,8 +119,7 @@ def test_what_is_decided_on_the_screen_is_in_the_ledger_exactly(tmp_path: Path, 
         steward.press("b")
         steward.wait_for_case("demo:00")
         assert "withdraw:" in steward.press("w")
-        steward.page.keyboard.press("Escape")
-
+        steward.page.mouse.click(10, 450)  # beside the sample: it is closed
         steward.page.locator("#modal.modalon").wait_for(state="detached")
         assert "none is selected" in steward.press("d")
         steward.select(8, 9)
@@ -148,7 +147,7 @@ def test_what_is_decided_on_the_screen_is_in_the_ledger_exactly(tmp_path: Path, 
     ]
     assert {one.steward for one in decisions} == {"Dr. A"}
     assert {one.queue for one in decisions[:-1]} == {"labels"}
-    assert len({one.decided_at for one in decisions}) == len(decisions) - 1, "each has a time of its own"
+    assert len({one.decided_at for one in decisions}) == len(decisions), "each has a time of its own"
     assert verify(tmp_path).problems == []
 
 

@@ -5,6 +5,7 @@ So it keeps nothing: `pipeline.review.served` does, and `pipeline.review.desk` d
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import fiftyone.operators as foo
@@ -16,6 +17,7 @@ from pipeline.review.desk import Desk, as_json
 from pipeline.review.keys import Press
 from pipeline.review.served import served_desk
 
+MOST_PANELS = 4  # that are told of a decision: of the grid and of the sample, in two tabs
 Context = Any  # FiftyOne carries no types
 
 
@@ -46,8 +48,10 @@ class PressKey(foo.Operator):  # type: ignore[misc]
                 ctx.ops.reload_samples()
         elif answer.place is not None and answer.place not in places:
             ctx.ops.open_sample(id=_ids(desk, ctx)[answer.place])
-        elif answer.recorded and desk.panel:
-            ctx.ops.patch_panel_state(desk.panel, state={"text": _text(desk, ctx)})
+            answer = replace(answer, image=desk.cases[answer.place].image_id)
+        elif answer.recorded:
+            for panel in desk.panels:
+                ctx.ops.patch_panel_state({"text": _text(desk, ctx)}, panel)
         return as_json(answer)
 
 
@@ -63,7 +67,8 @@ class StewardPanel(foo.Panel):  # type: ignore[misc]
 
     def on_load(self, ctx: Context) -> None:
         """Show the case that is open."""
-        served_desk().panel = ctx.panel_id
+        desk = served_desk()
+        desk.panels = [*(panel for panel in desk.panels if panel != ctx.panel_id), ctx.panel_id][-MOST_PANELS:]
         self.on_change_current_sample(ctx)
 
     def on_change_current_sample(self, ctx: Context) -> None:

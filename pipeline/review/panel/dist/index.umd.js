@@ -35,23 +35,28 @@
     if (busy) { say("too fast: this key was not taken", "#8a6d00"); return; }
     busy = true;
     if (note && !params.reason && params.action !== "next" && params.action !== "previous") params.reason = note;
-    var before = location.search, started = performance.now();
+    var started = performance.now();
     window.__foo__.executeOperator(OPERATOR, params, { callback: function (done) {
       window.__steward_ms = performance.now() - started;
       var answer = done && done.result;
       if (!answer) {
         busy = false;
-        say("nothing was recorded: " + ((done && done.errorMessage) || (done && done.error) || "the server did not answer"), "#a11");
+        say("press it again, what is recorded already is not recorded twice: " + ((done && done.errorMessage) || (done && done.error) || "the server did not answer"), "#a11");
         return;
       }
       if (answer.ask) { busy = false; ask(params, answer); return; }
       if (answer.recorded) { note = ""; window.__steward_count = (window.__steward_count || 0) + answer.recorded; }
       say(answer.message, answer.problem ? "#a11" : answer.waits ? "#8a6d00" : "#1b6e2e");
-      // The next key is for the next case: it is taken once that one is open.
-      var until = performance.now() + (answer.place === null || !inSample() ? 0 : 3000);
+      // The next key is for the next case: it is taken once the panel shows that one.
+      var until = performance.now() + (answer.image ? 5000 : 0);
       (function wait() {
-        if (location.search !== before || performance.now() >= until) { busy = false; return; }
-        setTimeout(wait, 15);
+        var panel = document.querySelector("#modal [data-cy=panel-content-steward]");
+        if (performance.now() >= until || (panel && panel.textContent.indexOf(answer.image) >= 0)) {
+          busy = false;
+          window.__steward_shown = performance.now() - started;
+          return;
+        }
+        setTimeout(wait, 10);
       })();
     } });
   }
