@@ -49,9 +49,10 @@ def record(root: Path, spool: Path, decisions: Sequence[Decision], *, patience_s
 
 def waiting(spool: Path) -> list[Decision]:
     """Read the decisions that wait; a line that a dying process left unfinished was never confirmed."""
-    if not spool.exists():
+    try:
+        *lines, _ = spool.read_text("utf-8").split("\n")
+    except FileNotFoundError:
         return []
-    *lines, _ = spool.read_text("utf-8").split("\n")
     return [Decision(**json.loads(line)) for line in lines]
 
 

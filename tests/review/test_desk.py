@@ -10,7 +10,7 @@ from pipeline.ledger.decisions import PATH
 from pipeline.review.app import desk_folder, list_cases, read_all
 from pipeline.review.desk import SESSION, Desk, open_desk
 from pipeline.review.keys import ACCEPT, NEXT, PREVIOUS, Press
-from pipeline.review.queues import BROWSING, DISPUTES, MINE, PAIRS
+from pipeline.review.queues import AUDIT, BROWSING, DISPUTES, LABELS, MINE, OFF_TOPIC, PAIRS
 from pipeline.stages.dedup.tables import Groups
 from pipeline.stages.label_noise.tables import LabelScores
 from tests.review.made import project
@@ -187,6 +187,20 @@ def test_the_way_through_a_queue(tmp_path: Path) -> None:
     assert made.press([last], Press(NEXT)).place == 1
     made.press([1], Press("keep", reason="plain to see"))
     assert made.first() == 2
+
+
+@pytest.mark.parametrize(
+    ("queue", "said"),
+    [
+        (LABELS, "0 of 11 decided · 0.0 of 4 min · 5 errors left of about 5"),
+        (OFF_TOPIC, "off topic left of about"),
+        (AUDIT, "0 of 11 images of the sample were looked at"),
+        (MINE, "0 of 0 decided"),
+    ],
+)
+def test_each_queue_says_how_far_it_has_come(tmp_path: Path, queue: str, said: str) -> None:
+    project(tmp_path)
+    assert said in desk(tmp_path, queue).progress()
 
 
 @pytest.mark.parametrize("name", ["Dr. A", " dr.  a "])
