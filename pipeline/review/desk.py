@@ -40,7 +40,7 @@ from pipeline.review.queues import AUDIT, DISPUTES, Case
 from pipeline.review.shown import audit_lines, earlier, open_tables
 from pipeline.stages.replay.apply import apply_ledger
 
-SESSION = "session.json"
+SESSION, SHEETS = "session.json", "sheets"  # in a desk's folder
 TOOL = "panel"
 
 
@@ -291,7 +291,7 @@ class Desk:
 
     def picture(self, place: int) -> Path | None:
         """Return the file that shows what is beside a case's image."""
-        return self.tables.picture(self.cases[place], self.folder / "sheets")
+        return self.tables.picture(self.cases[place], self.folder / SHEETS)
 
     def draw_ahead(self, place: int) -> None:
         """Draw the sheet of the case that comes next, while the steward looks at this one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import signal
 import sys
 import webbrowser
@@ -24,7 +25,7 @@ from pipeline.review.dataset import (
     show_decisions,
 )
 from pipeline.review.decide import now
-from pipeline.review.desk import Desk
+from pipeline.review.desk import SHEETS, Desk
 from pipeline.review.effects import complete
 from pipeline.review.queues import BROWSING, DISPUTES, OFF_TOPIC
 from pipeline.review.samples import Samples, of_cases
@@ -42,6 +43,7 @@ def prepare(desk: Desk, samples: Samples) -> Dataset:
         samples: of all images.
 
     """
+    shutil.rmtree(desk.folder / SHEETS, ignore_errors=True)  # of tables that may be gone
     shown = of_cases(samples, list(desk.cases.values()))
     dataset = open_dataset(shown, desk.folder / "pictures" / desk.queue, desk.queue)
     show_decisions(dataset, desk.verdicts(), None if desk.queue in {BROWSING, DISPUTES} else desk.person)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -166,7 +167,7 @@ class Tables:
         if not rows:
             return None
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = path.with_suffix(".partial")
+        temporary = path.with_suffix(f".{threading.get_ident()}")  # it is drawn ahead and on demand
         sheet(rows, width=WIDTHS[kind]).save(temporary, "JPEG", quality=92)
         temporary.replace(path)
         return path
