@@ -85,7 +85,8 @@ class Steward:
         self.page.locator("[data-cy=action-tag-sample-labels]").click()
         self.page.locator("[data-cy=sample-tag-input]").fill(text)
         self.page.keyboard.press("Enter")
-        self.page.get_by_text("Apply", exact=True).click()
+        with self.page.expect_response(lambda answer: answer.url.endswith("/tag")):
+            self.page.get_by_text("Apply", exact=True).click()
         self.page.locator("[data-cy=sample-tag-input]").wait_for(state="detached")
 
 
