@@ -34,8 +34,8 @@ repro: .venv/installed data/raw/weights/weights.json  ## run what is out of date
 	dvc repro
 	python -m pipeline results
 
-review: .venv/installed  ## open the curated dataset in the FiftyOne App
-	python -m pipeline review
+review: .venv/installed  ## decide cases in the FiftyOne App; QUEUE=labels|pairs|off-topic|audit|disputes|mine|all STEWARD=name
+	python -m pipeline review $(if $(QUEUE),--queue $(QUEUE)) $(if $(STEWARD),--steward "$(STEWARD)")
 
 results: .venv/installed  ## print what was measured, and write reports/index.html
 	python -m pipeline results

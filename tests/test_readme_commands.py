@@ -26,6 +26,7 @@ NOT_RUN = {  # but each must parse
     "make demo": "takes minutes and real weights: .ci/run runs its commands on a smaller scrape",
     "make test": "is what runs this",
     "make review": "ends with Ctrl-C: tests/review/test_session.py opens the App",
+    "python -m pipeline review --queue all": "likewise",
     "python -m pipeline decide": "wants an image of the user's: tests/test_pipeline.py decides",
     "python -m pipeline fetch weights": "downloads: `make test` has just done it",
     "python -m pipeline fetch ham10000 --from FOLDER": "wants the user's archives",

@@ -17,7 +17,7 @@ COMMANDS = {
     "prune": ("pipeline.commands.prune", "delete what instances that params.yaml no longer lists have left"),
     "salt": ("pipeline.commands.salt", "propose the salt that balances the classes best over the splits"),
     "results": ("pipeline.commands.results", "show what was measured, and write reports/index.html"),
-    "review": ("pipeline.review.app", "open the curated dataset in the FiftyOne App"),
+    "review": ("pipeline.review.app", "decide the cases of a queue in the FiftyOne App, one key a decision"),
     "decide": ("pipeline.review.decide", "record one decision from the command line"),
     "ledger": ("pipeline.commands.ledger", "verify, merge or mend the file of decisions"),
     "decisions": ("pipeline.commands.decisions", "list what was decided and what became of it"),

@@ -39,6 +39,10 @@ from pipeline.ledger.history import (
 POLL_S = 0.1
 
 
+class BusyError(UserError):
+    """DVC reads the ledger: nothing was written, and the same may be recorded later."""
+
+
 @dataclass(frozen=True)
 class Ledger:
     """All decisions in order, and the SHA-256 of the file that holds them."""
@@ -70,8 +74,8 @@ def append(root: Path, decisions: Sequence[Decision], *, patience_s: float = 120
         patience_s: seconds to wait for DVC.
 
     Raises:
-        UserError: a decision makes no sense, the file is broken or lacks what was recorded here, or DVC reads it all
-            that time.
+        UserError: a decision makes no sense, or the file is broken or lacks what was recorded here.
+        BusyError: DVC reads it all that time.
 
     """
 
@@ -165,8 +169,8 @@ def _change(root: Path, change: Callable[[], bytes], *, patience_s: float) -> No
                 return
         # The lock must be free while we wait: the very stage that we wait for takes it first.
         if time.monotonic() > deadline:
-            raise UserError(f"dvc (process {reader}) still reads {PATH}: wait for it to end, then record again")
-        if not told:
+            raise BusyError(f"dvc (process {reader}) still reads {PATH}: wait for it to end, then record again")
+        if not told and patience_s:
             print(f"waiting for dvc (process {reader}), which reads {PATH}", file=sys.stderr)
             told = True
         time.sleep(POLL_S)

@@ -1,14 +1,18 @@
-"""`python -m pipeline review`: open the curated dataset in the FiftyOne App, and record what stewards tag there.
+"""`python -m pipeline review`: decide the cases of a queue in the FiftyOne App, one key a decision.
 
-FiftyOne serves any file that this process can read to whoever reaches its port, so it listens on this machine alone;
-tunnel to it from elsewhere. One session a project: it owns the database.
+Each steward has a desk: a database, a port and pictures of their own, so that who reads a case a second time does not
+see what others said. FiftyOne serves any file that this process can read to whoever reaches its port, so it listens on
+this machine alone; tunnel to it from elsewhere.
 """
 
 from __future__ import annotations
 
 import atexit
+import hashlib
 import ipaddress
 import os
+import re
+import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,22 +21,38 @@ from pipeline import params
 from pipeline.core import lock
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
+from pipeline.ledger import file
+from pipeline.ledger.decisions import PATH, person_of
 from pipeline.ledger.file import count_waiting
+from pipeline.review import spool
 from pipeline.review.database import mongod
 from pipeline.review.decide import add_steward_arguments, offer_commit, steward_name
-from pipeline.review.samples import read_samples
+from pipeline.review.desk import SESSION, Desk
+from pipeline.review.effects import read_curated, replay_ledger
+from pipeline.review.queues import BROWSING, LABELS, QUEUES, Case, read_queue
+from pipeline.review.samples import Samples, read_samples
+from pipeline.review.served import VARIABLE
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
 
 CACHE = "data/.cache/review"
+FIRST_PORT = 5151
+CODE = Path(__file__).parents[2]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's options."""
     parser.description = __doc__
+    parser.add_argument(
+        "--queue",
+        choices=QUEUES,
+        default=LABELS,
+        help="which cases (default: %(default)s); all: every image, with the plane of embeddings",
+    )
     parser.add_argument("--save", action="store_true", help="record the tags of an earlier session, and end")
+    parser.add_argument("--bulk", action="store_true", help="record a tag that is on very many images without asking")
     add_steward_arguments(parser)
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
-    parser.add_argument("--port", type=int, default=5151, help="of the App (default: %(default)s)")
+    parser.add_argument("--port", type=int, help=f"of the App (default: the first free one from {FIRST_PORT})")
     parser.add_argument("--address", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")
 
 
@@ -40,27 +60,81 @@ def run(root: Path, options: Namespace) -> int:
     """Open the App until Ctrl-C (or record the waiting tags, with --save); return the exit status.
 
     Raises:
-        UserError: the DAG has not run, the address is not loopback, or another session is open.
+        UserError: the DAG has not run, the address is not loopback, or the steward's desk is open already.
 
     """
     if not _is_loopback(options.address):
         raise UserError(
             f"--address {options.address} is not loopback: FiftyOne would serve this machine's files to others"
         )
-    steward = steward_name(root, options.steward)
-    tree = params.read_tree(root / "params.yaml")
-    samples = read_samples(Store(root), tree["batches"], tree["encoders"][0])
+    steward = ask_steward(root, options.steward)
+    if still := spool.record_all(root, root / spool.DESKS):
+        print(f"{still} decisions wait until dvc has read {PATH}")
+    samples = read_all(root, whole=options.queue == BROWSING)
     print(describe_waiting(root))
-    start_database(root)
+    folder = desk_folder(root, steward)
+    cases = list_cases(root, options.queue, steward, samples)
+    if not cases and not options.save:
+        print(f"no case is in the queue {options.queue}")
+        return 0
+    desk = Desk(root, folder, steward=steward, queue=options.queue, cases=cases)
+    desk.save()
+    start_database(root, folder)
     from pipeline.review import session  # noqa: PLC0415 - imports fiftyone: takes seconds, and needs its settings
 
-    dataset = session.prepare(root, samples, root / CACHE / "pictures")
     if not options.save:
-        session.hold(dataset, address=options.address, port=options.port, browser=not options.no_browser)
-    problems = session.save(root, samples, dataset, steward=steward)
+        dataset = session.prepare(desk, samples)
+        port = options.port or next(port for port in range(FIRST_PORT, 1 << 16) if port not in session.listening())
+        session.hold(desk, dataset, address=options.address, port=port, browser=not options.no_browser)
+        if still := spool.record_all(root, root / spool.DESKS, patience_s=session.PATIENCE_S):
+            print(f"{still} decisions wait until dvc has read {PATH}: the next `review` or `decide` records them")
+    problems = session.save(desk, samples, bulk=options.bulk)
     print(describe_waiting(root))
     offer_commit(root, unasked=options.commit)
     return 1 if problems else 0
+
+
+def ask_steward(root: Path, named: str | None) -> str:
+    """Return the name given on the command line; without one ask at a terminal, offering git's user name.
+
+    Raises:
+        UserError: nobody is named.
+
+    """
+    if named or not sys.stdin.isatty():
+        return steward_name(root, named)
+    try:
+        known = steward_name(root, None)
+    except UserError:
+        known = ""
+    return steward_name(root, input(f"who decides{f' [{known}]' if known else ''}? ").strip() or known or None)
+
+
+def desk_folder(root: Path, steward: str) -> Path:
+    """Name the folder of a steward's desk, the same however the name is written."""
+    person = person_of(steward)
+    plain = re.sub(r"[^a-z0-9]+", "-", person).strip("-")[:24]
+    return root / spool.DESKS / f"{plain}-{hashlib.sha256(person.encode()).hexdigest()[:6]}".lstrip("-")
+
+
+def read_all(root: Path, *, whole: bool) -> Samples:
+    """Read what the App shows of all images; `whole`: with their places on the plane of embeddings."""
+    tree = params.read_tree(root / "params.yaml")
+    return read_samples(Store(root), tree["batches"], tree["encoders"][0] if whole else None)
+
+
+def list_cases(root: Path, queue: str, steward: str, samples: Samples) -> list[Case]:
+    """List the cases of a queue as the ledger is now."""
+    curated = read_curated(Store(root), params.read_tree(root / "params.yaml"))
+    decisions = file.read(root / PATH).decisions
+    return read_queue(
+        Store(root),
+        queue,
+        steward=steward,
+        verdicts=replay_ledger(curated, decisions),
+        decisions=decisions,
+        facts=samples.rows,
+    )
 
 
 def describe_waiting(root: Path) -> str:
@@ -73,22 +147,31 @@ def describe_waiting(root: Path) -> str:
     return f"all {recorded} decisions are in the curated dataset"
 
 
-def start_database(root: Path) -> None:
-    """Start the project's database for the rest of this process; tell FiftyOne, not yet imported, to keep to it.
+def start_database(root: Path, folder: Path) -> None:
+    """Start a desk's database for the rest of this process; tell FiftyOne, not yet imported, to keep to it.
 
     Raises:
-        UserError: another session holds the database, or it does not start.
+        UserError: another session holds the desk, or the database does not start.
 
     """
     resources = ExitStack()
     atexit.register(resources.close)  # after FiftyOne's own handlers, registered later, which want the database
-    resources.enter_context(lock.only_writer(root / "data/.cache/locks", "review", patience_s=2.0))
+    resources.enter_context(lock.only_writer(root / "data/.cache/locks", f"review-{folder.name}", patience_s=2.0))
+    before_desks = root / CACHE / "db"
+    if before_desks.exists() and not (folder / "db").exists():  # its tags are those of who opens the App next
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        before_desks.rename(folder / "db")
+    paths = [str(CODE), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ |= {
-        "FIFTYONE_DATABASE_URI": resources.enter_context(mongod(root / CACHE / "db")),
-        "FIFTYONE_DEFAULT_DATASET_DIR": str(root / CACHE / "datasets"),
+        "FIFTYONE_DATABASE_URI": resources.enter_context(mongod(folder / "db")),
+        "FIFTYONE_DEFAULT_DATASET_DIR": str(folder / "datasets"),
         "FIFTYONE_DO_NOT_TRACK": "true",
         "FIFTYONE_LOGGING_LEVEL": "ERROR",
         "FIFTYONE_SHOW_PROGRESS_BARS": "false",
+        "FIFTYONE_PLUGINS_DIR": str(Path(__file__).parent),  # it holds the folder panel/
+        "FIFTYONE_PLUGINS_CACHE_ENABLED": "true",
+        VARIABLE: str(folder / SESSION),
+        "PYTHONPATH": os.pathsep.join(paths),  # the server runs in a folder of FiftyOne's own
     }
 
 

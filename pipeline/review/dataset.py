@@ -6,8 +6,8 @@ they move over.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,24 @@ import fiftyone.brain as fob
 import pandas as pd
 from fiftyone import ViewField
 from fiftyone.core.service import ServerService, Service, ServiceListenTimeout
+from fiftyone.core.session.client import _ping
+from fiftyone.core.session.session import _server_services as servers
 
 from pipeline.core.errors import UserError
 from pipeline.ledger.decisions import Decision
 from pipeline.ledger.replay import DISPUTED, UNSIGNED, Verdicts
+from pipeline.review.queues import BROWSING, QUEUES
 from pipeline.review.samples import PROVENANCE, Samples, export
 from pipeline.review.tags import Tag
 
-NAME, BUILDING = "curated", "curated-building"
+BUILDING = "building-"  # before a dataset's name, while it is built
+ELSEWHERE = "tags of images that are not here"  # in a dataset's info, by image_id
+PANEL = "steward"
 START_S = 600.0  # for the App's server; FiftyOne says a minute, which a busy machine may need for its imports alone
 FIELDS = (
     "image_id",
+    "place",
+    "other",
     "split",
     "group_id",
     "duplicate_of",
@@ -40,110 +47,178 @@ FIELDS = (
     "off_topic",
     *PROVENANCE,
 )
-SHOWN = ("tags", "diagnosis", "suggested", "error_probability", "excluded", "decision")  # on every picture
+SHOWN = ("tags", "diagnosis", "suggested", "error_probability", "excluded", "decision")  # of all images
+SHOWN_OF_CASES = ("tags", "decision")  # the panel says the rest, and nothing lies over the picture
+LABELS = ("diagnosis", "suggested")
 HOW_TO = (
     "Tag a sample with a verdict: keep, drop, not_sure or relabel:<diagnosis>. About a pair, tag the copy with "
     "not_a_duplicate or same_lesion, or any image with not_a_duplicate:<image_id> or same_lesion:<image_id>; a missed "
     "copy with copy_of:<image_id> of the one that stays. withdraw takes your own verdict back. "
-    "Verdicts are recorded when the session is closed."
+    "Tags are read, on samples and on labels, when the session is closed; the panel's keys record at once."
 )
 
 Dataset = Any  # FiftyOne carries no types
 
 
-def open_dataset(samples: Samples, pictures: Path) -> Dataset:
+def open_dataset(samples: Samples, pictures: Path, name: str = BROWSING) -> Dataset:
     """Open the dataset of these samples, or build it, moving the tags of the one before.
 
     Args:
-        samples: what to show.
+        samples: what to show, a row a case.
         pictures: folder for the files that the App needs.
+        name: of the queue; each has a dataset of its own.
 
     """
-    existing = next((name for name in (NAME, BUILDING) if fo.dataset_exists(name)), None)
+    building = BUILDING + name
+    existing = next((found for found in (name, building) if fo.dataset_exists(found)), None)
     before = fo.load_dataset(existing) if existing else None
-    if before is not None and existing == NAME and before.info.get("digest") == samples.digest:
+    paths = export(samples, pictures)
+    if before is not None and existing == name and before.info.get("digest") == samples.digest:
         return before
     tags = read_tags(before) if before is not None else {}
-    if fo.dataset_exists(BUILDING):
-        fo.delete_dataset(BUILDING)
-    dataset = _build(samples, export(samples, pictures), tags)
-    if existing == NAME:
-        fo.delete_dataset(NAME)
-    dataset.name = NAME
+    if fo.dataset_exists(building):
+        fo.delete_dataset(building)
+    dataset = _build(samples, paths, tags, building)
+    if existing == name:
+        fo.delete_dataset(name)
+    dataset.name = name
     return dataset
 
 
+def open_datasets() -> list[Dataset]:
+    """Open every dataset that a steward's database holds, whole ones only."""
+    return [fo.load_dataset(name) for name in fo.list_datasets() if not name.startswith(BUILDING)]
+
+
+def delete_if_old(dataset: Dataset) -> bool:
+    """Delete a dataset of an earlier version, which is no queue's, once no tag is left in it; say whether it is one."""
+    old = dataset.name not in QUEUES
+    if old and not read_tags(dataset):
+        fo.delete_dataset(dataset.name)
+    return old
+
+
 def read_tags(dataset: Dataset) -> dict[str, list[str]]:
-    """Read all tags, by image_id."""
-    ids, tags = dataset.values(["image_id", "tags"])
-    return {image_id: texts for image_id, texts in zip(ids, tags, strict=True) if texts}
+    """Read all tags, by image_id: of samples, of their labels, and those that waited for an image that is not here."""
+    tags = {image: list(texts) for image, texts in dataset.info.get(ELSEWHERE, {}).items()}
+    for field in ("tags", *(f"{label}.tags" for label in LABELS)):
+        for image, texts in zip(*dataset.values(["image_id", field]), strict=True):
+            tags.setdefault(image, []).extend(texts or [])
+    return {image: sorted(set(texts)) for image, texts in tags.items() if texts}
 
 
 def remove_tags(dataset: Dataset, settled: Sequence[Tag]) -> None:
-    """Take away the tags that have become decisions."""
-    tags = read_tags(dataset)
-    for tag in settled:
-        tags[tag.image_id] = [text for text in tags[tag.image_id] if text != tag.text]
-    changed = {tag.image_id: tags[tag.image_id] for tag in settled}
-    if changed:
-        dataset.set_values("tags", changed, key_field="image_id")
+    """Take away the tags that have become decisions, wherever they stand."""
+    gone = {(tag.image_id, tag.text) for tag in settled}
+    for field in ("tags", *(f"{label}.tags" for label in LABELS)):
+        changed = {}
+        for name, image, texts in zip(*dataset.values(["id", "image_id", field]), strict=True):
+            left = [text for text in texts or [] if (image, text) not in gone]
+            if left != (texts or []):
+                changed[name] = left
+        if changed:
+            dataset.set_values(field, changed, key_field="id")
+    elsewhere = {
+        image: [text for text in texts if (image, text) not in gone]
+        for image, texts in dataset.info.get(ELSEWHERE, {}).items()
+    }
+    dataset.info[ELSEWHERE] = {image: texts for image, texts in elsewhere.items() if texts}
+    dataset.save()
 
 
-def show_decisions(dataset: Dataset, verdicts: Verdicts) -> None:
-    """Write into the field `decision` what is in force on every image, or what is said and does not hold yet."""
-    said = {image: _say([decision]) for image, decision in verdicts.images.items()}
+def show_decisions(dataset: Dataset, verdicts: Verdicts, person: str | None = None) -> None:
+    """Write into the field `decision` what is in force on every image or pair, or what is said and does not hold yet.
+
+    Args:
+        dataset: to write into.
+        verdicts: what the ledger comes to.
+        person: show the words of this one alone, so that who reads a case again does not know what others said.
+
+    """
+    said: dict[tuple[str, ...], str] = {}
     for subject, words in verdicts.last.items():
-        if len(subject) == 1 and subject[0] not in verdicts.images:
-            disputed = len({word.meaning for word in words}) > 1
-            said[subject[0]] = f"{DISPUTED if disputed else UNSIGNED}: {_say(words)}"
-    dataset.set_values("decision", [said.get(image) for image in dataset.values("image_id")])
+        own = [word for word in words if person in {None, word.person}]
+        if not own:
+            continue
+        held = verdicts.images.get(subject[0]) if len(subject) == 1 else verdicts.pairs.get((subject[0], subject[1]))
+        if person is not None:
+            said[subject] = _say(own)
+        elif held is not None:
+            said[subject] = _say([held])
+        else:
+            said[subject] = f"{DISPUTED if len({word.meaning for word in words}) > 1 else UNSIGNED}: {_say(words)}"
+    cases = zip(*dataset.values(["image_id", "other"]), strict=True)
+    subjects = [tuple(sorted((image, other))) if other else (image,) for image, other in cases]
+    dataset.set_values("decision", [said.get(subject) for subject in subjects])
 
 
 def _say(words: Sequence[Decision]) -> str:
     return ", ".join(f"{word.verdict} {word.to}".strip() + f" ({word.steward})" for word in words)
 
 
-def launch(dataset: Dataset, *, address: str, port: int, browser: bool) -> Any:  # noqa: ANN401 - a fo.Session
-    """Start the App's server, with the pictures beside the plane of embeddings; return the session.
+def launch(dataset: Dataset, *, address: str, port: int, plane: bool) -> Any:  # noqa: ANN401 - a fo.Session
+    """Start the App's server, with the pictures beside the panel, or the plane of embeddings; return the session.
 
     Raises:
         UserError: the server does not listen within `START_S`.
 
     """
     pictures = fo.Panel(type="Samples", pinned=True)
-    plane = fo.Panel(type="Embeddings")
-    halves = [fo.Space(children=[panel], active_child=panel.component_id) for panel in (pictures, plane)]
+    beside = fo.Panel(type="Embeddings" if plane else PANEL)
+    halves = [fo.Space(children=[panel], active_child=panel.component_id) for panel in (pictures, beside)]
     spaces = fo.Space(children=halves, orientation="horizontal", sizes=[0.6, 0.4])
-    waits = partialmethod(Service._wait_for_child_port, timeout=START_S)  # noqa: SLF001 - there is no other way to say it
-    ServerService._wait_for_child_port = waits  # noqa: SLF001 - likewise
-    try:
-        return fo.launch_app(dataset, address=address, port=port, remote=not browser, spaces=spaces)
+    ServerService._wait_for_child_port = _wait_until_answering  # noqa: SLF001 - there is no other way to say it
+    try:  # the server before the client, which sleeps for ten seconds after a first ping that fails
+        servers[port] = ServerService(port, address=address, do_not_track=True)
+        return fo.launch_app(dataset, address=address, port=port, remote=True, spaces=spaces)
     except ServiceListenTimeout:
         raise UserError(
             f"FiftyOne's server did not listen on port {port} in {START_S:.0f} s: try again on a less busy machine"
         ) from None
 
 
-def _build(samples: Samples, paths: Sequence[Path], tags: Mapping[str, list[str]]) -> Dataset:
-    dataset = fo.Dataset(BUILDING, persistent=True)
+def _wait_until_answering(service: ServerService, port: int) -> int:
+    """Wait until the server answers, not only listens."""
+    deadline = time.monotonic() + START_S
+    Service._wait_for_child_port(service, port, timeout=START_S)  # noqa: SLF001 - likewise
+    while time.monotonic() < deadline:
+        try:
+            _ping(f"http://{service.address}:{port}/fiftyone")
+        except OSError:  # what `requests` raises is one
+            time.sleep(0.1)
+        else:
+            return port
+    raise ServiceListenTimeout("server", port)
+
+
+def _build(samples: Samples, paths: Sequence[Path], tags: Mapping[str, list[str]], name: str) -> Dataset:
+    dataset = fo.Dataset(name, persistent=True)
     dataset.description = HOW_TO
-    dataset.app_config.active_fields = fo.ActiveFields(paths=list(SHOWN))
-    for name in FIELDS:
-        dataset.add_sample_field(name, **_field(samples.rows[name]))
+    whole = samples.positions is not None
+    dataset.app_config.active_fields = fo.ActiveFields(paths=list(SHOWN if whole else SHOWN_OF_CASES))
+    for field in FIELDS:
+        dataset.add_sample_field(field, **_field(samples.rows[field]))
     dataset.add_sample_field("decision", fo.StringField)
+    groups = fo.DatasetAppConfig.default_sidebar_groups(dataset)
+    for group in groups:
+        group.expanded = whole or group.name == "tags"
+    dataset.app_config.sidebar_groups = groups
     entries = []
     for row, path in zip(samples.rows.to_dict("records"), paths, strict=True):
         sample = fo.Sample(str(path), tags=tags.get(row["image_id"], []))
-        for name in FIELDS:
-            sample[name] = None if _missing(row[name]) else row[name]
+        for field in FIELDS:
+            sample[field] = None if _missing(row[field]) else row[field]
         sample["diagnosis"] = fo.Classification(label=row["diagnosis"])
         if not _missing(row["suggested"]):
             sample["suggested"] = fo.Classification(label=row["suggested"])
         entries.append(sample)
     dataset.add_samples(entries)
-    fob.compute_visualization(dataset, points=samples.positions, brain_key="embeddings", method="manual")
-    _save_views(dataset)
+    if whole:
+        fob.compute_visualization(dataset, points=samples.positions, brain_key="embeddings", method="manual")
+        _save_views(dataset)
     dataset.info["digest"] = samples.digest
+    here = set(samples.rows["image_id"])
+    dataset.info[ELSEWHERE] = {image: texts for image, texts in tags.items() if image not in here}
     dataset.save()
     return dataset
 
@@ -165,7 +240,7 @@ def _field(values: pd.Series[Any]) -> dict[str, Any]:
     """Choose the FiftyOne field of a column."""
     if values.name == "related":
         return {"ftype": fo.ListField, "subfield": fo.StringField}
-    kinds = {"f": fo.FloatField, "b": fo.BooleanField}
+    kinds = {"f": fo.FloatField, "b": fo.BooleanField, "i": fo.IntField}
     return {"ftype": kinds.get(values.dtype.kind, fo.StringField)}
 
 

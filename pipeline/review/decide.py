@@ -18,6 +18,7 @@ from pipeline.ledger import file
 from pipeline.ledger.decisions import LABEL_VERDICTS, PATH, RELABEL, VERDICTS, WITHDRAW, Decision, parse
 from pipeline.ledger.history import committed_version
 from pipeline.ledger.notes import refuse_personal
+from pipeline.review import spool
 from pipeline.review.effects import complete, read_curated
 from pipeline.stages.ingest.tables import Images
 
@@ -75,6 +76,7 @@ def run(root: Path, options: Namespace) -> int:
         reason=options.reason,
         tool="decide",
     )
+    spool.record_all(root, root / spool.DESKS)
     decision = with_effect(root, decision)
     file.append(root, [decision])
     said = f"; {decision.effect}" if decision.effect else ""

@@ -15,7 +15,7 @@ import pandas as pd
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
-from pipeline.ledger.decisions import COPY_OF, WITHDRAW, Decision
+from pipeline.ledger.decisions import COPY_OF, NOT_A_DUPLICATE, WITHDRAW, Decision
 from pipeline.ledger.replay import CONTROLS, DISPUTED, STALE, SUPERSEDED, UNSIGNED, Subject, Verdicts
 from pipeline.params import stage_params
 from pipeline.stages.dedup.tables import Duplicates, Groups
@@ -215,7 +215,14 @@ def _why_nothing(decision: Decision, before: Built, after: Built, others: str) -
     if others:
         return f"{others} already"
     if decision.other_image_id:
-        return "they are copies already" if decision.verdict == COPY_OF else "the pair is so already"
+        return _why_nothing_of_pair(decision, after)
     if row["reason"]:
         return f"{decision.image_id} is out all the same ({row['detail']})"
     return "that is how it is already"
+
+
+def _why_nothing_of_pair(decision: Decision, after: Built) -> str:
+    groups = set(after.rows.loc[list(decision.subject), "group_id"])
+    if decision.verdict == NOT_A_DUPLICATE and len(groups) == 1:
+        return "other ties (patient, lesion, other pairs) keep the two in one group"
+    return "they are copies already" if decision.verdict == COPY_OF else "the pair is so already"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from PIL import Image
 
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
+from pipeline.review.queues import Case
 from pipeline.stages.dedup.tables import Duplicates, Groups
 from pipeline.stages.embed.tables import read_embeddings
 from pipeline.stages.ingest.tables import Images, open_pixels
 from pipeline.stages.label_noise.tables import LabelScores
 from pipeline.stages.rebalance.tables import HEADLINE_ARM, Exclusions, Selection
 
-LAYOUT = "2"  # of the fields below: another number builds the App's dataset anew
+LAYOUT = "3"  # of the fields below: another number builds the App's dataset anew
 SCORES = ("suggested", "error_probability", "suspect", "ambiguous", "reason", "off_topic")
 PROVENANCE = ("lesion_id", "age", "sex", "site", "skin_tone", "label_evidence", "licence", "attribution", "page")
 
@@ -30,24 +32,24 @@ class Samples:
     """What the App shows.
 
     rows: one an image.
-    positions: of the same images on a plane, (images, 2).
+    positions: of the same images on a plane, (images, 2); None where nobody looks at the plane.
     pixels: of the same images.
     digest: of all that they were made from.
     """
 
     rows: pd.DataFrame
-    positions: NDArray[np.float64]
+    positions: NDArray[np.float64] | None
     pixels: Pixels
     digest: str
 
 
-def read_samples(store: Store, batches: list[str], encoder: str) -> Samples:
+def read_samples(store: Store, batches: list[str], encoder: str | None) -> Samples:
     """Read what the stages wrote about every image of the curated arm.
 
     Args:
         store: the project.
         batches: that params.yaml lists.
-        encoder: the main one, whose vectors lay the images out on a plane.
+        encoder: the main one, whose vectors lay the images out on a plane; None: no plane.
 
     Raises:
         UserError: a table is missing.
@@ -62,13 +64,30 @@ def read_samples(store: Store, batches: list[str], encoder: str) -> Samples:
         selection=store.read(Selection, HEADLINE_ARM),
         exclusions=store.read(Exclusions, HEADLINE_ARM),
     )
-    embeddings, vectors = read_embeddings(store, encoder, batches)
-    positions = pd.DataFrame(plane(vectors), index=embeddings["image_id"]).loc[rows["image_id"]].to_numpy()
+    positions = None
+    if encoder is not None:
+        embeddings, vectors = read_embeddings(store, encoder, batches)
+        positions = pd.DataFrame(plane(vectors), index=embeddings["image_id"]).loc[rows["image_id"]].to_numpy()
     digest = hashlib.sha256(LAYOUT.encode())
     for relative in sorted(store.reads):
         digest.update((store.root / relative).read_bytes())
     pixels = open_pixels(store, images.set_index("image_id").loc[rows["image_id"]].reset_index())
     return Samples(rows, positions, pixels, digest.hexdigest())
+
+
+def of_cases(samples: Samples, cases: Sequence[Case]) -> Samples:
+    """Take the images that cases are about, a row a case in their order, with `place` and `other` of each.
+
+    The digest is that of the cases as well.
+    """
+    position = {image: i for i, image in enumerate(samples.rows["image_id"])}
+    taken = [position[case.image_id] for case in cases]
+    rows = samples.rows.iloc[taken].reset_index(drop=True)
+    rows["place"] = [case.place for case in cases]
+    rows["other"] = [case.other or None for case in cases]
+    digest = hashlib.sha256(repr((samples.digest, cases)).encode()).hexdigest()
+    positions = None if samples.positions is None else samples.positions[taken]
+    return Samples(rows, positions, samples.pixels.take(taken), digest)
 
 
 def join_tables(

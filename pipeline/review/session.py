@@ -2,52 +2,79 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import shutil
 import signal
 import sys
-from pathlib import Path
+import webbrowser
 
 import psutil
 
-from pipeline import params
 from pipeline.core.errors import UserError
-from pipeline.core.store import Store
-from pipeline.ledger import file
-from pipeline.ledger.decisions import PATH
-from pipeline.ledger.replay import Verdicts
-from pipeline.review.dataset import Dataset, launch, open_dataset, read_tags, remove_tags, show_decisions
+from pipeline.ledger.decisions import PATH, Decision
+from pipeline.review import spool
+from pipeline.review.dataset import (
+    Dataset,
+    delete_if_old,
+    launch,
+    open_dataset,
+    open_datasets,
+    read_tags,
+    remove_tags,
+    show_decisions,
+)
 from pipeline.review.decide import now
-from pipeline.review.effects import read_curated, replay_ledger
-from pipeline.review.samples import Samples
-from pipeline.review.tags import decide
+from pipeline.review.desk import SHEETS, Desk
+from pipeline.review.effects import complete
+from pipeline.review.queues import BROWSING, DISPUTES, OFF_TOPIC
+from pipeline.review.samples import Samples, of_cases
+from pipeline.review.tags import decide, in_bulk
+
+PATIENCE_S = 120.0  # for DVC, when the session ends
+GRID = (OFF_TOPIC, BROWSING)  # queues of many at once: they open on the grid, the others on the first case
 
 
-def prepare(root: Path, samples: Samples, pictures: Path) -> Dataset:
-    """Open the dataset with the decisions that are in force."""
-    dataset = open_dataset(samples, pictures)
-    show_decisions(dataset, _verdicts(root))
+def prepare(desk: Desk, samples: Samples) -> Dataset:
+    """Open the queue's dataset with the decisions that the steward may see.
+
+    Args:
+        desk: the steward's.
+        samples: of all images.
+
+    """
+    shutil.rmtree(desk.folder / SHEETS, ignore_errors=True)  # of tables that may be gone
+    shown = of_cases(samples, list(desk.cases.values()))
+    dataset = open_dataset(shown, desk.folder / "pictures" / desk.queue, desk.queue)
+    show_decisions(dataset, desk.verdicts(), None if desk.queue in {BROWSING, DISPUTES} else desk.person)
     return dataset
 
 
-def _verdicts(root: Path) -> Verdicts:
-    """Replay the ledger as it is now, with what `params.yaml` says of signatures."""
-    curated = read_curated(Store(root), params.read_tree(root / "params.yaml"))
-    return replay_ledger(curated, file.read(root / PATH).decisions)
-
-
-def hold(dataset: Dataset, *, address: str, port: int, browser: bool) -> None:
+def hold(desk: Desk, dataset: Dataset, *, address: str, port: int, browser: bool) -> None:
     """Keep the App open until Ctrl-C, or until the process is asked to end or its terminal is closed.
 
     Raises:
         UserError: something listens on the port; FiftyOne would take it for its own server and share its session.
 
     """
-    if any(c.status == psutil.CONN_LISTEN and c.laddr[1] == port for c in psutil.net_connections("tcp") if c.laddr):
+    if port in listening():
         raise UserError(f"port {port} is taken by another program: choose another with --port")
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.default_int_handler)
-    session = launch(dataset, address=address, port=port, browser=browser)
+    session = launch(dataset, address=address, port=port, plane=desk.queue == BROWSING)
     try:
-        print(f"the App is at {session.url}: tag with verdicts, then press Ctrl-C here, which records them", flush=True)
+        url = f"{str(session.url).rstrip('/')}/datasets/{dataset.slug}"
+        first = desk.first()
+        if desk.queue not in GRID and first is not None:
+            url += f"?id={dataset.match({'place': first}).first().id}"
+        print(
+            f"the App is at {url}\none key a decision, recorded at once; Ctrl-C here ends, and reads the tags",
+            flush=True,
+        )
+        if browser and _has_display():
+            webbrowser.open(url)
+        else:
+            print(f"from another machine: ssh -N -L {port}:{address}:{port} {platform.node()}", flush=True)
         session.wait(-1)
     except KeyboardInterrupt:
         print()
@@ -58,17 +85,69 @@ def hold(dataset: Dataset, *, address: str, port: int, browser: bool) -> None:
     session.close()
 
 
-def save(root: Path, samples: Samples, dataset: Dataset, *, steward: str) -> list[str]:
-    """Append the decisions that the tags stand for, then take those tags away; return what could not be recorded."""
-    rows = samples.rows
-    outcome = decide(
-        rows, read_tags(dataset), _verdicts(root), diagnoses=set(rows["diagnosis"]), steward=steward, decided_at=now()
-    )
-    if outcome.decisions:
-        file.append(root, outcome.decisions)
-    remove_tags(dataset, outcome.settled)
-    show_decisions(dataset, _verdicts(root))
-    print(f"recorded {len(outcome.decisions)} decisions of {steward} in {PATH}")
-    for problem in outcome.problems:
+def listening() -> set[int]:
+    """List the ports that programs on this machine listen on."""
+    connections = psutil.net_connections("tcp")
+    return {c.laddr[1] for c in connections if c.status == psutil.CONN_LISTEN and c.laddr}
+
+
+def save(desk: Desk, samples: Samples, *, bulk: bool) -> list[str]:
+    """Append the decisions that tags stand for, of all queues of the steward, then take those tags away.
+
+    Args:
+        desk: the steward's.
+        samples: of all images.
+        bulk: record tags that stand on very many images without asking.
+
+    Returns:
+        what could not be recorded.
+
+    """
+    problems: list[str] = []
+    for dataset in open_datasets():
+        problems += _save(desk, samples, dataset, bulk=bulk)
+        if not delete_if_old(dataset):
+            show_decisions(dataset, desk.verdicts(), None if dataset.name in {BROWSING, DISPUTES} else desk.person)
+    for problem in problems:
         print(f"not recorded: {problem}", file=sys.stderr)
-    return outcome.problems
+    return problems
+
+
+def _save(desk: Desk, samples: Samples, dataset: Dataset, *, bulk: bool) -> list[str]:
+    rows, tags, problems = samples.rows, read_tags(dataset), list[str]()
+    for text in in_bulk(tags):
+        count = sum(text in texts for texts in tags.values())
+        if not bulk and not _meant(f"{text} is tagged on {count} images of {len(dataset)} in {dataset.name}"):
+            problems.append(
+                f"{text}, which is tagged on {count} images: `python -m pipeline review --save --bulk` records it, if "
+                "it was meant for all of them"
+            )
+            tags = {image: [other for other in texts if other != text] for image, texts in tags.items()}
+    known = {image: texts for image, texts in tags.items() if image in set(rows["image_id"])}
+    gone = [
+        f"{image}: {', '.join(texts)}: there is no such image any more"
+        for image, texts in tags.items()
+        if image not in known
+    ]
+    outcome = decide(
+        rows, known, desk.verdicts(), diagnoses=set(rows["diagnosis"]), steward=desk.steward, decided_at=now()
+    )
+    made: list[Decision] = []
+    for decision in outcome.decisions:
+        made.append(complete(desk.tables.curated, [*desk.decisions(), *made], decision))
+    in_ledger = spool.record(desk.root, desk.spool, made, patience_s=PATIENCE_S)
+    remove_tags(dataset, outcome.settled)
+    where = PATH if in_ledger else f"{desk.spool}, where they wait until dvc has read {PATH}"
+    if made or dataset.name == desk.queue:
+        print(f"recorded {len(made)} tags of {desk.steward} in {where}")
+    return [*problems, *gone, *outcome.problems]
+
+
+def _meant(what: str) -> bool:
+    """Ask whether many tags were meant; nobody at a terminal means no."""
+    return sys.stdin.isatty() and input(f"{what}; record it for all of them? [y/N] ").lower() in {"y", "yes"}
+
+
+def _has_display() -> bool:
+    names = ("DISPLAY", "WAYLAND_DISPLAY")
+    return any(map(os.environ.get, names)) if platform.system() == "Linux" else "SSH_CONNECTION" not in os.environ

@@ -3,11 +3,13 @@
 A tag is a verdict: `keep`, `drop`, `not_sure`, `relabel:<diagnosis>`, and about a pair `same_lesion:<image_id>` or
 `not_a_duplicate:<image_id>`; on a copy the two may stand alone and then mean the image that it is a copy of.
 `copy_of:<image_id>` declares a copy that was missed. `withdraw` takes back what the same steward said of the image, and
-`withdraw:<image_id>` of the pair. Other tags are the steward's own business.
+`withdraw:<image_id>` of the pair. Other tags are the steward's own business; but one that looks like a misspelt verdict
+is named.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,6 +21,8 @@ from pipeline.ledger.decisions import LABEL_VERDICTS, PAIR_VERDICTS, RELABEL, VE
 from pipeline.ledger.replay import Verdicts
 
 TOOL = "review"
+NEAR = 2  # edits that a misspelt verdict may be away from one
+BULK = 20  # images with the same tag beyond which somebody is asked whether that was meant
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def decide(
     """
     rows = {str(row.image_id): row for row in facts.itertuples(index=False)}
     read: list[tuple[Tag, Decision]] = []
-    problems: list[str] = []
+    problems = list(misspelt(tags))
     for tag in _verdict_tags(tags):
         row = rows[tag.image_id]
         label, copy_of = str(row.diagnosis), row.duplicate_of if isinstance(row.duplicate_of, str) else ""
@@ -95,6 +99,40 @@ def decide(
         )
         read.append((tag, decision))
     return _without_repeats(read, verdicts, problems)
+
+
+def misspelt(tags: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Name every tag that is no verdict and, but for case, separators and up to `NEAR` edits, looks like one."""
+    for image_id in sorted(tags):
+        for text in sorted(set(tags[image_id])):
+            head = text.partition(":")[0]
+            if head in VERDICTS:
+                continue
+            plain = head.strip().casefold().replace("-", "_").replace(" ", "_")
+            distance, nearest = min((_edits(plain, verdict), verdict) for verdict in VERDICTS)
+            if distance <= NEAR or plain.startswith(f"{RELABEL}_"):
+                meant = RELABEL if plain.startswith(f"{RELABEL}_") else nearest
+                yield f"{image_id}: {text} looks like {meant}, and is not: correct it, or name your own tag otherwise"
+
+
+def in_bulk(tags: Mapping[str, Collection[str]]) -> list[str]:
+    """List the verdicts that stand on more than `BULK` images: tagging with nothing selected tags all that is shown."""
+    counts = Counter(text for texts in tags.values() for text in set(texts) if Tag("", text).verdict in VERDICTS)
+    return sorted(text for text, count in counts.items() if count > BULK)
+
+
+def _edits(one: str, other: str) -> int:
+    """Count the insertions, deletions, replacements and swaps of neighbours that lead from one text to the other."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, start=1):
+        earlier, before, row = before, row, [i]
+        for j, b in enumerate(other, start=1):
+            best = min(before[j] + 1, row[-1] + 1, before[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                best = min(best, earlier[j - 2] + 1)
+            row.append(best)
+    return row[-1]
 
 
 def _verdict_tags(tags: Mapping[str, Collection[str]]) -> Iterator[Tag]:

@@ -1,4 +1,7 @@
-"""Look into a project's FiftyOne dataset, and set tags, in a process of its own: `python -m tests.review.look TAGS`."""
+"""Look into a project's FiftyOne dataset, and set tags, in a process of its own: `python -m tests.review.look TAGS`.
+
+A tag that begins with @ is set on the label, without it.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,20 @@ import json
 import sys
 from pathlib import Path
 
-from pipeline.core.store import Store
-from pipeline.review.app import CACHE, start_database
-from pipeline.review.samples import read_samples
+from pipeline.review.app import desk_folder, list_cases, read_all, start_database
+from pipeline.review.desk import Desk
+from pipeline.review.queues import BROWSING
 
 
 def main(tags: dict[str, list[str]]) -> None:
     """Print what the dataset holds, as JSON, and add tags to its samples."""
     root = Path.cwd()
-    samples = read_samples(Store(root), ["demo"], "clip")
-    start_database(root)
+    samples, folder = read_all(root, whole=True), desk_folder(root, "Dr. A")
+    start_database(root, folder)
     from pipeline.review import session  # noqa: PLC0415 - imports fiftyone, after its settings
 
-    dataset = session.prepare(root, samples, root / CACHE / "pictures")
+    cases = list_cases(root, BROWSING, "Dr. A", samples)
+    dataset = session.prepare(Desk(root, folder, steward="Dr. A", queue=BROWSING, cases=cases), samples)
     names = ["image_id", "tags", "decision", "diagnosis.label", "excluded", "filepath"]
     rows = [dict(zip(names, row, strict=True)) for row in zip(*dataset.values(names), strict=True)]
     views = {name: dataset.load_saved_view(name).values("image_id") for name in dataset.list_saved_views()}
@@ -26,7 +30,8 @@ def main(tags: dict[str, list[str]]) -> None:
     print(json.dumps({"rows": {row["image_id"]: row for row in rows}, "views": views, "points": points}))
     for image_id, texts in tags.items():
         sample = dataset.one({"image_id": image_id})
-        sample.tags = [*sample.tags, *texts]
+        for text in texts:
+            (sample.diagnosis if text.startswith("@") else sample).tags.append(text.removeprefix("@"))
         sample.save()
 
 

@@ -12,7 +12,7 @@ from pipeline.params import read_tree, stage_params
 from pipeline.stages.dedup.tables import Duplicates, Groups
 from pipeline.stages.embed.tables import Embeddings
 from pipeline.stages.ingest.tables import Images
-from pipeline.stages.label_noise.tables import LabelScores
+from pipeline.stages.label_noise.tables import AuditSample, LabelScores, OffTopicQueue, SuspectQueue
 from pipeline.stages.rebalance.stage import run as rebalance
 from pipeline.stages.replay.stage import run as replay
 from tests import params
@@ -38,10 +38,30 @@ def project(root: Path, content: bytes = EMPTY) -> Store:
     encoders = pd.DataFrame({"image_id": images["image_id"], "encoder": "drawn"})
     vectors = np.random.default_rng(0).normal(0, 1, (COUNT, 8))
     store.write(Embeddings, encoders, instance="clip/demo", vectors={"vector": vectors})
+    write_queues(store, judged)
     params.write(root)
     ledger(root, content)
     apply_decisions(store)
     return store
+
+
+def write_queues(store: Store, judged: pd.DataFrame) -> None:
+    """Queue every image that is no copy, in three ways; the most doubtful comes first in all."""
+    copies = {b for _, b, relation in PAIRS if relation == "copy"}
+    rows = judged[~judged["image_id"].isin(copies)].sort_values("error_probability", ascending=False)
+    rows = rows.assign(place=range(1, len(rows) + 1)).reset_index(drop=True)
+    errors = rows["error_probability"].cumsum()
+    suspects = rows[["image_id", "place", "ambiguous", "error_probability"]].assign(
+        errors_per_minute=rows["error_probability"] * 3,
+        minutes_so_far=rows["place"] / 3,
+        errors_so_far=errors,
+        errors_left=errors.iloc[-1] - errors,
+    )
+    off = rows[["image_id", "place", "off_topic"]].assign(off_topic_left=rows["off_topic"][::-1].cumsum()[::-1])
+    audit = rows[["image_id", "place"]].assign(stratum=0, stratum_images=len(rows))
+    store.write(SuspectQueue, suspects.assign(label_evidence="unknown"))
+    store.write(OffTopicQueue, off)
+    store.write(AuditSample, audit)
 
 
 def apply_decisions(store: Store) -> None:

@@ -24,6 +24,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_every_image_has_one_row_and_one_position(store: Store) -> None:
     samples = read_samples(store, ["demo"], "clip")
     assert samples.rows["image_id"].tolist() == [f"demo:{i:02d}" for i in range(COUNT)]
+    assert samples.positions is not None
     assert samples.positions.shape == (COUNT, 2)
     assert len(samples.pixels) == COUNT
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -22,20 +18,17 @@ from pipeline.ledger import file
 from pipeline.ledger.decisions import PATH
 from pipeline.review.samples import read_samples
 from tests.review.made import apply_decisions, project
+from tests.review.opened import Opened, environment
 
-ROOT = Path(__file__).parents[2]
 TAGS = {
     "demo:01": ["not_a_duplicate"],
     "demo:02": ["relabel:melanoma", "ask Ann"],
     "demo:03": ["drop", "keep"],
-    "demo:04": ["keep"],
+    "demo:04": ["@keep"],
+    "demo:05": ["@dorp"],
 }
 
 pytestmark = pytest.mark.pipeline
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def look(root: Path, tags: dict[str, list[str]]) -> dict[str, Any]:
@@ -51,7 +44,9 @@ def test_what_is_tagged_in_the_app_reaches_the_ledger_once(tmp_path: Path) -> No
 
     shown = look(tmp_path, TAGS)
     assert len(shown["rows"]) == len(shown["points"]) == 12
-    assert np.allclose(shown["points"], read_samples(Store(tmp_path), ["demo"], "clip").positions)
+    positions = read_samples(Store(tmp_path), ["demo"], "clip").positions
+    assert positions is not None
+    assert np.allclose(shown["points"], positions)
     assert shown["views"]["duplicates side by side"] == ["demo:00", "demo:01"]
     error = read_samples(Store(tmp_path), ["demo"], "clip").rows.set_index("image_id")["error_probability"]
     assert shown["views"]["suspects"] == error[error >= 0.5].sort_values(ascending=False).index.tolist()
@@ -67,7 +62,8 @@ def test_what_is_tagged_in_the_app_reaches_the_ledger_once(tmp_path: Path) -> No
 
     status, output = _session(tmp_path)
     assert status == 1, "one image has contradicting tags"
-    assert "recorded 3 decisions of Dr. A" in output
+    assert "recorded 3 tags of Dr. A" in output
+    assert "demo:05: dorp looks like drop, and is not" in output
     assert "demo:03: drop and keep contradict each other: leave one" in output
     assert "3 of 3 decisions await application" in output
     decisions = file.read(tmp_path / PATH).decisions
@@ -82,36 +78,27 @@ def test_what_is_tagged_in_the_app_reaches_the_ledger_once(tmp_path: Path) -> No
     assert {name: row["tags"] for name, row in shown["rows"].items() if row["tags"]} == {
         "demo:02": ["ask Ann"],
         "demo:03": ["drop", "keep"],
+        "demo:05": ["dorp"],
     }
     assert shown["rows"]["demo:02"]["decision"] == "relabel melanoma (Dr. A)"
     assert shown["rows"]["demo:01"]["excluded"] is None
 
-    command = [sys.executable, "-m", "pipeline", "review", "--save", "--steward", "Dr. A"]
+    command = [sys.executable, "-m", "pipeline", "review", "--save", "--queue", "all", "--steward", "Dr. A"]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
-    assert "recorded 0 decisions" in done.stdout, done.stderr
+    assert "recorded 0 tags" in done.stdout, done.stderr
     assert len(file.read(tmp_path / PATH).decisions) == 3
 
 
 def _session(root: Path) -> tuple[int, str]:
     """Open the App, fetch its page, and press Ctrl-C; return exit status and output."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "pipeline", "review", "--no-browser", "--port", str(port), "--steward", "Dr. A"]
-    log = root / "session.log"
-    with log.open("w") as output:
-        run = subprocess.Popen(command, cwd=root, env=environment(), stdout=output, stderr=subprocess.STDOUT)
-    while "the App is at" not in log.read_text() and run.poll() is None:
-        time.sleep(0.1)
-    assert run.poll() is None, log.read_text()
-    children = psutil.Process(run.pid).children(recursive=True)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
-        assert page.status == 200
-        assert b"<html" in page.read()
-    listening = {c.laddr.ip for child in children for c in child.net_connections("tcp") if c.status == "LISTEN"}
-    assert listening == {"127.0.0.1"}
-    assert "mongod" in {child.name() for child in children}
-    run.send_signal(signal.SIGINT)
-    status = run.wait()
-    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
-    return status, log.read_text()
+    with Opened(root, "--queue", "all", "--steward", "Dr. A") as session:
+        children = psutil.Process(session.process.pid).children(recursive=True)
+        with urllib.request.urlopen(f"http://127.0.0.1:{session.port}/") as page:
+            assert page.status == 200
+            assert b"<html" in page.read()
+        listening = {c.laddr.ip for child in children for c in child.net_connections("tcp") if c.status == "LISTEN"}
+        assert listening == {"127.0.0.1"}
+        assert "mongod" in {child.name() for child in children}
+        status = session.end()
+        assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+        return status, session.output

@@ -3,10 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 
 from pipeline.ledger.decisions import Decision, find_problem
 from pipeline.ledger.replay import Verdicts, replay
-from pipeline.review.tags import Outcome, Tag, decide
+from pipeline.review.tags import BULK, Outcome, Tag, decide, in_bulk
 
 FACTS = pd.DataFrame(
     {
@@ -64,7 +65,7 @@ def test_an_image_verdict_and_a_pair_verdict_go_together() -> None:
 
 
 def test_tags_of_ones_own_are_left_alone() -> None:
-    found = outcome({"b:1": ["ask Ann", "keeper", "train"]})
+    found = outcome({"b:1": ["ask Ann", "bookkeeping", "train"]})
     assert (found.decisions, found.settled, found.problems) == ([], [], [])
 
 
@@ -132,3 +133,27 @@ def test_tags_that_make_no_sense_are_named() -> None:
         "relabel:melanoma",
         "drop:now",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("kepe", "keep"),
+        ("Drop", "drop"),
+        ("not sure", "not_sure"),
+        ("not-a-duplicat", "not_a_duplicate"),
+        ("relable:nevus", "relabel"),
+        ("relabel nevus", "relabel"),
+        ("keeper", "keep"),
+    ],
+)
+def test_a_tag_that_looks_like_a_verdict_is_named_and_stays(text: str, meant: str) -> None:
+    found = outcome({"b:1": [text]})
+    assert (found.decisions, found.settled) == ([], [])
+    assert [problem.partition(",")[0] for problem in found.problems] == [f"b:1: {text} looks like {meant}"]
+
+
+def test_a_verdict_on_very_many_images_is_not_taken_for_meant() -> None:
+    tags = {f"b:{i}": ["drop", "ask Ann"] for i in range(BULK + 1)} | {"b:0": ["keep"]}
+    assert in_bulk(tags) == []
+    assert in_bulk(tags | {"b:99": ["drop"]}) == ["drop"]
