@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
+from pipeline.core.store import Store
 from pipeline.ledger import file
 from pipeline.ledger.decisions import PATH
 from pipeline.ledger.history import verify
-from tests.review.made import project
+from pipeline.stages.rebalance.tables import Selection
+from tests.review.made import apply_decisions, project
 from tests.review.opened import Opened
 
 pytestmark = pytest.mark.pipeline
@@ -90,46 +92,63 @@ class Steward:
         self.page.locator("[data-cy=sample-tag-input]").wait_for(state="detached")
 
 
+def curated(store: Store) -> dict[str, tuple[str, str]]:
+    """Read split and diagnosis of every image of the curated arm."""
+    rows = store.read(Selection, "curated")
+    return dict(zip(rows["image_id"], zip(rows["split"], rows["diagnosis"], strict=True), strict=True))
+
+
+def decide_cases(steward: Steward, root: Path) -> None:
+    """Decide case by case, by key and mouse, and take one back."""
+    steward.wait_for_case("demo:03")
+    assert "0 of 11 decided" in steward.page.inner_text(PANEL)
+    said = steward.press("k")
+    assert said.startswith("keep: demo:03 returns to train"), said
+    assert [one.verdict for one in file.read(root / PATH).decisions] == ["keep"], "at once, not at the end"
+
+    steward.wait_for_case("demo:06")
+    steward.press("d", "click")
+    steward.wait_for_case("demo:10")
+    steward.press("u")
+    steward.wait_for_case("demo:08")
+    assert "becomes nevus" in steward.press("a")
+    steward.wait_for_case("demo:11")
+    steward.press("t", "mela", "vessels, seen close")
+    steward.wait_for_case("demo:00")
+    assert "TEST: changes the metric" in steward.page.inner_text(PANEL)
+    steward.press("2", "1")  # nevus, as suggested; but on test a reason is asked for all the same
+    steward.wait_for_case("demo:05")
+    assert "needs a pair" in steward.press("n")
+    steward.press("g")
+    steward.wait_for_case("demo:07")
+    steward.press("b")
+    steward.wait_for_case("demo:05")
+    steward.press("b")
+    steward.wait_for_case("demo:00")
+    assert "withdraw:" in steward.press("w")
+
+
+def decide_many(steward: Steward) -> None:
+    """Close the sample, and decide in the grid: by a key, by a tag that is misspelt and by one that is not."""
+    steward.page.mouse.click(10, 450)  # beside the sample: it is closed
+    steward.page.locator("#modal.modalon").wait_for(state="detached")
+    assert "none is selected" in steward.press("d")
+    steward.select(8, 9)
+    steward.page.get_by_text("2 selected").wait_for()
+    assert steward.press("k").startswith("2 decisions")
+    steward.select(10)
+    steward.tag("not sure")
+    steward.select(11)
+    steward.tag("not_sure")
+
+
 def test_what_is_decided_on_the_screen_is_in_the_ledger_exactly(tmp_path: Path, chromium: Any) -> None:
-    project(tmp_path)
+    store = project(tmp_path)
+    before = curated(store)
     with Opened(tmp_path, "--queue", "labels", "--steward", "Dr. A") as session:
         steward = Steward(chromium, session.url)
-        steward.wait_for_case("demo:03")
-        assert "0 of 11 decided" in steward.page.inner_text(PANEL)
-        said = steward.press("k")
-        assert said.startswith("keep: demo:03 returns to train"), said
-        assert [one.verdict for one in file.read(tmp_path / PATH).decisions] == ["keep"], "at once, not at the end"
-
-        steward.wait_for_case("demo:06")
-        steward.press("d", "click")
-        steward.wait_for_case("demo:10")
-        steward.press("u")
-        steward.wait_for_case("demo:08")
-        assert "becomes nevus" in steward.press("a")
-        steward.wait_for_case("demo:11")
-        steward.press("t", "mela", "vessels, seen close")
-        steward.wait_for_case("demo:00")
-        assert "TEST: changes the metric" in steward.page.inner_text(PANEL)
-        steward.press("2", "1")  # nevus, as suggested; but on test a reason is asked for all the same
-        steward.wait_for_case("demo:05")
-        assert "needs a pair" in steward.press("n")
-        steward.press("g")
-        steward.wait_for_case("demo:07")
-        steward.press("b")
-        steward.wait_for_case("demo:05")
-        steward.press("b")
-        steward.wait_for_case("demo:00")
-        assert "withdraw:" in steward.press("w")
-        steward.page.mouse.click(10, 450)  # beside the sample: it is closed
-        steward.page.locator("#modal.modalon").wait_for(state="detached")
-        assert "none is selected" in steward.press("d")
-        steward.select(8, 9)
-        steward.page.get_by_text("2 selected").wait_for()
-        assert steward.press("k").startswith("2 decisions")
-        steward.select(10)
-        steward.tag("not sure")
-        steward.select(11)
-        steward.tag("not_sure")
+        decide_cases(steward, tmp_path)
+        decide_many(steward)
         status = session.end()
         assert status == 1, "a misspelt tag is a problem"
         assert "demo:02: not sure looks like not_sure, and is not" in session.output
@@ -150,6 +169,16 @@ def test_what_is_decided_on_the_screen_is_in_the_ledger_exactly(tmp_path: Path, 
     assert {one.queue for one in decisions[:-1]} == {"labels"}
     assert len({one.decided_at for one in decisions}) == len(decisions), "each has a time of its own"
     assert verify(tmp_path).problems == []
+
+    apply_decisions(store)
+    after = curated(store)
+    other = {image: after.get(image) for image in before.keys() | after.keys() if before.get(image) != after.get(image)}
+    assert other.keys() == {"demo:03", "demo:06", "demo:08", "demo:11"} & {one.image_id for one in decisions}
+    assert (other["demo:06"], other["demo:08"], other["demo:11"]) == (
+        None,
+        ("validation", "nevus"),
+        ("validation", "melanoma"),
+    )
 
 
 def test_pairs_are_shown_side_by_side_and_decided_by_one_key(tmp_path: Path, chromium: Any) -> None:
