@@ -105,9 +105,9 @@ FAULTS = (
     Fault(
         "class weights count validation and test images",
         "pipeline/stages/rebalance/arms.py",
-        r'chosen\.loc\[train, "weight"\] = image_weights\(.*\)\n',
-        'every = image_weights(chosen["diagnosis"], chosen["factor"], weights)\n'
-        '    chosen.loc[train, "weight"] = every[train] / every[train].mean()\n',
+        r'chosen\.loc\[train, "weight"\], (.*) = weight, draws\n',
+        r'every = balance_classes(target.astype(float), chosen["factor"].to_numpy(), balance)[0]\n'
+        r'    chosen.loc[train, "weight"], \1 = every[train] / every[train].mean(), draws\n',
         ("test_classes_weigh_alike_by_their_train_images_alone",),
     ),
     Fault(

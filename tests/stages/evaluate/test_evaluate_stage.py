@@ -32,6 +32,12 @@ def params(**changes: Any) -> EvaluateParams:
     return EvaluateParams.model_validate({**values, **scoring, **changes})
 
 
+def write(store: Store, selection: pd.DataFrame, arm: str) -> None:
+    """Write Selection; each image counts as its diagnosis alone."""
+    target = (selection["diagnosis"].to_numpy()[:, None] == np.array(DIAGNOSES)).astype(np.float32)
+    store.write(Selection, selection, instance=arm, vectors={"target": target})
+
+
 def predict(selection: pd.DataFrame, *, skill: float, seed: int) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
     frame = selection[selection["split"] != "train"]
     rng = np.random.default_rng(seed)
@@ -51,10 +57,10 @@ def made(root: Path) -> Store:
     splits = ["train"] * 30 + ["validation"] * 20 + ["test"] * 40
     ids = [f"demo:{i:03d}" for i in range(IMAGES)]
     frame = pd.DataFrame({"image_id": ids, "split": splits, "group_id": [ids[i - i % 2] for i in range(IMAGES)]})
-    frame = frame.assign(given=names, diagnosis=names, weight=1.0)
+    frame = frame.assign(given=names, diagnosis=names, weight=1.0, draws=1.0)
     frame.loc[80, "diagnosis"] = "nevus"
     for arm in ARMS:
-        store.write(Selection, frame, instance=arm)
+        write(store, frame, arm)
         for member in MEMBERS:
             for seed in SEEDS:
                 found, vectors = predict(frame, skill=3.0 if arm == "curated" else 1.0, seed=seed)
@@ -208,7 +214,7 @@ def test_test_labels_change_nothing_that_is_fitted(root: Path, tmp_path: Path) -
         frame = store.read(Selection, arm)
         test = frame["split"] == "test"
         frame.loc[test, "diagnosis"] = frame.loc[test, "diagnosis"].to_numpy()[::-1]
-        store.write(Selection, frame, instance=arm)
+        write(store, frame, arm)
     stage.run(store, params())
     before, after = metrics(root), metrics(tmp_path)
     for arm in ARMS:
@@ -245,14 +251,14 @@ def test_arms_built_from_different_decisions_are_refused(tmp_path: Path, column:
     older = store.read(Selection, "raw")
     value = {"diagnosis": DIAGNOSES[80 % 3], "group_id": "demo:080x"}[column]
     older[column] = [value if row == 80 else old for row, old in enumerate(older[column])]
-    store.write(Selection, older, instance="raw")
+    write(store, older, "raw")
     with pytest.raises(UserError, match="arms raw and curated differ in validation or test: run `dvc repro`"):
         stage.run(store, params())
 
 
 def test_arms_with_other_test_images_are_refused(tmp_path: Path) -> None:
     store = made(tmp_path)
-    store.write(Selection, store.read(Selection, "raw").iloc[:-1], instance="raw")
+    write(store, store.read(Selection, "raw").iloc[:-1], "raw")
     with pytest.raises(UserError, match="arms raw and curated differ in validation or test"):
         stage.run(store, params())
 
