@@ -172,12 +172,39 @@ def select(
     chosen = built[built["reason"] == ""].copy()
     target = (chosen["diagnosis"].to_numpy()[:, None] == np.asarray(diagnoses)).astype(np.float32)
     soft = chosen["soft"].to_numpy(dtype=bool)
-    target[soft] = posterior.loc[chosen["image_id"][soft], list(diagnoses)].to_numpy(np.float32)
+    target[soft] = share_out(
+        posterior.loc[chosen["image_id"][soft], list(diagnoses)].to_numpy(dtype=float),
+        given=target[soft] > 0,
+        error=chosen["error_probability"].to_numpy(dtype=float)[soft],
+    )
     train = (chosen["split"] == "train").to_numpy()
     chosen[["weight", "draws"]] = 1.0
     weight, draws = balance_classes(target[train].astype(float), chosen["factor"].to_numpy()[train], balance)
     chosen.loc[train, "weight"], chosen.loc[train, "draws"] = weight, draws
     return chosen[["image_id", "split", "group_id", "given", "diagnosis", "weight", "draws"]], target
+
+
+def share_out(
+    posterior: NDArray[np.floating], *, given: NDArray[np.bool_], error: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Share labels out: of the given diagnosis what it is not wrong by, of the others the rest, as they are probable.
+
+    That is the posterior, but where more than the image speaks against a label, such as a copy with another one.
+
+    Args:
+        posterior: (images, classes); rows sum to 1.
+        given: (images, classes) which is the given one; one a row.
+        error: (images,) probability that it is wrong.
+
+    Returns:
+        (images, classes); rows sum to 1. A label without any alternative stays whole.
+
+    """
+    others = np.where(given, 0.0, posterior)
+    rest = others.sum(axis=1)
+    wrong = np.where(rest > 0, error, 0.0)
+    shared: NDArray[np.floating] = others * (wrong / np.where(rest > 0, rest, 1.0))[:, None]
+    return np.where(given, 1.0 - wrong[:, None], shared)
 
 
 def exclude(built: pd.DataFrame) -> pd.DataFrame:
