@@ -92,10 +92,11 @@ class Steward:
         self.page.locator("[data-cy=sample-tag-input]").wait_for(state="detached")
 
 
-def curated(store: Store) -> dict[str, tuple[str, str]]:
-    """Read split and diagnosis of every image of the curated arm."""
+def curated(store: Store) -> dict[str, tuple[str, str, bool]]:
+    """Read split, diagnosis and whether the label is shared out, of every image of the curated arm."""
     rows = store.read(Selection, "curated")
-    return dict(zip(rows["image_id"], zip(rows["split"], rows["diagnosis"], strict=True), strict=True))
+    shared = (store.vectors(Selection, "target", "curated").max(axis=1) < 1).tolist()
+    return dict(zip(rows["image_id"], zip(rows["split"], rows["diagnosis"], shared, strict=True), strict=True))
 
 
 def decide_cases(steward: Steward, root: Path) -> None:
@@ -103,7 +104,7 @@ def decide_cases(steward: Steward, root: Path) -> None:
     steward.wait_for_case("demo:03")
     assert "0 of 11 decided" in steward.page.inner_text(PANEL)
     said = steward.press("k")
-    assert said.startswith("keep: demo:03 returns to train"), said
+    assert said == "keep: demo:03 in train counts as nevus", said  # no longer shared out
     assert [one.verdict for one in file.read(root / PATH).decisions] == ["keep"], "at once, not at the end"
 
     steward.wait_for_case("demo:06")
@@ -173,11 +174,13 @@ def test_what_is_decided_on_the_screen_is_in_the_ledger_exactly(tmp_path: Path, 
     apply_decisions(store)
     after = curated(store)
     other = {image: after.get(image) for image in before.keys() | after.keys() if before.get(image) != after.get(image)}
-    assert other.keys() == {"demo:03", "demo:06", "demo:08", "demo:11"} & {one.image_id for one in decisions}
+    kept = {"demo:03", "demo:04", "demo:07"}  # in train, in doubt: their labels are not shared out any more
+    assert other.keys() == kept | {"demo:06", "demo:08", "demo:11"}
+    assert {other[image] for image in kept} == {("train", "nevus", False), ("train", "melanoma", False)}
     assert (other["demo:06"], other["demo:08"], other["demo:11"]) == (
         None,
-        ("validation", "nevus"),
-        ("validation", "melanoma"),
+        ("validation", "nevus", False),
+        ("validation", "melanoma", False),
     )
 
 
