@@ -35,11 +35,12 @@ embed: {encoders: {lite0: {side_pixels: null, layers: []}}}
 train: {members: {lite0: {learning_rate: 1.0e-05, weights: null}}}
 rebalance:                 # an arm that follows another has no switch on, so that all of an arm change together
   arms:
-    raw: {drop_duplicates: true, label_policy: true, decisions: true}
-    dedup: {label_policy: true, decisions: true}
+    raw: {drop_duplicates: true, label_policy: soft, decisions: true}
+    dedup: {label_policy: soft, decisions: true}
     clean: {decisions: true}
 """
 OTHER_TEXTS = {"until": "2026-02-01T08:00+01:00", "random_removal_as": "random_removal"}  # no other would be accepted
+NEEDED = ("train.members.<member>.side_pixels",)  # null is for probes alone
 OTHER_TEXT = "it's: 2, [no] # 1"
 KEYS = known_keys()
 
@@ -74,7 +75,7 @@ def another(place: str, value: Any) -> Any:
         return "all"
     if isinstance(value, list):
         return [*value, 9] if "integer" in key.type else value[::-1]
-    if key.type.endswith("or null") and value is not None:
+    if key.type.endswith("or null") and value is not None and key.place not in NEEDED:
         return None
     return another_scalar(key, value)
 
