@@ -60,7 +60,8 @@ def _report(options: argparse.Namespace, tree: Mapping[str, Any]) -> None:
     print(text)
     member = tree["train"]["members"][options.member]
     asked = {"hours": options.hours, "rate": options.rate, "seed": options.seed, "member": member}
-    name = f"{options.batch}, {member['side_pixels']} pixels"
+    seen = f"{member['side_pixels']} pixels" if member["side_pixels"] else f"a probe of {member['backbone']}"
+    name = f"{options.batch}, {seen}"
     write_json(options.write, lambda whole: whole | {name: report | asked}, in_order=True)
 
 

@@ -109,14 +109,15 @@ def read_fitted(folder: Path, params: Fitting) -> Iterator[tuple[str, tuple[NDAr
 
 
 def read_params(profile: Path) -> Fitting:
-    """Read the members that a profile lists.
+    """Read the members that a profile lists and that can be fine-tuned: a probe takes no pixels.
 
     Raises:
         UserError: the file is no profile.
 
     """
     tree = read_either(profile)
-    members = {name: Member.model_validate(tree["train"]["members"][name]) for name in tree["members"]}
+    recipes = {name: Member.model_validate(tree["train"]["members"][name]) for name in tree["members"]}
+    members = {name: recipe for name, recipe in recipes.items() if recipe.trainable != "probe"}
     return Fitting(members, tree["runtime"]["device"])
 
 

@@ -72,3 +72,7 @@ def test_a_member_that_knows_the_truth_raises_the_figure(root: Path) -> None:
     assert figures[OURS] > figures[fine_tuned.WITHOUT]
     assert found["demo"]["members"]["one"] == fitted.members["one"].model_dump()
     assert "| uniform, 20% |" in text
+
+
+def test_a_probe_is_not_fine_tuned() -> None:
+    assert list(read_params(ROOT / "profiles/demo.yaml").members) == ["lite0", "lite0_head"]
