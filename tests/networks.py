@@ -11,8 +11,7 @@ import open_clip
 import timm
 import torch
 
-from pipeline.models.checkpoints import tensors_of
-from pipeline.models.weights import Card, save_weights, timm_preprocessing
+from pipeline.models.weights import Card, save_weights, tensors_of, timm_preprocessing
 
 CLIP = "small-clip"
 

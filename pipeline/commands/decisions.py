@@ -86,9 +86,8 @@ def agreement(decisions: list[Decision]) -> str:
 
 
 def _row(decision: Decision, state: str) -> tuple[object, ...]:
-    verdict = f"{decision.verdict} {decision.to}".strip()
     on, time = " ".join(filter(None, (decision.image_id, decision.other_image_id))), decision.decided_at[:16]
-    return str(decision.seq + 1), time, decision.steward, verdict, on, decision.queue, state, decision.reason
+    return str(decision.seq + 1), time, decision.steward, decision.words, on, decision.queue, state, decision.reason
 
 
 def _since(text: str | None) -> datetime | None:

@@ -108,6 +108,11 @@ class Decision:
         """What is said of the subject: verdict and `to`. Who says the same agrees."""
         return self.verdict, self.to
 
+    @property
+    def words(self) -> str:
+        """The same for people to read."""
+        return " ".join(filter(None, self.meaning))
+
 
 def person_of(steward: str) -> str:
     """Name a steward however the name is spaced or capitalised."""

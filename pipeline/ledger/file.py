@@ -164,7 +164,7 @@ def _change(root: Path, change: Callable[[], bytes], *, patience_s: float) -> No
             if reader is None:
                 after = change()
                 if not path.exists() or after != path.read_bytes():
-                    _replace(path, after)
+                    replace_durably(path, after)
                 keep_head_copy(root, after)
                 return
         # The lock must be free while we wait: the very stage that we wait for takes it first.
@@ -258,7 +258,7 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_durably(path: Path, content: bytes) -> None:
     """Write beside and rename, both flushed to disk: a reader or a crash finds the old file or the new one."""
     temporary = path.with_name(f".{path.name}.partial")
     with temporary.open("wb") as file:

@@ -14,10 +14,9 @@ import open_clip
 import timm
 import torch
 from safetensors import SafetensorError
-from torch import nn
 
 from pipeline.core.errors import UserError
-from pipeline.models.weights import Card, Tensors, timm_preprocessing
+from pipeline.models.weights import Card, Tensors, tensors_of, timm_preprocessing
 
 UNREADABLE = (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError)
 
@@ -80,11 +79,6 @@ def timm_network(checkpoint: Path, *, model: str, tag: str | None) -> tuple[Tens
     except UNREADABLE as error:
         raise _misfit(checkpoint, f"timm's {name}", error) from error
     return tensors_of(network), Card(f"timm/{model}", timm_preprocessing(network))
-
-
-def tensors_of(network: nn.Module) -> Tensors:
-    """Return a network's tensors as arrays, by name."""
-    return {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,15 @@ from PIL.Image import Resampling
 from torch import nn
 
 from pipeline.core.errors import UserError
-from pipeline.models.weights import Card, head_names, load_weights, read_card, save_weights, timm_preprocessing
+from pipeline.models.weights import (
+    Card,
+    head_names,
+    load_weights,
+    read_card,
+    save_weights,
+    tensors_of,
+    timm_preprocessing,
+)
 
 
 @dataclass(frozen=True)
@@ -83,14 +91,13 @@ def describe(card: Mapping[str, Any]) -> Preprocessing:
 
 def save(network: Network, path: Path) -> None:
     """Write a trained network as a weights file, which can be another member's starting point."""
-    tensors = {name: tensor.cpu().numpy() for name, tensor in network.module.state_dict().items()}
     used = {
         "mean": list(network.preprocessing.mean),
         "std": list(network.preprocessing.std),
         "interpolation": network.preprocessing.resampling.name.lower(),
     }
     card = Card(f"timm/{architecture(network.backbone)}", timm_preprocessing(network.module) | used)
-    save_weights(path, tensors, card)
+    save_weights(path, tensors_of(network.module), card)
 
 
 def architecture(backbone: str) -> str:

@@ -17,7 +17,7 @@ from pipeline.core.params import Device
 from pipeline.models.devices import prepare
 from pipeline.models.params import LossName, Recipe
 from pipeline.models.trainable import Targets, Trained, train_linear
-from pipeline.models.weights import Card, save_weights
+from pipeline.models.weights import Card, save_weights, tensors_of
 
 
 def train_probe(
@@ -55,5 +55,4 @@ def train_probe(
 
 def save_probe(probe: nn.Linear, features: str, path: Path) -> None:
     """Write a probe as a weights file; its card names the features that it is for."""
-    tensors = {name: tensor.cpu().numpy() for name, tensor in probe.state_dict().items()}
-    save_weights(path, tensors, Card(f"probe/{features}", {}))
+    save_weights(path, tensors_of(probe), Card(f"probe/{features}", {}))

@@ -37,6 +37,11 @@ class Card:
     preprocessing: dict[str, Any]
 
 
+def tensors_of(module: nn.Module) -> Tensors:
+    """Return a network's tensors as arrays, by name."""
+    return {name: tensor.cpu().numpy() for name, tensor in module.state_dict().items()}
+
+
 def save_weights(path: Path, tensors: Tensors, card: Card) -> None:
     """Write a weights file: the same tensors give the same bytes, and the file appears whole or not at all."""
     contiguous = {name: np.ascontiguousarray(tensor).reshape(tensor.shape) for name, tensor in tensors.items()}

@@ -17,7 +17,6 @@ from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from pathlib import Path
 
-from pipeline import params
 from pipeline.core import lock
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
@@ -28,10 +27,11 @@ from pipeline.review import spool
 from pipeline.review.database import mongod
 from pipeline.review.decide import add_steward_arguments, offer_commit, steward_name
 from pipeline.review.desk import SESSION, Desk
-from pipeline.review.effects import read_curated, replay_ledger
+from pipeline.review.effects import replay_ledger
 from pipeline.review.queues import BROWSING, LABELS, QUEUES, Case, read_queue
 from pipeline.review.samples import Samples, read_samples
 from pipeline.review.served import VARIABLE
+from pipeline.review.shown import Tables, open_tables
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
 
 CACHE = "data/.cache/review"
@@ -70,14 +70,15 @@ def run(root: Path, options: Namespace) -> int:
     steward = ask_steward(root, options.steward)
     if still := spool.record_all(root, root / spool.DESKS):
         print(f"{still} decisions wait until dvc has read {PATH}")
-    samples = read_all(root, whole=options.queue == BROWSING)
+    tables = open_tables(root)
+    samples = read_all(tables, whole=options.queue == BROWSING)
     print(describe_waiting(root))
     folder = desk_folder(root, steward)
-    cases = list_cases(root, options.queue, steward, samples)
+    cases = list_cases(tables, options.queue, steward, samples)
     if not cases and not options.save:
         print(f"no case is in the queue {options.queue}")
         return 0
-    desk = Desk(root, folder, steward=steward, queue=options.queue, cases=cases)
+    desk = Desk(root, folder, steward=steward, queue=options.queue, cases=cases, tables=tables)
     desk.save()
     start_database(root, folder)
     from pipeline.review import session  # noqa: PLC0415 - imports fiftyone: takes seconds, and needs its settings
@@ -117,21 +118,20 @@ def desk_folder(root: Path, steward: str) -> Path:
     return root / spool.DESKS / f"{plain}-{hashlib.sha256(person.encode()).hexdigest()[:6]}".lstrip("-")
 
 
-def read_all(root: Path, *, whole: bool) -> Samples:
+def read_all(tables: Tables, *, whole: bool) -> Samples:
     """Read what the App shows of all images; `whole`: with their places on the plane of embeddings."""
-    tree = params.read_tree(root / "params.yaml")
-    return read_samples(Store(root), tree["batches"], tree["encoders"][0] if whole else None)
+    tree = tables.tree
+    return read_samples(tables.store, tree["batches"], tree["encoders"][0] if whole else None)
 
 
-def list_cases(root: Path, queue: str, steward: str, samples: Samples) -> list[Case]:
+def list_cases(tables: Tables, queue: str, steward: str, samples: Samples) -> list[Case]:
     """List the cases of a queue as the ledger is now."""
-    curated = read_curated(Store(root), params.read_tree(root / "params.yaml"))
-    decisions = file.read(root / PATH).decisions
+    decisions = file.read(tables.store.root / PATH).decisions
     return read_queue(
-        Store(root),
+        tables.store,
         queue,
         steward=steward,
-        verdicts=replay_ledger(curated, decisions),
+        verdicts=replay_ledger(tables.curated, decisions),
         decisions=decisions,
         facts=samples.rows,
     )

@@ -153,7 +153,7 @@ def show_decisions(dataset: Dataset, verdicts: Verdicts, person: str | None = No
 
 
 def _say(words: Sequence[Decision]) -> str:
-    return ", ".join(f"{word.verdict} {word.to}".strip() + f" ({word.steward})" for word in words)
+    return ", ".join(f"{word.words} ({word.steward})" for word in words)
 
 
 def launch(dataset: Dataset, *, address: str, port: int, plane: bool) -> Any:  # noqa: ANN401 - a fo.Session

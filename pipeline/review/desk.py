@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline import params
-from pipeline.commands.audit import read_answers
+from pipeline.commands.audit import read_answers, read_audit, sentences
 from pipeline.core.errors import UserError
 from pipeline.ledger import file
 from pipeline.ledger.decisions import (
@@ -37,7 +36,7 @@ from pipeline.review.decide import now
 from pipeline.review.effects import complete
 from pipeline.review.keys import ACCEPT, NEXT, PREVIOUS, Answer, Press, needs_reason, reasons
 from pipeline.review.queues import AUDIT, DISPUTES, Case
-from pipeline.review.shown import audit_lines, earlier, open_tables
+from pipeline.review.shown import Tables, earlier, open_tables
 from pipeline.stages.replay.apply import apply_ledger
 
 SESSION, SHEETS = "session.json", "sheets"  # in a desk's folder
@@ -53,14 +52,16 @@ class Desk:
         steward: who decides.
         queue: its name, as the ledger records it.
         cases: in order.
+        tables: what the stages wrote.
 
     """
 
-    def __init__(self, root: Path, folder: Path, *, steward: str, queue: str, cases: Sequence[Case]) -> None:
+    def __init__(
+        self, root: Path, folder: Path, *, steward: str, queue: str, cases: Sequence[Case], tables: Tables
+    ) -> None:
         self.root, self.folder, self.steward, self.queue = root, folder, steward, queue
         self.cases = {case.place: case for case in cases}
-        self.tree = params.read_tree(root / "params.yaml")
-        self.tables = open_tables(root, self.tree)
+        self.tables = tables
         self.samples: dict[int, str] = {}  # the App's names of its samples, by place
         self.panels: list[str] = []  # the App's names of the panels that are open
         self._mutex = threading.RLock()
@@ -286,7 +287,8 @@ class Desk:
         said = self.tables.progress(self.queue, list(self.cases.values()), self.done())
         waiting = len(spool.waiting(self.spool))
         if self.queue == AUDIT:
-            said += "\n\n" + "; ".join(audit_lines(self.tables.audit(read_answers(self.tables.store, self.tree))))
+            store = self.tables.store
+            said += "\n\n" + "; ".join(sentences(read_audit(store, read_answers(store, self.tables.tree))))
         return said + (f" · **{waiting} wait until dvc has read the ledger**" if waiting else "")
 
     def picture(self, place: int) -> Path | None:
@@ -312,8 +314,9 @@ class Desk:
 def open_desk(session: Path) -> Desk:
     """Open the desk that `Desk.save` wrote down."""
     facts = json.loads(session.read_text("utf-8"))
-    cases = [Case(*case) for case in facts["cases"]]
-    return Desk(Path(facts["root"]), session.parent, steward=facts["steward"], queue=facts["queue"], cases=cases)
+    root, cases = Path(facts["root"]), [Case(*case) for case in facts["cases"]]
+    named = {"steward": facts["steward"], "queue": facts["queue"]}
+    return Desk(root, session.parent, **named, cases=cases, tables=open_tables(root))
 
 
 def as_json(answer: Answer) -> dict[str, object]:

@@ -151,7 +151,7 @@ def _reach(curated: Curated, decisions: Sequence[Decision], subject: Subject) ->
 def _effect(decision: Decision, before: Built, after: Built) -> str:
     changes = list(changed(before.rows, after.rows))
     others = [word for word in after.verdicts.last.get(decision.subject, ()) if word.person != decision.person]
-    said = " and ".join(f"{word.steward} says {word.verdict} {word.to}".strip() for word in others)
+    said = " and ".join(f"{word.steward} says {word.words}" for word in others)
     if not changes:
         changes = [f"changes nothing: {_why_nothing(decision, before, after, said)}"]
     elif after.verdicts.states[-1] == DISPUTED:

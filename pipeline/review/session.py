@@ -132,9 +132,9 @@ def _save(desk: Desk, samples: Samples, dataset: Dataset, *, bulk: bool) -> list
     outcome = decide(
         rows, known, desk.verdicts(), diagnoses=set(rows["diagnosis"]), steward=desk.steward, decided_at=now()
     )
-    made: list[Decision] = []
+    held, made = desk.decisions(), list[Decision]()
     for decision in outcome.decisions:
-        made.append(complete(desk.tables.curated, [*desk.decisions(), *made], decision))
+        made.append(complete(desk.tables.curated, [*held, *made], decision))
     in_ledger = spool.record(desk.root, desk.spool, made, patience_s=PATIENCE_S)
     remove_tags(dataset, outcome.settled)
     where = PATH if in_ledger else f"{desk.spool}, where they wait until dvc has read {PATH}"

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.commands.audit import Audit, read_audit, sentences
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
 from pipeline.ledger.decisions import Decision
+from pipeline.params import read_tree
 from pipeline.review.effects import Curated, read_curated
 from pipeline.review.keys import KEYS, MOST_DIGITS, OF_LABELS, OF_PAIRS
 from pipeline.review.queues import LABELS, OFF_TOPIC, Case
@@ -34,10 +34,12 @@ TEST = "TEST: changes the metric"
 class Tables:
     """What the stages wrote, opened once for a session, and the words and pictures made of it.
 
-    diagnoses: those that a digit stands for, in that order.
+    tree: params.yaml.
+    pixels: of the images, in the order of `curated.images`.
     """
 
     store: Store
+    tree: Mapping[str, Any]
     curated: Curated
     pixels: Pixels
 
@@ -82,10 +84,6 @@ class Tables:
         """Likewise of the queue of images off topic, without minutes."""
         frame = self.store.read(OffTopicQueue).set_index("image_id")
         return pd.DataFrame({"errors": frame["off_topic"], "beyond": frame["off_topic_left"].min()})
-
-    def audit(self, said: Mapping[str, str]) -> Audit:
-        """Count what the random sample says under these answers."""
-        return read_audit(self.store, said)
 
     def progress(self, queue: str, cases: Sequence[Case], done: set[int]) -> str:
         """Say how far a queue has come.
@@ -201,15 +199,16 @@ class Tables:
         return f" ({score['posteriors'][name]:.2f})" if name in score["posteriors"] else ""
 
 
-def open_tables(root: Path, tree: Mapping[str, Any]) -> Tables:
+def open_tables(root: Path) -> Tables:
     """Open what the stages wrote.
 
     Raises:
         UserError: a stage has not run.
 
     """
-    store, curated = Store(root), read_curated(Store(root), tree)
-    return Tables(store, curated, open_pixels(store, curated.images))
+    store, tree = Store(root), read_tree(root / "params.yaml")
+    curated = read_curated(Store(root), tree)  # its digest is of what this store alone has read
+    return Tables(store, tree, curated, open_pixels(store, curated.images))
 
 
 def earlier(words: Sequence[Decision]) -> list[str]:
@@ -217,10 +216,5 @@ def earlier(words: Sequence[Decision]) -> list[str]:
     said = []
     for word in reversed(words):
         note = f": {word.reason}" if word.reason else ""
-        said.append(f"{word.verdict} {word.to}".strip() + f" by {word.steward}, {word.decided_at[:16]}{note}")
+        said.append(f"{word.words} by {word.steward}, {word.decided_at[:16]}{note}")
     return said
-
-
-def audit_lines(audit: Audit) -> list[str]:
-    """Say what the random sample says."""
-    return sentences(audit)

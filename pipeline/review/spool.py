@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -78,17 +77,7 @@ def _add(spool: Path, decisions: Sequence[Decision]) -> None:
     content = spool.read_bytes() if spool.exists() else b""
     whole = content[: content.rfind(b"\n") + 1]
     lines = [json.dumps({**asdict(decision), "seq": 0}) + "\n" for decision in decisions]
-    temporary = spool.with_suffix(".partial")
-    with temporary.open("wb") as out:
-        out.write(whole + "".join(lines).encode())
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(spool)
-    folder = os.open(spool.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    file.replace_durably(spool, whole + "".join(lines).encode())
 
 
 @contextmanager

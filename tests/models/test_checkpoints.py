@@ -8,7 +8,8 @@ import timm
 import torch
 
 from pipeline.core.errors import UserError
-from pipeline.models.checkpoints import efficientnet_lite, open_clip_tower, tensors_of, timm_network
+from pipeline.models.checkpoints import efficientnet_lite, open_clip_tower, timm_network
+from pipeline.models.weights import tensors_of
 from tests.networks import CLIP, small_clip
 
 

@@ -12,17 +12,20 @@ from pathlib import Path
 from pipeline.review.app import desk_folder, list_cases, read_all, start_database
 from pipeline.review.desk import Desk
 from pipeline.review.queues import BROWSING
+from pipeline.review.shown import open_tables
 
 
 def main(tags: dict[str, list[str]]) -> None:
     """Print what the dataset holds, as JSON, and add tags to its samples."""
     root = Path.cwd()
-    samples, folder = read_all(root, whole=True), desk_folder(root, "Dr. A")
+    tables, folder = open_tables(root), desk_folder(root, "Dr. A")
+    samples = read_all(tables, whole=True)
     start_database(root, folder)
     from pipeline.review import session  # noqa: PLC0415 - imports fiftyone, after its settings
 
-    cases = list_cases(root, BROWSING, "Dr. A", samples)
-    dataset = session.prepare(Desk(root, folder, steward="Dr. A", queue=BROWSING, cases=cases), samples)
+    cases = list_cases(tables, BROWSING, "Dr. A", samples)
+    desk = Desk(root, folder, steward="Dr. A", queue=BROWSING, cases=cases, tables=tables)
+    dataset = session.prepare(desk, samples)
     names = ["image_id", "tags", "decision", "diagnosis.label", "excluded", "filepath"]
     rows = [dict(zip(names, row, strict=True)) for row in zip(*dataset.values(names), strict=True)]
     views = {name: dataset.load_saved_view(name).values("image_id") for name in dataset.list_saved_views()}

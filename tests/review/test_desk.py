@@ -11,6 +11,7 @@ from pipeline.review.app import desk_folder, list_cases, read_all
 from pipeline.review.desk import SESSION, Desk, open_desk
 from pipeline.review.keys import ACCEPT, NEXT, PREVIOUS, Press
 from pipeline.review.queues import AUDIT, BROWSING, DISPUTES, LABELS, MINE, OFF_TOPIC, PAIRS
+from pipeline.review.shown import open_tables
 from pipeline.stages.dedup.tables import Groups
 from pipeline.stages.label_noise.tables import LabelScores
 from tests.review.made import project
@@ -18,8 +19,9 @@ from tests.review.test_spool import hold
 
 
 def desk(root: Path, queue: str = BROWSING, steward: str = "A") -> Desk:
-    cases = list_cases(root, queue, steward, read_all(root, whole=False))
-    return Desk(root, desk_folder(root, steward), steward=steward, queue=queue, cases=cases)
+    tables = open_tables(root)
+    cases = list_cases(tables, queue, steward, read_all(tables, whole=False))
+    return Desk(root, desk_folder(root, steward), steward=steward, queue=queue, cases=cases, tables=tables)
 
 
 def place_on(made: Desk, split: str, *, doubted: bool = False) -> int:

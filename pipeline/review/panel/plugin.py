@@ -50,8 +50,9 @@ class PressKey(foo.Operator):  # type: ignore[misc]
             ctx.ops.open_sample(id=_ids(desk, ctx)[answer.place])
             answer = replace(answer, image=desk.cases[answer.place].image_id)
         elif answer.recorded:
+            text = _text(desk, ctx)
             for panel in desk.panels:
-                ctx.ops.patch_panel_state({"text": _text(desk, ctx)}, panel)
+                ctx.ops.patch_panel_state({"text": text}, panel)
         return as_json(answer)
 
 
@@ -135,4 +136,4 @@ def _mark(desk: Desk, ctx: Context, places: list[int]) -> None:
 def _say(verdicts: Verdicts, desk: Desk, place: int) -> str | None:
     words = verdicts.last.get(desk.cases[place].subject, ())
     own = [word for word in words if word.person == desk.person]
-    return f"{own[-1].verdict} {own[-1].to}".strip() + f" ({desk.steward})" if own else None
+    return f"{own[-1].words} ({desk.steward})" if own else None

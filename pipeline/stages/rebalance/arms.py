@@ -85,7 +85,6 @@ def apply_arm(facts: pd.DataFrame, arm: Arm, *, policy: LabelPolicy, diagnoses: 
     )
     policed = train & (arm.label_policy != "none") & ~verdict.isin([KEEP, RELABEL])
     error, far = facts["error_probability"], facts["off_topic"]
-    doubted = policed & (error >= policy.soften_min_error_probability)
     relabelled = (
         policed
         & (arm.label_policy == "relabel")
@@ -111,7 +110,7 @@ def apply_arm(facts: pd.DataFrame, arm: Arm, *, policy: LabelPolicy, diagnoses: 
         reason=np.select(conditions, [np.full(len(facts), reason, dtype=object) for reason, _, _ in rules], ""),
         detail=np.select(conditions, [detail.to_numpy(dtype=object) for _, _, detail in rules], ""),
         factor=factor.where(~lowered, np.minimum(factor, policy.downweight_to)),
-        soft=doubted & (arm.label_policy == "soft"),
+        soft=policed & (arm.label_policy == "soft") & (error >= policy.soften_min_error_probability),
         relabelled=relabelled,
     )
 

@@ -19,6 +19,7 @@ from pipeline.stages.fingerprint.tables import Fingerprints
 from pipeline.stages.rebalance.tables import Selection
 from pipeline.stages.train.tables import Predictions
 from tests import drawn
+from tests.stages.rebalance.made import write_selection
 
 DIAGNOSES = ["melanoma", "nevus", "wart"]
 ARMS, MEMBERS, SEEDS = ["raw", "curated"], ["large", "small"], [0, 1]
@@ -30,12 +31,6 @@ def params(**changes: Any) -> EvaluateParams:
     values = {"batches": ["demo"], "classes": "all", "members": MEMBERS, "arms": ARMS, "seeds": SEEDS}
     scoring = {"bootstrap": 60, "confidence": 0.9, "bins": 10, "ensemble": "mean", "seed": 0}
     return EvaluateParams.model_validate({**values, **scoring, **changes})
-
-
-def write(store: Store, selection: pd.DataFrame, arm: str) -> None:
-    """Write Selection; each image counts as its diagnosis alone."""
-    target = (selection["diagnosis"].to_numpy()[:, None] == np.array(DIAGNOSES)).astype(np.float32)
-    store.write(Selection, selection, instance=arm, vectors={"target": target})
 
 
 def predict(selection: pd.DataFrame, *, skill: float, seed: int) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
@@ -60,7 +55,7 @@ def made(root: Path) -> Store:
     frame = frame.assign(given=names, diagnosis=names, weight=1.0, draws=1.0)
     frame.loc[80, "diagnosis"] = "nevus"
     for arm in ARMS:
-        write(store, frame, arm)
+        write_selection(store, frame, arm, DIAGNOSES)
         for member in MEMBERS:
             for seed in SEEDS:
                 found, vectors = predict(frame, skill=3.0 if arm == "curated" else 1.0, seed=seed)
@@ -214,7 +209,7 @@ def test_test_labels_change_nothing_that_is_fitted(root: Path, tmp_path: Path) -
         frame = store.read(Selection, arm)
         test = frame["split"] == "test"
         frame.loc[test, "diagnosis"] = frame.loc[test, "diagnosis"].to_numpy()[::-1]
-        write(store, frame, arm)
+        write_selection(store, frame, arm, DIAGNOSES)
     stage.run(store, params())
     before, after = metrics(root), metrics(tmp_path)
     for arm in ARMS:
@@ -251,14 +246,14 @@ def test_arms_built_from_different_decisions_are_refused(tmp_path: Path, column:
     older = store.read(Selection, "raw")
     value = {"diagnosis": DIAGNOSES[80 % 3], "group_id": "demo:080x"}[column]
     older[column] = [value if row == 80 else old for row, old in enumerate(older[column])]
-    write(store, older, "raw")
+    write_selection(store, older, "raw", DIAGNOSES)
     with pytest.raises(UserError, match="arms raw and curated differ in validation or test: run `dvc repro`"):
         stage.run(store, params())
 
 
 def test_arms_with_other_test_images_are_refused(tmp_path: Path) -> None:
     store = made(tmp_path)
-    write(store, store.read(Selection, "raw").iloc[:-1], "raw")
+    write_selection(store, store.read(Selection, "raw").iloc[:-1], "raw", DIAGNOSES)
     with pytest.raises(UserError, match="arms raw and curated differ in validation or test"):
         stage.run(store, params())
 

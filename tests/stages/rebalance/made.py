@@ -16,6 +16,7 @@ from pipeline.stages.ingest.tables import Images
 from pipeline.stages.label_noise.tables import LabelScores
 from pipeline.stages.rebalance.params import RebalanceParams
 from pipeline.stages.rebalance.stage import run
+from pipeline.stages.rebalance.tables import Selection
 from pipeline.stages.replay.params import ReplayParams
 from pipeline.stages.replay.stage import run as replay
 from tests.ledger.made import decision, ledger
@@ -138,3 +139,9 @@ def build(store: Store, *arms: str) -> None:
     replay(store, ReplayParams(batches=["b"], second_signature=True, until=None))
     for arm in arms or ARMS:
         run(store, params(), arm)
+
+
+def write_selection(store: Store, selection: pd.DataFrame, arm: str, diagnoses: list[str]) -> None:
+    """Write Selection; each image counts as its diagnosis alone."""
+    target = (selection["diagnosis"].to_numpy()[:, None] == np.array(diagnoses)).astype(np.float32)
+    store.write(Selection, selection, instance=arm, vectors={"target": target})
