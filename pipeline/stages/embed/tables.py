@@ -105,6 +105,26 @@ def read_layers(store: Store, encoder: str, batches: Sequence[str]) -> tuple[pd.
     return table, store.vectors(Layers, "features", instances)
 
 
+def split_layers(table: pd.DataFrame, features: Features, image_ids: pd.Series[str]) -> list[Features]:
+    """Line up an encoder's layers with images: (images, numbers) of each layer; none where params name none.
+
+    Args:
+        table: the table Layers.
+        features: its vector, row by row.
+        image_ids: whose order the rows have.
+
+    Raises:
+        UserError: they lack an image.
+
+    """
+    if table.empty:
+        return []
+    position = pd.Index(table["image_id"]).get_indexer(pd.Index(image_ids))
+    if (position < 0).any():
+        raise UserError(f"the layers {list(table['layers'].iloc[0])} show some images only: run `dvc repro embed`")
+    return np.split(features[position], np.cumsum(table["widths"].iloc[0])[:-1], axis=1)
+
+
 def _refuse_several(encoder: str, ids: Iterable[Any]) -> None:
     """Refuse vectors of several networks under one name: numbers of two are never compared."""
     several = sorted(set(ids))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import components, links
-from pipeline.stages.embed.tables import of_network
+from pipeline.stages.embed.tables import of_network, split_layers
 
 # The table Layers of one encoder and its features, row by row: (n, d), most in half precision.
 Described = tuple[pd.DataFrame, NDArray[np.float16] | NDArray[np.float32]]
@@ -147,14 +147,7 @@ def further_views(described: Described, image_ids: pd.Series[str]) -> tuple[NDAr
         UserError: they lack an image.
 
     """
-    table, features = described
-    if table.empty:
-        return ()
-    position = pd.Index(table["image_id"]).get_indexer(pd.Index(image_ids))
-    if (position < 0).any():
-        raise UserError(f"the layers {list(table['layers'].iloc[0])} show some images only: run `dvc repro embed`")
-    cuts = np.cumsum(table["widths"].iloc[0])[:-1]
-    return tuple(_standardised(part) for part in np.split(features[position], cuts, axis=1))
+    return tuple(_standardised(part) for part in split_layers(*described, image_ids))
 
 
 def _standardised(features: NDArray[np.float16] | NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.core.errors import UserError
 from pipeline.core.store import Store
-from pipeline.stages.embed.tables import read_embeddings, read_layers
+from pipeline.stages.embed.tables import read_embeddings, read_layers, split_layers
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,17 @@ def read_features(store: Store, encoder: str, batches: Sequence[str], image_ids:
     """Read the features of images, in the order of `image_ids`.
 
     Raises:
-        UserError: `embed` has not run for the encoder, or batches hold vectors that cannot be compared.
+        UserError: `embed` has not run for the encoder or for an image, or batches hold vectors that cannot be compared.
 
     """
     table, vectors = read_embeddings(store, encoder, batches)
     of_layers, stacked = read_layers(store, encoder, batches)
     rows = pd.Index(table["image_id"]).get_indexer(pd.Index(image_ids))
-    blocks, names = [vectors[rows]], [str(table["encoder"].iloc[0])]
-    if len(of_layers):
-        at = pd.Index(of_layers["image_id"]).get_indexer(pd.Index(image_ids))
-        ends = np.cumsum(of_layers["widths"].iloc[0])
-        blocks += np.split(stacked[at].astype(np.float32), ends[:-1], axis=1)
-        names += list(of_layers["layers"].iloc[0])
-    return EncoderFeatures(np.hstack([_unit(block) for block in blocks]), " ".join(names))
+    if (rows < 0).any():
+        raise UserError(f"data/embed/{encoder} lacks {(rows < 0).sum()} images of the arm: run `dvc repro`")
+    layers = [layer.astype(np.float32) for layer in split_layers(of_layers, stacked, image_ids)]
+    names = [str(table["encoder"].iloc[0]), *(of_layers["layers"].iloc[0] if len(of_layers) else ())]
+    return EncoderFeatures(np.hstack([_unit(block) for block in (vectors[rows], *layers)]), " ".join(names))
 
 
 def _unit(block: NDArray[np.float32]) -> NDArray[np.float32]:

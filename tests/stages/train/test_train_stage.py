@@ -12,6 +12,7 @@ from scipy.special import softmax
 
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
+from pipeline.core.table import Table
 from pipeline.models import fit
 from pipeline.models.params import LossName, Member
 from pipeline.models.weights import read_card, read_tensors
@@ -25,6 +26,7 @@ from pipeline.stages.train.params import TrainParams
 from pipeline.stages.train.tables import Predictions
 from tests import drawn
 from tests.project import NETWORK
+from tests.stages.rebalance.made import write_selection
 
 pytestmark = pytest.mark.usefixtures("one_core_for_all")
 
@@ -50,14 +52,8 @@ def made(root: Path, *, images: int = 45) -> Store:
     splits = [{3: "validation", 4: "test"}.get(i % 5, "train") for i in range(images)]
     frame = pd.DataFrame({"image_id": ids, "split": splits, "group_id": ids, "given": names, "diagnosis": names})
     kept = frame[(frame["split"] != "train") | (frame["diagnosis"] != "blue")]
-    write(store, kept.assign(weight=1.0, draws=1.0))
+    write_selection(store, kept.assign(weight=1.0, draws=1.0), "raw", sorted(COLOURS))
     return store
-
-
-def write(store: Store, selection: pd.DataFrame) -> None:
-    """Write Selection; each image counts as its diagnosis alone."""
-    target = (selection["diagnosis"].to_numpy()[:, None] == np.array(sorted(COLOURS))).astype(np.float32)
-    store.write(Selection, selection, instance="raw", vectors={"target": target})
 
 
 def outs(root: Path) -> dict[str, bytes]:
@@ -123,7 +119,7 @@ def test_another_seed_gives_another_network(root: Path, tmp_path: Path) -> None:
 def test_a_split_without_images_is_refused(tmp_path: Path) -> None:
     store = made(tmp_path)
     selection = store.read(Selection, "raw")
-    write(store, selection[selection["split"] != "validation"])
+    write_selection(store, selection[selection["split"] != "validation"], "raw", sorted(COLOURS))
     with pytest.raises(UserError, match="validation holds 0 images and needs 1"):
         stage.run(store, params(), "m-raw-0")
 
@@ -191,6 +187,17 @@ def test_the_weights_of_a_probe_are_for_features_as_they_are(tmp_path: Path) -> 
 def test_a_probe_of_an_encoder_that_embed_has_not_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="other"):
         stage.run(embedded(tmp_path, layers=False), probe(backbone="other"), "m-raw-0")
+
+
+@pytest.mark.parametrize("table", [Embeddings, Layers])
+def test_an_image_that_was_not_embedded_is_refused(tmp_path: Path, table: type[Table]) -> None:
+    """Never given another image's numbers."""
+    store = embedded(tmp_path, layers=True)
+    name = {Embeddings: "vector", Layers: "features"}[table]
+    rows, vectors = store.read(table, "clip/demo"), store.vectors(table, name, "clip/demo")
+    store.write(table, rows.iloc[1:], instance="clip/demo", vectors={name: vectors[1:]})
+    with pytest.raises(UserError, match="run `dvc repro"):
+        stage.run(store, probe(), "m-raw-0")
 
 
 @pytest.mark.parametrize("change", [{"side_pixels": 32}, {"weights": "w.safetensors"}, {"augmentation": "light"}])
