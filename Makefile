@@ -60,7 +60,7 @@ clean:  ## delete the environment; data stays
 		{ python=$$(sh install/choose_python.sh $(PYTHON)) && "$$python" -m venv --clear .venv; }
 	awk '/^[a-z]/ {own = /^uv==/} own && !/#/' requirements.lock > .venv/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
-	$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip sync --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
 	cp install/stages_find_python.pth .venv/lib/python3.*/site-packages/
 	touch $@
 

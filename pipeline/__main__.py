@@ -15,6 +15,7 @@ try:
     from pipeline.core import lock
     from pipeline.core.errors import UserError
     from pipeline.core.meter import Cost, measure
+    from pipeline.core.progress import step
     from pipeline.core.store import Store
 except ModuleNotFoundError as missing:
     if str(missing.name).split(".")[0] == "pipeline":
@@ -53,7 +54,7 @@ def run_stage(root: Path, stage: str, instance: str | None = None, *spare: str) 
     name = f"{stage}@{instance}" if instance else stage
     tree = params.read_tree(root / "params.yaml")
     received, workers = params.stage_params(tree, stage, instance), params.running(tree).workers
-    with lock.only_writer(root / "data/.cache/locks", name):
+    with step(name), lock.only_writer(root / "data/.cache/locks", name):
         store = Store(root)
         import_module("pipeline.core.engine").WORKERS.set(None if workers == "auto" else workers)
         with measure() as cost:

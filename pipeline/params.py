@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
-from pydantic import PositiveInt, ValidationError
+from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 from pipeline.core.errors import UserError
 from pipeline.core.params import Section, StageParams
@@ -124,6 +125,7 @@ def check_tree(tree: Mapping[str, Any], written: Written | None = None) -> None:
     used.update(AXES)
     running(tree, written)
     _check_spares(tree, used, written)
+    _check_probes(tree)
 
 
 def instances(tree: Mapping[str, Any], stage: str) -> list[str | None]:
@@ -222,16 +224,22 @@ def refuse_renamed(places: Iterable[str]) -> None:
         raise UserError(told)
 
 
-def dictionaries() -> dict[str, type[Section]]:
-    """Return the mappings of which each instance of a stage receives one entry, with what an entry is."""
-    sections: dict[str, type[Section]] = {}
+def dictionaries() -> dict[str, TypeAdapter[Any]]:
+    """Return the mappings of which each instance of a stage receives one entry, with what checks an entry."""
+    entries: dict[str, TypeAdapter[Any]] = {}
     for stage in STAGES:
         model = params_class(stage)
         for field, key in model.keys.items():
-            section = model.model_fields[field].annotation
-            if key.endswith("}") and isinstance(section, type) and issubclass(section, Section):
-                sections[_stem(key)] = section
-    return sections
+            if key.endswith("}") and sections_of(model.model_fields[field].annotation):
+                entries[_stem(key)] = TypeAdapter(get_type_hints(model, include_extras=True)[field])
+    return entries
+
+
+def sections_of(kind: Any) -> list[type[Section]]:  # noqa: ANN401 - a field's annotation
+    """List the sections that a field may be: itself, or each of a union; none if it is a plain value."""
+    parts = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+    plain = [get_args(part)[0] if get_origin(part) is Annotated else part for part in parts]
+    return [part for part in plain if isinstance(part, type) and issubclass(part, Section)]
 
 
 def _stem(key: str) -> str:
@@ -244,12 +252,24 @@ def _check_spares(tree: Mapping[str, Any], used: set[str], written: Written | No
     for key in _leaves(tree):
         if not any(key == place or key.startswith(f"{place}.") for place in (*used, *waiting)):
             raise UserError(f"params.yaml: no stage reads {key}: remove it, or correct its name")
-    for key, section in waiting.items():
+    for key, adapter in waiting.items():
         for name, entry in _lookup(tree, key).items():
             try:
-                section.model_validate(entry)
+                adapter.validate_python(entry)
             except ValidationError as error:
                 raise _refusal(f"{key}.{name}", error.errors()[0]["loc"], error, written) from None
+
+
+def _check_probes(tree: Mapping[str, Any]) -> None:
+    """Refuse a probe of an encoder that is not in use, which `train` would find out when all else has run."""
+    encoders = tree["encoders"]
+    for name in tree["members"]:
+        member = _lookup(tree, f"train.members.{name}")
+        if member["trainable"] == "probe" and member["backbone"] not in encoders:
+            raise UserError(
+                f"params.yaml: train.members.{name}.backbone: a probe reads what `embed` wrote of an encoder in use: "
+                f"{', '.join(encoders)} (found {member['backbone']!r})"
+            )
 
 
 def _refusal(key: str, rest: Sequence[int | str], error: ValidationError, written: Written | None) -> UserError:
@@ -258,6 +278,8 @@ def _refusal(key: str, rest: Sequence[int | str], error: ValidationError, writte
     value, message = first["input"], first["msg"]
     own = [str(part) for part in rest if isinstance(part, int) or re.fullmatch(r"\w+", part)]
     place = ".".join([key, *own])
+    if first["type"] == "extra_forbidden":
+        return UserError(f"params.yaml: nothing reads {place} here: remove it, or correct its name (found {value!r})")
     wanted = next((kind for kind in ("string", "integer", "number") if kind in message), "")
     told = remedy(place, value, wanted, written)
     return UserError(f"params.yaml: {place}: {told or f'{message} (found {value!r})'}")

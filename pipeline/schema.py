@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from inspect import cleandoc
+from operator import or_
 from types import GenericAlias, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pipeline.core.params import Section, StageParams
-from pipeline.params import AXES, INSTANCES, STAGES, Running, params_class
+from pipeline.params import AXES, INSTANCES, STAGES, Running, params_class, sections_of
 
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 PLAIN = {str: "text", int: "integer", float: "number", bool: "true or false", NoneType: "null"}
@@ -57,10 +59,14 @@ def _pattern(place: str) -> str:
 
 
 def fields_of(model: type[Section]) -> dict[str, str]:
-    """Return what a model's docstring says of its fields: lines `name: meaning`, continued where indented."""
+    """Return what a model's docstring says of its fields, or those of its bases: lines `name: meaning`.
+
+    A line goes on where the next is indented.
+    """
     meanings: dict[str, str] = {}
     last = ""
-    for line in cleandoc(model.__doc__ or "").splitlines():
+    docs = [base.__doc__ or "" for base in reversed(model.__mro__) if issubclass(base, Section)]
+    for line in "\n".join(map(cleandoc, docs)).splitlines():
         name, colon, text = line.partition(": ")
         if colon and name in model.model_fields:
             last, meanings[name] = name, text.strip()
@@ -88,11 +94,13 @@ def _of_stage(stage: str, model: type[StageParams]) -> Iterator[Key]:
 
 def _below(place: str, kind: Any, bounds: Sequence[Any], meaning: str, stage: str) -> Iterator[Key]:  # noqa: ANN401
     """Yield the keys of a field: itself, or those of the section, mapping or list of sections that it is."""
-    inner = get_args(kind)
-    if isinstance(kind, type) and issubclass(kind, Section):
-        meanings = fields_of(kind)
-        for name, field in kind.model_fields.items():
-            yield from _below(f"{place}.{name}", field.annotation, field.metadata, meanings.get(name, ""), stage)
+    inner, sections = get_args(kind), sections_of(kind)
+    if sections:  # of several that it may be: the keys of all
+        meanings = {name: text for section in reversed(sections) for name, text in fields_of(section).items()}
+        for name in dict.fromkeys(name for section in sections for name in section.model_fields):
+            fields = [section.model_fields[name] for section in sections if name in section.model_fields]
+            either = reduce(or_, (field.annotation for field in fields))
+            yield from _below(f"{place}.{name}", either, fields[0].metadata, meanings.get(name, ""), stage)
     elif get_origin(kind) is dict:
         yield Key(place, "mapping", meaning, (stage,), free=True)
         name = f"<{place.rpartition('.')[2].removesuffix('s')}>"

@@ -3,9 +3,12 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from pipeline.core import progress
+from tests import browser
 from tests.project import Project, create
 
 gc.disable()  # torch and its like come as a million objects, none of them garbage; until `pytest_collection_finish`
@@ -17,6 +20,13 @@ def pytest_collection_finish() -> None:
     """Everything is imported: leave that alone, and collect garbage from here on."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def _no_step_outlives_its_test() -> Iterator[None]:
+    """A loop that raised holds its step as long as somebody holds its traceback, and the next test would hear of it."""
+    yield
+    progress._steps.clear()
 
 
 @pytest.fixture
@@ -40,3 +50,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made.dvc("repro")
     made.commit("Run")
     return made
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """Drive a headless browser; without one the tests are skipped, or fail where REQUIRE_BROWSER is set."""
+    if browser.binary() is None:
+        (pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip)(browser.LACKING)
+    with browser.launched() as opened:
+        yield opened

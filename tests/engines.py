@@ -10,11 +10,14 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import yaml
 
 from pipeline.__main__ import run_stage
@@ -33,20 +36,77 @@ from tests.params import changed
 from tests.project import ROOT, draw_weights, tiny_params
 
 IMAGES = 40
+PATIENCE_S = 600.0  # guards against hanging, not slowness
+
+Kill = Callable[[psutil.Process], None]
 
 
-def record(chosen: core.Engine) -> dict[str, int]:
-    """Note for every module that calls `map_shards` the least number of its shards; have all of them use one engine."""
+def kill_a_worker(node: psutil.Process) -> None:
+    """Kill a worker of a node while it works on a shard."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if at_work := [one for one in _processes(node) if _title(one).startswith("ray::_run_packed")]:
+            at_work[0].kill()
+            return
+        time.sleep(0.01)
+    raise AssertionError("no worker of the node was ever at work")
+
+
+def kill_the_node(node: psutil.Process) -> None:
+    """Kill all processes of a node at once, as a machine that loses its power, while one of them works on a shard."""
+    kill_a_worker(node)
+    for process in _processes(node):
+        process.kill()
+
+
+# In the middle of which calls.
+KILLS: dict[str, Kill] = {
+    "pipeline.stages.dedup.features.extract": kill_a_worker,
+    "pipeline.stages.dedup.verification.verify": kill_the_node,
+}
+
+
+def _processes(node: psutil.Process) -> list[psutil.Process]:
+    return [node, *node.children(recursive=True)]
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def while_killing(results: Iterator[Any], kill: Kill, node: int) -> Iterator[Any]:
+    """Yield results while something of the node that computes them is killed."""
+    killer = threading.Thread(target=kill, args=(psutil.Process(node),), daemon=True)
+    killer.start()
+    yield from results
+    assert not killer.is_alive(), "what was to be killed never worked"
+
+
+def record(chosen: core.Engine, node: int | None) -> dict[str, int]:
+    """Note for every module that calls `map_shards` the least number of its shards; have all of them use one engine.
+
+    Args:
+        chosen: the engine.
+        node: process of a node of Ray's, of which `KILLS` are killed; None: nobody dies.
+
+    """
     shards_of: dict[str, int] = {}
 
     def recorded(caller: str) -> Callable[..., Any]:
         def map_shards(function: Any, shards: Any, *, engine: core.Engine | None = None, **others: Any) -> Any:
             assert engine in {None, chosen}, f"{caller} uses {engine}"
             shards_of[caller] = min(len(shards), shards_of.get(caller, len(shards)))
-            return core.map_shards(function, shards, engine=chosen, **others)
+            results = core.map_shards(function, shards, engine=chosen, **others)
+            if node is not None and caller in kills:
+                return while_killing(results, kills.pop(caller), node)
+            return results
 
         return map_shards
 
+    kills = dict(KILLS)
     for name, module in list(sys.modules.items()):
         if name.startswith("pipeline.") and module is not core and hasattr(module, "map_shards"):
             setattr(module, "map_shards", recorded(name))  # noqa: B010 - mypy knows of no such module
@@ -60,7 +120,7 @@ def cut_small() -> None:
     hash_search.MAX_KEY_BITS = 8
     keypoint_votes.SHARD = 20
     packing.IMAGES_PER_SHARD, fingerprint.IMAGES_A_TASK = 32, 16
-    extract.IMAGES_A_TASK, verify.PAIRS_A_TASK = 20, 40
+    extract.IMAGES_A_TASK, verify.PAIRS_A_TASK = 5, 40
     embed.BATCHES_PER_TASK, demo.LESIONS_PER_TASK = 2, 10
 
 
@@ -82,10 +142,10 @@ def split(root: Path) -> Path:
     return root / "split"
 
 
-def main(engine: core.Engine, root: Path, *, cores: int) -> None:
+def main(engine: core.Engine, root: Path, *, cores: int, node: int | None = None) -> None:
     """Draw a batch, run its stages and audit it as a split; print the modules that called and their least shards."""
     os.cpu_count = lambda: cores
-    shards_of = record(engine)
+    shards_of = record(engine, node)
     cut_small()
     set_up(root, engine)
     os.chdir(root)

@@ -25,7 +25,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-NOT_OUTS = ("data/raw/", "data/truth/", "data/.cache/", "data/review/", "reports/index.html", "reports/pictures")
+REPORT = ("index.html", "pictures", "plotly.min.js")
+NOT_OUTS = ("data/raw/", "data/truth/", "data/.cache/", "data/review/", *(f"reports/{name}" for name in REPORT))
 Record = dict[str, dict[str, Any]]
 
 

@@ -36,19 +36,28 @@ NETWORK = {
     "epochs": 2,
     "patience_epochs": 2,
     "batch_size": 16,
+    "optimizer": "adamw",
     "learning_rate": 0.001,
+    "schedule": "cosine",
+    "warmup_epochs": 0,
     "weight_decay": 0.01,
     "label_smoothing": 0.0,
-    "warmup_epochs": 0,
+    "mixup_alpha": 0.0,
+    "ema_decay": 0.0,
+    "precision": "fp32",
     "augmentation": "light",
+    "test_time_augmentation": "none",
+    "folds": 1,
 }
-PROBE = NETWORK | {
-    "backbone": "first",
-    "weights": None,
-    "trainable": "probe",
-    "side_pixels": None,
-    "augmentation": "none",
+HEAD = {
+    "backbone": "test_resnet",
+    "weights": "tiny.safetensors",
+    "trainable": "head",
+    "side_pixels": 32,
+    "precision": "fp32",
+    "folds": 1,
 }
+PROBE = {"backbone": "first", "trainable": "probe", "folds": 1}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ ALL = """
 import sys
 from pathlib import Path
 from tests.engines import main
-main(sys.argv[1], Path(sys.argv[2]), cores=int(sys.argv[3]))
+main(sys.argv[1], Path(sys.argv[2]), cores=int(sys.argv[3]), node=int(sys.argv[4]) or None)
 """
 GPU = """
 from pipeline.core.engine import Resources, map_shards
@@ -63,32 +64,43 @@ def run(*arguments: str, **variables: str) -> str:
     return done.stdout
 
 
+@contextmanager
+def node(*options: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """A node of a cluster, started as docs/cluster.md says; yield its process, of which all others are children."""
+    command = ["ray", "start", "--block", f"--num-cpus={CORES}", f"--object-store-memory={100 << 20}", *options]
+    with subprocess.Popen(
+        command, env=environment() | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as started:
+        assert started.stdout is not None
+        try:
+            assert any("Ray runtime started" in line for line in started.stdout)
+            yield started
+        finally:
+            started.terminate()
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[dict[str, str]]:
-    """The variables with which a process joins a cluster of one node, started as docs/cluster.md says."""
+    """The variables with which a process joins a cluster of one node."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
-    command = ["ray", "start", "--head", "--include-dashboard=false", "--block", f"--port={port}"]
-    command += [f"--num-cpus={CORES}", "--num-gpus=1", f"--object-store-memory={100 << 20}"]
-    with subprocess.Popen(
-        command, env=environment() | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as head:
-        assert head.stdout is not None
-        try:
-            assert any("Ray runtime started" in line for line in head.stdout)
-            yield variables | {"RAY_ADDRESS": f"127.0.0.1:{port}"}
-        finally:
-            head.terminate()
+    with node("--head", "--include-dashboard=false", f"--port={port}", "--num-gpus=1", **variables):
+        yield variables | {"RAY_ADDRESS": f"127.0.0.1:{port}"}
 
 
-def test_every_caller_gives_the_same_bytes_under_ray(tmp_path: Path, cluster: dict[str, str]) -> None:
+def test_a_cluster_gives_the_same_bytes_though_a_worker_and_a_node_of_it_die(
+    tmp_path: Path, cluster: dict[str, str]
+) -> None:
+    """All callers, on two nodes that share a folder; what dies is at work."""
     shards_of: dict[str, Any] = {}
-    for engine, variables in (("local", {}), ("ray", cluster)):
-        (tmp_path / engine).mkdir()
-        output = run("-c", ALL, engine, str(tmp_path / engine), str(CORES), **variables)
-        shards_of[engine] = json.loads(output.splitlines()[-1])
+    with node(f"--address={cluster['RAY_ADDRESS']}", **cluster) as second:
+        for engine, variables, killed in (("local", {}, 0), ("ray", cluster, second.pid)):
+            (tmp_path / engine).mkdir()
+            output = run("-c", ALL, engine, str(tmp_path / engine), str(CORES), str(killed), **variables)
+            shards_of[engine] = json.loads(output.splitlines()[-1])
+        assert second.poll() is not None, "the node lives"
     assert set(shards_of["local"]) == callers()
     assert shards_of["ray"] == shards_of["local"]
     assert min(shards_of["local"].values()) > 1, shards_of

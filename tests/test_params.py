@@ -83,6 +83,17 @@ def test_a_wrong_value_is_named_with_its_place(
         params.check_tree(tree)
 
 
+@pytest.mark.parametrize("change", [{"encoders": ["lite0"]}, {"backbone": "clip_large"}])
+def test_a_probe_of_an_encoder_that_is_not_in_use_is_refused(change: dict[str, Any], tree: dict[str, Any]) -> None:
+    tree["members"] = ["clip_probe"]
+    tree["encoders"] = change.get("encoders", tree["encoders"])
+    tree["train"]["members"]["clip_probe"]["backbone"] = change.get("backbone", "clip")
+    with pytest.raises(UserError, match=r"train\.members\.clip_probe\.backbone.*an encoder in use: .*lite0"):
+        params.check_tree(tree)
+    tree["members"] = ["lite0"]  # a recipe that waits unlisted may be of another encoder
+    params.check_tree(tree)
+
+
 def test_a_missing_key_is_named(tree: dict[str, Any]) -> None:
     del tree["dedup"]["neighbours"]
     with pytest.raises(UserError, match=r"dedup\.neighbours is missing"):

@@ -86,7 +86,7 @@ def test_a_fresh_clone_is_up_to_date_after_pull(copy: Project, tmp_path: Path) -
 
 
 def test_a_members_params_retrain_that_member_only(copy: Project) -> None:
-    copy.set_params(train__members__two__epochs=1)
+    copy.set_params(train__members__two__folds=2)
     assert set(copy.ran(copy.dvc("repro"))) == {"train@two-raw-0", "train@two-curated-0", "evaluate"}
 
 

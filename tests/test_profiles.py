@@ -106,7 +106,7 @@ def test_values_stay_as_they_are_written_so_that_yamls_traps_are_told(folder: Pa
         ("max_pixels: 3", r"max_pixels is no key .*: the nearest is ingest.limits.max_pixels"),
         ("zzz: 3", r"zzz is no key of profiles/default.yaml$"),
         ("train: {members: {lite0: {epoch: 3}}}", r"train.members.lite0.epoch is .*: the nearest is .*lite0.epochs"),
-        ("members: [lite1]", r"profiles/members/ has no recipe lite1.yaml: the nearest is lite0"),
+        ("members: [clip_prob]", r"profiles/members/ has no recipe clip_prob.yaml: the nearest is clip_probe"),
         ("evaluate: [", r"mine.yaml is not valid YAML"),
         ("- a", r"mine.yaml: it is not a mapping"),
     ],
@@ -136,9 +136,9 @@ label_noise: {queue: {evidence_odds: {consensus: 0.8}}}
 
 
 def test_only_the_recipes_of_listed_members_are_taken_and_single_keys_changed(folder: Path) -> None:
-    text = made(folder, "members: [lite0_head]\ntrain: {members: {lite0_head: {epochs: 3}}}\n")
+    text = made(folder, "members: [lite0_head]\ntrain: {members: {lite0_head: {side_pixels: 96}}}\n")
     found = yaml.safe_load(text)["train"]["members"]
-    assert found == {"lite0_head": {**tree()["train"]["members"]["lite0_head"], "epochs": 3}}
+    assert found == {"lite0_head": {**tree()["train"]["members"]["lite0_head"], "side_pixels": 96}}
     assert "# EfficientNet-Lite0 as it came" in text
     assert "every layer fine-tuned" not in text
 

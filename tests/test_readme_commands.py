@@ -15,19 +15,31 @@ from tests.project import ROOT, Project
 
 pytestmark = pytest.mark.pipeline
 
-PAGES = ("README.md", "docs/setup.md", "docs/your_data.md", "docs/results.md")
+PAGES = (
+    "README.md",
+    "docs/setup.md",
+    "docs/your_data.md",
+    "docs/results.md",
+    "docs/engineer.md",
+    "docs/reviewer.md",
+)
 TEXT = "\n".join((ROOT / page).read_text("utf-8") for page in PAGES)
 FIRST_WORDS = re.compile(r"(\.|make|python3?|dvc|git|pip|uv|\.venv/bin/\w+) ")
 
 # What stands for something of the user's, or of the default profile, and what the tiny project has in its place.
-EXAMPLES = {"<batch>": "demo", "train.members.lite0": "train.members.two"}
+EXAMPLES = {"<batch>": "demo", "train.members.lite0": "train.members.one"}
 
 NOT_RUN = {  # but each must parse
     "make demo": "takes minutes and real weights: .ci/run runs its commands on a smaller scrape",
     "make test": "is what runs this",
     "make review": "ends with Ctrl-C: tests/review/test_session.py opens the App",
     "python -m pipeline review --queue all": "likewise",
+    "python -m pipeline review --queue all --steward NAME": "likewise",
+    "python -m pipeline why IMAGE": "wants an image of the user's: tests/commands/test_questions.py asks",
+    "python -m pipeline decisions --by NAME": "wants a steward's name: tests/commands/test_questions.py has one",
+    "dvc exp apply NAME": "wants the name of an experiment of the user's",
     "python -m pipeline decide": "wants an image of the user's: tests/test_pipeline.py decides",
+    "python -m pipeline decide IMAGE keep --steward NAME --reason WORDS": "likewise",
     "python -m pipeline fetch weights": "downloads: `make test` has just done it",
     "python -m pipeline fetch ham10000 --from FOLDER": "wants the user's archives",
     "python -m pipeline audit-split split.csv": "wants the user's split",

@@ -107,7 +107,7 @@ def read_answers(store: Store, tree: Mapping[str, Any]) -> dict[str, str]:
     """Say of every image that stewards decided on whether its label is wrong, right or unknown."""
     until = read_until(tree["replay"]["until"])
     verdicts = replay(file.read(store.root / PATH).decisions, store.read(Images, tree["batches"]), until=until)
-    return {subject[0]: _answer(words) for subject, words in verdicts.last.items() if len(subject) == 1}
+    return {subject[0]: answer(words) for subject, words in verdicts.last.items() if len(subject) == 1}
 
 
 def count(sample: pd.DataFrame, queue: pd.DataFrame, asked: set[str], said: Mapping[str, str]) -> Audit:
@@ -173,7 +173,7 @@ def sentences(audit: Audit) -> list[str]:
     return lines
 
 
-def _answer(words: Sequence[Decision]) -> str:
+def answer(words: Sequence[Decision]) -> str:
     """Say what the stewards' last words on an image come to."""
     answers = {word.verdict in {RELABEL, DROP} for word in words if word.verdict in {KEEP, RELABEL, DROP}}
     sure = len(answers) == 1 and all(word.verdict in {KEEP, RELABEL, DROP} for word in words)

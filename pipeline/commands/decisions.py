@@ -1,4 +1,4 @@
-"""`decisions`: list what stewards decided and what became of it, or how they agree with each other."""
+"""`decisions`: list what stewards decided and what became of it, how they agree with each other, or report on all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.commands import review_report
 from pipeline.commands.layout import table
+from pipeline.commands.review_report import SUMMARY
+from pipeline.commands.sections import to_text
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.ledger import file
@@ -31,6 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--no-effect", action="store_true", help="only those in force that change nothing in curated")
     parser.add_argument("--stale", action="store_true", help="only those that do not fit what is there by now")
     parser.add_argument("--stewards", action="store_true", help="how stewards agree: kappa, and accuracy on controls")
+    parser.add_argument("--report", action="store_true", help=f"write {SUMMARY}, and show it")
 
 
 def run(root: Path, options: Namespace) -> None:
@@ -43,6 +47,11 @@ def run(root: Path, options: Namespace) -> None:
     decisions = file.read(root / PATH).decisions
     if options.stewards:
         print(agreement(decisions))
+        return
+    if options.report:
+        report = review_report.collect(Store(root), read_tree(root / "params.yaml"))
+        print(to_text(list(review_report.sections(report))))
+        print(f"\n{review_report.write(root, report).relative_to(root)} is written")
         return
     since = _since(options.since)
     curated = read_curated(Store(root), read_tree(root / "params.yaml"))

@@ -17,6 +17,7 @@ import pandas as pd
 
 from pipeline.commands.layout import table
 from pipeline.core.errors import UserError
+from pipeline.core.progress import step
 from pipeline.core.store import Store
 from pipeline.stages.rebalance.tables import HEADLINE_ARM, Exclusions, Selection
 from pipeline.stages.replay.tables import Decisions
@@ -70,7 +71,7 @@ def read_arm(root: Path, revision: str) -> Arm:
     """
     if revision == WORKSPACE:
         return _read(Store(root))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, step(f"read {revision}"):
         _fetch(root, revision, Path(folder))
         return _read(Store(Path(folder)))
 

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.core.progress import step
 
 # A source's module has `add_arguments(parser)` and `run(root, options)`, which returns the folders that it wrote.
 SOURCES = {
@@ -50,7 +51,8 @@ def track(root: Path, folders: Sequence[Path]) -> None:
     if not folders or not (root / ".dvc").is_dir() or not (root / ".git").exists():
         return
     names = [str(folder.relative_to(root)) for folder in folders]
-    _call(root, [sys.executable, "-m", "dvc", "add", "--quiet", *names])
+    with step(f"dvc add {' '.join(names)}"):
+        _call(root, [sys.executable, "-m", "dvc", "add", "--quiet", *names])
     _call(root, ["git", "add", "--", *(f"{name}.dvc" for name in names)])
     for name in names:
         print(f"{name} is tracked: commit {name}.dvc when it should stay")

@@ -79,10 +79,11 @@ def shown(key: Key, default: Mapping[str, Entry]) -> str:
 
 
 def _entry(place: str, entries: Mapping[str, Entry]) -> Entry | None:
-    """Return the entry at a key's place; of any name's the first there is."""
-    entry: Entry | None = None
-    inner: Mapping[str, Entry] = entries
-    for part in place.split("."):
-        entry = next(iter(inner.values()), None) if part.startswith("<") else inner.get(part)
-        inner = (entry.children if entry else None) or {}
-    return entry
+    """Return the entry at a key's place; where any name may stand, the first under which it is."""
+    part, dot, rest = place.partition(".")
+    for name, entry in entries.items():
+        if name == part or part.startswith("<"):
+            found = _entry(rest, entry.children or {}) if dot else entry
+            if found:
+                return found
+    return None

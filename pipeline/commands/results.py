@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.audit import read_answers, read_audit
-from pipeline.commands.facts import accounts, find_problems, read_facts, read_runs, summarise
-from pipeline.commands.page import page
+from pipeline.commands.facts import Facts, accounts, find_problems, read_facts, read_runs, summarise
+from pipeline.commands.last_words import last_words
+from pipeline.commands.report.write import write_report
 from pipeline.commands.sections import sections, to_text
 from pipeline.commands.use import is_current
+from pipeline.core.progress import step
 from pipeline.core.store import Store
 from pipeline.demo import score as planted
 from pipeline.ledger.file import count_waiting
+from pipeline.ledger.replay import DISPUTED
 from pipeline.params import STAGES, instances, read_tree
 from pipeline.profiles import profiles
 from pipeline.stages.embed.tables import read_embeddings
@@ -30,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write", type=Path, metavar="FILE", help="also write the JSON here: docs/results/<profile>.json"
     )
+    parser.add_argument("--tables", action="store_true", help="also print the report's tables")
 
 
 def run(root: Path, options: argparse.Namespace) -> int:
@@ -39,32 +43,42 @@ def run(root: Path, options: argparse.Namespace) -> int:
         UserError: a stage has not run.
 
     """
-    results = collect(root)
+    with step("read what was measured"):
+        store, tree = Store(root), read_tree(root / "params.yaml")
+        facts = read_facts(store, tree)
+        results = collect(store, tree, facts)
     shown = sections(results)
-    print(to_text(shown))
+    if options.tables:
+        print(to_text(shown), end="\n\n")
     text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
     (root / "reports/results.json").write_text(text, "utf-8")
-    (root / "reports/index.html").write_text(page(shown, images(root)), "utf-8")
+    with step("write the report"):
+        write_report(store, tree, facts, results)
     if options.write:
         options.write.parent.mkdir(parents=True, exist_ok=True)
         options.write.write_text(text, "utf-8")
-    print("\nreports/index.html shows the pictures")
+    print(last_words(results))
     for problem in results["problems"]:
         print(f"error: {problem}", file=sys.stderr)
     return 1 if results["problems"] else 0
 
 
-def collect(root: Path) -> dict[str, Any]:
+def collect(store: Store, tree: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
     """Gather what was measured of the batches, arms and members that params.yaml lists.
+
+    Args:
+        store: the project.
+        tree: params.yaml, checked.
+        facts: its tables.
 
     Raises:
         UserError: a stage has not run.
 
     """
-    tree, store = read_tree(root / "params.yaml"), Store(root)
-    facts = read_facts(store, tree)
+    root = store.root
     embeddings, _ = read_embeddings(store, tree["encoders"][0], tree["batches"])
     truths = {batch: planted.read_truth(root, batch, facts) for batch in tree["batches"]}
+    answers = read_answers(store, tree)
     return {
         "profile": next((name for name in profiles(root) if is_current(root, name)), "custom"),
         "settings": settings(tree) | {"encoder": str(embeddings["encoder"].iloc[0])},
@@ -73,10 +87,28 @@ def collect(root: Path) -> dict[str, Any]:
         "accounts": accounts(facts),
         "problems": find_problems(facts),
         "planted": {batch: planted.score(truth, facts) for batch, truth in truths.items() if truth is not None},
-        "audit": rounded(asdict(read_audit(store, read_answers(store, tree)))),
+        "waiting": count_cases(store, tree, facts, answers),
+        "audit": rounded(asdict(read_audit(store, answers))),
         "metrics": rounded(store.read_report(METRICS)),
         "stages": read_runs(root, stage_instances(tree)),
     }
+
+
+def count_cases(store: Store, tree: Mapping[str, Any], facts: Facts, answers: Mapping[str, str]) -> dict[str, int]:
+    """Count what waits for a person: labels in doubt, images off topic, disputes, and decisions to be applied.
+
+    Args:
+        store: the project.
+        tree: params.yaml, checked.
+        facts: its tables.
+        answers: of stewards, by image.
+
+    """
+    queues = {"labels": facts.suspect_queue, "off_topic": facts.off_topic_queue}
+    left = {name: int((~queue["image_id"].isin(list(answers))).sum()) for name, queue in queues.items()}
+    held = store.read_report(f"rebalance/{tree['arms'][0]}.json")["decisions"]
+    disputed = int(store.read_report("replay/summary.json")[DISPUTED])
+    return left | {"disputed": disputed, "decisions": count_waiting(store.root, held)[0]}
 
 
 def warnings(store: Store, tree: Mapping[str, Any]) -> list[str]:
@@ -107,17 +139,6 @@ def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
 def stage_instances(tree: Mapping[str, Any]) -> list[str]:
     """List the stage instances that params.yaml asks for, in the order of the DAG, as the log of runs names them."""
     return [f"{stage}@{name}" if name else stage for stage in STAGES for name in instances(tree, stage)]
-
-
-def images(root: Path) -> dict[str, list[str]]:
-    """List by stage the images that it wrote, as addresses relative to reports/."""
-    by_stage: dict[str, list[str]] = {}
-    for stage in STAGES:
-        folder = root / "reports" / stage / "pictures"
-        files = sorted(path for path in folder.rglob("*") if path.suffix in {".jpg", ".png", ".svg"})
-        if files:
-            by_stage[stage] = [str(path.relative_to(root / "reports")) for path in files]
-    return by_stage
 
 
 def rounded(value: Any) -> Any:  # noqa: ANN401 - JSON holds anything

@@ -15,6 +15,7 @@ import pandas as pd
 
 from pipeline.commands.layout import table
 from pipeline.core.grouping import SPLITS, assign_splits
+from pipeline.core.progress import track
 from pipeline.core.store import Store
 from pipeline.params import read_tree
 from pipeline.stages.dedup.tables import Groups
@@ -70,7 +71,7 @@ def rank_salts(
     shares = np.array([1 - validation_share - test_share, validation_share, test_share])
     expected = np.bincount(codes[lesions], minlength=len(classes))[:, None] * shares
     rows = []
-    for salt in dict.fromkeys(salts):
+    for salt in track(dict.fromkeys(salts), "try salts", unit="salts"):
         splits = assign_splits(
             units.tolist(),
             images["group_id"].tolist(),

@@ -155,7 +155,7 @@ def _metrics(metrics: Mapping[str, Any]) -> Iterator[Section]:
     others = [(name, size, *_figures(metrics["ensemble"][product][name])) for name, size in sets.items()]
     yield Section(f"The {product} ensemble on every set", ["set", "size", *FIGURES], others)
     gains = [
-        (pair.replace("_", " "), model, _interval(figures["balanced_accuracy"]), figures["balanced_accuracy"]["p"])
+        (pair.replace("_", " "), model, with_interval(figures["balanced_accuracy"]), figures["balanced_accuracy"]["p"])
         for pair, models in metrics["gain"].items()
         for model, figures in models.items()
     ]
@@ -176,7 +176,9 @@ def _joined(joined: Mapping[str, Any] | None, product: str, metrics: Mapping[str
     alone = (f"{best} alone", *_figures(metrics["members"][best][product]["test"], JOINED), None, None)
     rows = {name: (name, *_figures(of["test"], JOINED), *_over(of)) for name, of in ensembles.items()}
     methods = [name for name in rows if "+" not in name]
-    shares = [f"{name} takes {_shares(ensembles[name]['weights'])}" for name in methods if name != "mean"]
+    shares = [
+        f"{name} takes {_shares(ensembles[name]['weights'])}" for name in methods if name not in {"mean", "stacking"}
+    ]
     notes = [
         f"{best} is the best member on validation; over it: balanced accuracy; of one seed, averaged over seeds",
         f"{'; '.join(shares)}; fitted on validation",
@@ -189,7 +191,7 @@ def _joined(joined: Mapping[str, Any] | None, product: str, metrics: Mapping[str
 
 def _over(ensemble: Mapping[str, Any]) -> tuple[str, float]:
     difference = ensemble["over_best_member"]["balanced_accuracy"]
-    return _interval(difference), difference["p"]
+    return with_interval(difference), difference["p"]
 
 
 def _shares(weights: Mapping[str, float]) -> str:
@@ -234,10 +236,11 @@ def _calibration(calibration: Mapping[str, Any]) -> Iterator[Section]:
 
 
 def _figures(figures: Mapping[str, Any], names: Sequence[str] = FIGURES) -> tuple[str, ...]:
-    return tuple(_interval(figures.get(name.replace(" ", "_"))) for name in names)
+    return tuple(with_interval(figures.get(name.replace(" ", "_"))) for name in names)
 
 
-def _interval(figure: Mapping[str, float | None] | None) -> str:
+def with_interval(figure: Mapping[str, float | None] | None) -> str:
+    """Write a figure, its `value`, with its bounds, `low` and `high`; none where one of them is not known."""
     if figure is None or figure["value"] is None or figure["low"] is None or figure["high"] is None:
         return "none"
     return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"

@@ -23,9 +23,8 @@ from typing import Any, Literal, TypeVar
 
 import cv2
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
-from pipeline.core import lock
+from pipeline.core import lock, progress
 from pipeline.core.errors import UserError
 
 Engine = Literal["local", "ray"]
@@ -63,12 +62,12 @@ def map_shards(
     scratch: Path | None = None,
     resources: Resources = ONE_CORE,
 ) -> Iterator[Result]:
-    """Yield `function(shard)` for every shard, in the order of `shards`, with a progress bar.
+    """Yield `function(shard)` for every shard, in the order of `shards`, and show how far it is.
 
     Args:
         function: pure, importable from a module (it travels to other processes by name), as `functools.partial` or not.
         shards: the work, in pieces of some seconds each; picklable. Paths in it are absolute.
-        label: what the progress bar says.
+        label: what is done, for progress and the names of finished results.
         engine: `local` (processes) or `ray` (connects to the cluster in RAY_ADDRESS, or starts one on this machine).
         scratch: folder for finished results; those found there are not computed again.
         resources: what a shard takes; so many run beside each other as the machine or the cluster has room for.
@@ -82,8 +81,12 @@ def map_shards(
     done = {i: path for i in range(len(shards)) if scratch and (path := scratch / f"{label}-{i:06d}.pkl").exists()}
     missing = [i for i in range(len(shards)) if i not in done]
     run = _run_ray if engine == "ray" else _run_local
-    with closing(run(function, [shards[i] for i in missing], label=label, resources=resources)) as fresh:
-        for i in tqdm(range(len(shards)), desc=label, unit="shard", disable=None, mininterval=1.0):
+    finished = len(done)
+    with (
+        closing(run(function, [shards[i] for i in missing], label=label, resources=resources)) as fresh,
+        progress.step(label, len(shards), first=finished) as followed,
+    ):
+        for i in range(len(shards)):
             if i in done:
                 yield pickle.loads(done[i].read_bytes())  # noqa: S301 - our own file
                 continue
@@ -93,6 +96,8 @@ def map_shards(
                 temporary = path.with_suffix(".partial")
                 temporary.write_bytes(pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL))
                 temporary.replace(path)
+            finished += 1
+            followed.done = finished
             yield result
 
 

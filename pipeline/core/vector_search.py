@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from pipeline.core.progress import step, track
+
 EXACT = 20_000  # vectors up to which all are compared: seconds, and an index would take as long to make
 CELL = 256  # vectors
 PROBES = 128  # cells
@@ -60,8 +62,9 @@ def _index(vectors: NDArray[np.float32]) -> faiss.IndexRefine:
     assert isinstance(index, faiss.IndexRefine)  # noqa: S101 - it says Refine
     index.k_factor = RANKED
     faiss.extract_index_ivf(faiss.downcast_index(index.base_index)).nprobe = PROBES
-    with threadpool_limits(1):  # training is many small steps, whose sums shall not depend on the number of threads
+    # Training is many small steps, whose sums shall not depend on the number of threads.
+    with threadpool_limits(1), step("train the index of vectors"):
         index.train(np.ascontiguousarray(vectors[:: max(1, CELL // TRAINING_POINTS)]))
-    for start in range(0, len(vectors), BLOCK):
+    for start in track(range(0, len(vectors), BLOCK), "index vectors"):
         index.add(np.ascontiguousarray(vectors[start : start + BLOCK]))
     return index

@@ -29,7 +29,7 @@ PAGE = b"""<!DOCTYPE html>
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--images", type=int, default=600, help="files in the scrape (default: 600)")
+    parser.add_argument("--images", type=int, default=560, help="files in the scrape (default: 560)")
     parser.add_argument("--seed", type=int, default=0, help="another seed draws another scrape (default: 0)")
 
 
@@ -64,7 +64,7 @@ def draw(items: Sequence[Item], *, seed: int) -> Iterator[tuple[str, bytes]]:
         lesions.setdefault(item.lesion if item.lesion >= 0 else -1 - item.number, []).append(item)
     groups = [lesions[key] for key in sorted(lesions)]
     tasks = [groups[i : i + LESIONS_PER_TASK] for i in range(0, len(groups), LESIONS_PER_TASK)]
-    for drawn in map_shards(partial(_draw_groups, seed=seed), tasks, label="draw"):
+    for drawn in map_shards(partial(_draw_groups, seed=seed), tasks, label="draw the scrape"):
         yield from drawn
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,42 @@ from pipeline.core.grouping import components
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
 
 QUEUE_PREFIX = 1.2  # as many first places of a queue as were planted, times this, are what a person is thought to see
+
+
+class Truths(NamedTuple):
+    """The truth in words, to stand beside each thing that was found."""
+
+    broken: str
+    copies: str
+    labels: str
+    off_topic: str
+
+
+def truths(scores: Sequence[Mapping[str, Any]]) -> Truths | None:
+    """Say how many of the planted defects were found; None where no truth is known.
+
+    Args:
+        scores: from `score`, of every batch whose truth is known.
+
+    """
+    if not scores:
+        return None
+
+    def total(*path: str) -> int:
+        found: list[Any] = list(scores)
+        for name in path:
+            found = [of[name] for of in found]
+        return sum(found)
+
+    kinds = [kind for score in scores for kind in score["broken"]["by_kind"].values()]
+    broken, rejected = (sum(kind[name] for kind in kinds) for name in ("planted", "found"))
+    copies, labels, strays = total("copies", "planted"), total("labels", "wrong"), total("off_topic", "planted")
+    return Truths(
+        f"{rejected} of {broken} planted, and {total('broken', 'sound_rejected')} sound ones",
+        f"{total('copies', 'found')} of {copies} planted, and {total('copies', 'wrong_pairs')} pairs of unlike lesions",
+        f"of {labels} wrong ones {total('labels', 'handled')} are left out or first in the queue",
+        f"of {strays} planted {total('off_topic', 'handled')} are left out or first in the queue",
+    )
 
 
 def read_truth(root: Path, batch: str, facts: Facts) -> pd.DataFrame | None:

@@ -17,13 +17,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from tqdm import tqdm
-
 from pipeline.core.errors import UserError
+from pipeline.core.progress import step
 
 ATTEMPTS = 3
 TIMEOUT_S = 60
 BLOCK = 1 << 20
+MEGABYTE = 1e6
 UNSATISFIABLE = 416  # the status where nothing is left of the range asked for
 
 
@@ -123,13 +123,14 @@ def _append_rest(file: Published, partial: Path) -> None:
         raise
     with answer:
         resumed = answer.status == http.HTTPStatus.PARTIAL_CONTENT
+        first = have / MEGABYTE if resumed else 0.0
         with (
             partial.open("ab" if resumed else "wb") as target,
-            tqdm(total=file.size, initial=have if resumed else 0, unit="B", unit_scale=True, desc=file.name) as bar,
+            step(file.name, file.size / MEGABYTE, unit="MB", first=first) as followed,
         ):
             while block := answer.read(BLOCK):
                 target.write(block)
-                bar.update(len(block))
+                followed.done += len(block) / MEGABYTE
 
 
 def _open(url: str, *, first: int = 0) -> http.client.HTTPResponse:

@@ -13,9 +13,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pipeline.core.errors import UserError
+from pipeline.core.progress import track
 from pipeline.fetch import dataverse
 
 BATCH = "data/raw/ham10000"
@@ -66,9 +65,9 @@ def bring(source: Path, batch: Path) -> list[str]:
         raise UserError(f"{source} lacks {', '.join(lacking)}: name the folder that holds the files of doi:{DOI}")
     masks = [MASKS] if (source / MASKS).is_file() else []
     names = [*REQUIRED[:2], tables[0], *masks]
-    for name in names:
+    for name in track(names, "check archives", unit="files"):
         check_archive(source / name)
-    for name in tqdm(names, desc="ham10000", unit="file", disable=None):
+    for name in track(names, "copy ham10000", unit="files"):
         _clone(source / name, batch / name)
     return names
 

@@ -9,6 +9,7 @@ import open_clip
 import timm
 
 from pipeline.core.errors import UserError
+from pipeline.core.progress import step
 
 
 def download_open_clip(model: str, tag: str) -> Path:
@@ -30,7 +31,8 @@ def download_open_clip(model: str, tag: str) -> Path:
         right = f"{model}{quick}" if trained_quick else model.removesuffix(quick)
         raise UserError(f"weights {tag} of {model} were trained with another activation: name {right}")
     try:
-        return Path(open_clip.download_pretrained(config))
+        with step(f"download {model} {tag}"):
+            return Path(open_clip.download_pretrained(config))
     except OSError as error:
         raise _unreachable(f"weights {tag} of {model}", config.get("hf_hub") or config.get("url", ""), error) from error
 
@@ -59,9 +61,10 @@ def download_timm(model: str, tag: str | None) -> Path:
         )
     repository, _, revision = config.hf_hub_id.partition("@")
     try:
-        downloaded = huggingface_hub.hf_hub_download(
-            repository, config.hf_hub_filename or "model.safetensors", revision=revision or None
-        )
+        with step(f"download {name}"):
+            downloaded = huggingface_hub.hf_hub_download(
+                repository, config.hf_hub_filename or "model.safetensors", revision=revision or None
+            )
     except OSError as error:
         raise _unreachable(f"weights {name}", config.hf_hub_id, error) from error
     return Path(downloaded)

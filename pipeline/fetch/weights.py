@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.core.errors import UserError
 from pipeline.fetch import hubs, wheels
 from pipeline.models.checkpoints import open_clip_tower, timm_network
-from pipeline.models.weights import Card, Tensors, has_card, read_card, read_tensors, save_weights
+from pipeline.models.weights import CLIP_TOWERS, Card, Tensors, has_card, read_card, read_tensors, save_weights
 from pipeline.params import read_tree
 
 FOLDER = Path("data/raw/weights")
@@ -93,19 +93,23 @@ def wanted_weights(tree: Mapping[str, Any]) -> list[Wanted]:
     """List the weights of the listed encoders and members, each file once.
 
     A member's file name says where it comes from: `<backbone>.safetensors` is the package that carries it, or timm's
-    first training run of it; `<backbone>.<tag>.safetensors` is that training run; others come with `--from`.
+    first training run of it; `<backbone>.<tag>.safetensors` is that training run; the file of an encoder whose image
+    tower the backbone is comes from where the encoder's does; others come with `--from`.
 
     Raises:
         UserError: two entries want different networks in one file, or a file's name is none.
 
     """
-    encoders = [tree["embed"]["encoders"][name] for name in tree["encoders"]]
-    wanted = [Wanted(**{field.name: encoder[field.name] for field in fields(Wanted)}) for encoder in encoders]
+    encoders = {
+        name: Wanted(**{field.name: encoder[field.name] for field in fields(Wanted)})
+        for name, encoder in tree["embed"]["encoders"].items()
+    }
+    wanted = [encoders[name] for name in tree["encoders"]]
     members = [tree["train"]["members"][name] for name in tree["members"]]
     wanted += [
-        _of_member(member["backbone"].partition(".")[0], member["weights"])
+        _of_member(member["backbone"].partition(".")[0], member["weights"], encoders.values())
         for member in members
-        if member["weights"] is not None
+        if member.get("weights") is not None  # a probe starts from what `embed` wrote
     ]
     by_file: dict[str, Wanted] = {}
     for entry in wanted:
@@ -151,7 +155,10 @@ def obtain(wanted: Wanted, *, root: Path, folder: Path | None) -> tuple[Tensors,
     return *_read_checkpoint(checkpoint, wanted), "as its publisher states it"
 
 
-def _of_member(backbone: str, weights: str) -> Wanted:
+def _of_member(backbone: str, weights: str, encoders: Iterable[Wanted]) -> Wanted:
+    for encoder in encoders:
+        if (encoder.weights, encoder.architecture) == (weights, CLIP_TOWERS.get(backbone)):
+            return encoder
     stem = weights.removesuffix(SUFFIX)
     if stem == backbone:
         source = PACKAGE if f"timm/{backbone}" in wheels.PACKAGES else HUB

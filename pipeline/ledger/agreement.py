@@ -1,12 +1,14 @@
 """Cohen's κ = (p_o - p_e) / (1 - p_e) between stewards, and each steward's accuracy on control cases.
 
 Two stewards who read the same cases without knowing of each other agree in a share p_o; by chance alone they would in
-p_e. What was decided in the queue of disputes is left out: there, each knows what the other said. Control cases are
-those on which two stewards agreed earlier; what is said on them later counts here and is never applied.
+p_e. What was decided in the queue of disputes, or where all images are shown with all verdicts, is left out: there,
+each knows what the other said. Control cases are those on which two stewards agreed earlier; what a further steward
+says on them counts here and is never applied.
 """
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
-from pipeline.ledger.decisions import CONTROL, DISPUTES, WITHDRAW, Decision, person_of
+from pipeline.ledger.decisions import BROWSING, CONTROL, DISPUTES, WITHDRAW, Decision
 
 RESAMPLES = 1000
 Subject = tuple[str, ...]
@@ -68,7 +70,7 @@ def kappas(decisions: Sequence[Decision], *, confidence: float, rng: np.random.G
 
 
 def accuracies(decisions: Sequence[Decision], *, confidence: float) -> list[Accuracy]:
-    """Hold what stewards said on control cases against what two had agreed on before; Wilson's interval.
+    """Hold each steward's last word on each control case against what two had agreed on before; Wilson's interval.
 
     Args:
         decisions: in the order of the file.
@@ -76,16 +78,17 @@ def accuracies(decisions: Sequence[Decision], *, confidence: float) -> list[Accu
 
     """
     answers = control_cases(decisions)
-    right: dict[str, list[bool]] = {}
     names = {decision.person: decision.steward for decision in decisions}
-    for decision in decisions:
-        if decision.queue == CONTROL and decision.subject in answers:
-            said = right.setdefault(decision.person, [])
-            said.append(decision.meaning == answers[decision.subject])
+    right: dict[str, list[bool]] = {}
+    for person in names:
+        words = control_words(decisions, person)
+        said = [word.meaning == answers[subject] for subject, word in words.items() if subject in answers]
+        if said:
+            right[person] = said
     found = []
     for person, said in sorted(right.items()):
-        interval = binomtest(sum(said), len(said)).proportion_ci(confidence, method="wilson")
-        found.append(Accuracy(names[person], len(said), sum(said), float(interval.low), float(interval.high)))
+        low, high = wilson(sum(said), len(said), confidence=confidence)
+        found.append(Accuracy(names[person], len(said), sum(said), low, high))
     return found
 
 
@@ -99,23 +102,31 @@ def control_cases(decisions: Sequence[Decision]) -> dict[Subject, Meaning]:
     return agreed
 
 
-def unread(decisions: Sequence[Decision], steward: str) -> list[Subject]:
-    """List the cases that others decided and this steward has not: from these a second reader's share is drawn."""
-    person = person_of(steward)
-    return sorted(subject for subject, said in _independent(decisions).items() if said and person not in said)
+def wilson(count: int, total: int, *, confidence: float) -> tuple[float, float]:
+    """Return Wilson's interval of a share `count / total`; `total` is above 0."""
+    interval = binomtest(count, total).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
-def draw_cases(subjects: Sequence[Subject], *, share: float, rng: np.random.Generator) -> list[Subject]:
-    """Draw a share of cases, for a second reader or as controls: in random order, at least one if there are any.
+def control_words(decisions: Sequence[Decision], person: str) -> dict[Subject, Decision]:
+    """List somebody's last word on each control case, unless it was taken back.
 
     Args:
-        subjects: to draw from.
-        share: of them, above 0 and at most 1.
-        rng: of the draw.
+        decisions: in the order of the file.
+        person: by `person_of`.
 
     """
-    count = max(round(share * len(subjects)), 1) if subjects else 0
-    return [subjects[i] for i in rng.permutation(len(subjects))[:count]]
+    words: dict[Subject, Decision] = {}
+    for decision in decisions:
+        if decision.queue == CONTROL and decision.person == person:
+            words[decision.subject] = decision
+    return {subject: word for subject, word in words.items() if word.verdict != WITHDRAW}
+
+
+def draw(subject: Subject, *salt: object) -> float:
+    """Hash a case to a number in [0, 1), uniform over cases and the same for ever; another salt is another draw."""
+    digest = hashlib.sha256(repr((salt, subject)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def _independent(decisions: Sequence[Decision]) -> dict[Subject, dict[str, Meaning]]:
@@ -125,7 +136,7 @@ def _independent(decisions: Sequence[Decision]) -> dict[Subject, dict[str, Meani
         said = read.setdefault(decision.subject, {})
         if decision.verdict == WITHDRAW:
             said.pop(decision.person, None)
-        elif decision.queue not in {CONTROL, DISPUTES}:
+        elif decision.queue not in {CONTROL, DISPUTES, BROWSING}:
             said[decision.person] = decision.meaning
     return read
 

@@ -33,6 +33,7 @@ LABEL_VERDICTS = (KEEP, RELABEL, NOT_SURE)  # they say something about the given
 
 CONTROL = "control"  # queue of cases whose answer is known
 DISPUTES = "disputes"  # queue of cases that stewards see otherwise
+BROWSING = "all"  # all images, in no order but their names, with what everybody said
 
 FIRST = (
     "image_id",

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional
-from tqdm import tqdm
+from torch import Tensor, nn
 
+from pipeline.core.progress import track
 from pipeline.core.shards import Pixels
 from pipeline.models.members import Preprocessing
 
@@ -55,6 +56,20 @@ AUGMENTATIONS: dict[str, Augmentation | None] = {
 }
 
 
+# Symmetries of the square, by which a network's probabilities may be averaged: no side of a lesion is up.
+FLIPS: tuple[Callable[[Tensor], Tensor], ...] = (
+    lambda batch: batch,
+    lambda batch: batch.flip(3),
+    lambda batch: batch.flip(2),
+    lambda batch: batch.flip(2, 3),
+)
+VIEWS: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {
+    "none": FLIPS[:1],
+    "flips": FLIPS,
+    "dihedral": (*FLIPS, *(lambda batch, flip=flip: flip(batch.transpose(2, 3)) for flip in FLIPS)),
+}
+
+
 def stored_side(side_pixels: int, augmentation: Augmentation | None) -> int:
     """Side at which images are kept."""
     return side_pixels if augmentation is None else round(side_pixels * MARGIN)
@@ -74,7 +89,7 @@ def load_images(pixels: Pixels, side: int, preprocessing: Preprocessing, *, scra
         images[position] = np.asarray(image.resize((side, side), preprocessing.resampling))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in tqdm(pool.map(load, range(len(pixels))), desc=label, total=len(pixels), unit="image", disable=None):
+        for _ in track(pool.map(load, range(len(pixels))), f"decode {label}", unit="images", total=len(pixels)):
             pass
     return images
 
@@ -121,7 +136,7 @@ class ImageSet:
 
 
 def augment(batch: Tensor, bounds: Augmentation, *, side: int, generator: torch.Generator) -> Tensor:
-    """Draw a crop, a turn, a mirror image and a change of colour for every image, and apply all of them at once.
+    """Draw a crop, a turn, a mirror image and a change of colour for every image, by kornia.
 
     Args:
         batch: (n, 3, height, width), 0 to 1.
@@ -130,37 +145,21 @@ def augment(batch: Tensor, bounds: Augmentation, *, side: int, generator: torch.
         generator: on the CPU, so that every device gets the same numbers.
 
     """
-    maps = crops(len(batch), bounds, generator).to(batch.device)
-    grid = functional.affine_grid(maps, [len(batch), 3, side, side], align_corners=False)
-    images = functional.grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
-    factors = [
-        _uniform(len(batch), 1 - width, 1 + width, generator).to(batch.device).view(-1, 1, 1, 1)
-        for width in (bounds.brightness, bounds.contrast, bounds.saturation)
-    ]
-    luma = torch.tensor([0.299, 0.587, 0.114], device=batch.device).view(1, 3, 1, 1)
-    images = images * factors[0]
-    images = torch.lerp((images * luma).sum(1, keepdim=True).mean((2, 3), keepdim=True), images, factors[1])
-    images = torch.lerp((images * luma).sum(1, keepdim=True), images, factors[2])
-    return images.clamp(0, 1)
+    with torch.random.fork_rng(devices=[]):  # kornia draws from torch's own generator, which others draw from too
+        torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+        augmented: Tensor = _augmenter(bounds, side)(batch)
+    return augmented.clamp(0, 1)
 
 
-def crops(count: int, bounds: Augmentation, generator: torch.Generator) -> Tensor:
-    """Draw affine maps of shape (count, 2, 3) from the result to the image, both as squares from -1 to 1."""
-    area = _uniform(count, bounds.min_area, 1, generator)
-    aspect = torch.exp(_uniform(count, -math.log(bounds.max_aspect), math.log(bounds.max_aspect), generator))
-    width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
-    x, y = (_uniform(count, -1, 1, generator) * (1 - extent) for extent in (width, height))
-    quarters = torch.randint(4, (count,), generator=generator)
-    spare = _uniform(count, -bounds.max_turn_degrees, bounds.max_turn_degrees, generator)
-    angle = torch.deg2rad(90 * quarters + spare)
-    mirror = 1 - 2 * torch.randint(2, (count,), generator=generator).float()
-    cos, sin = angle.cos(), angle.sin()
-    rows = [
-        torch.stack([width * cos * mirror, -width * sin, x], 1),
-        torch.stack([height * sin * mirror, height * cos, y], 1),
-    ]
-    return torch.stack(rows, 1)
+@cache
+def _augmenter(bounds: Augmentation, side: int) -> nn.Sequential:
+    from kornia import augmentation as kornia  # noqa: PLC0415 - takes a second, which heads and probes need not wait
 
-
-def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(count, generator=generator)
+    aspects, odd = (1 / bounds.max_aspect, bounds.max_aspect), bounds.max_turn_degrees
+    return nn.Sequential(
+        kornia.RandomResizedCrop((side, side), (bounds.min_area, 1.0), aspects, cropping_mode="resample"),
+        kornia.RandomHorizontalFlip(),
+        kornia.RandomRotation90((0, 3), p=1.0),
+        kornia.RandomAffine(odd, padding_mode="reflection", p=1.0) if odd else nn.Identity(),
+        kornia.ColorJitter(bounds.brightness, bounds.contrast, bounds.saturation, p=1.0),
+    )

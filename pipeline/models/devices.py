@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -39,3 +41,14 @@ def prepare(device: Device, *, threads: int | None = None) -> torch.device:
     torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, shows only bugs
     torch.set_num_threads(threads or os.cpu_count() or 1)
     return chosen
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let one thread do what is inside: many small steps, whose threads would wait for each other and for others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,7 +1,8 @@
 """The training loop: the same bytes from the same inputs, whether or not the run was killed in between.
 
-All randomness of an epoch follows from (seed, epoch), so a checkpoint after each epoch holds everything: network,
-optimiser, gradient scale and history.
+All randomness of an epoch follows from (seed, epoch), and the learning rate from the epoch, so a checkpoint after each
+epoch holds everything: network, optimiser, moving average, steps done and history. Optimisers, schedules and the moving
+average of weights are timm's.
 
 The best epoch is the one with the lowest log loss on validation, averaged over classes, as is balanced accuracy, the
 headline figure. Accuracy itself moves in steps (one of 20 images of a rare class is .7 points); picked by it, heads on
@@ -18,16 +19,22 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from timm.optim import create_optimizer_v2
+from timm.scheduler import create_scheduler_v2
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from pipeline.core.errors import UserError
+from pipeline.core.progress import step, track, within
 from pipeline.models.losses import Loss
 from pipeline.models.params import Recipe
 
 Inputs = Callable[[Tensor, torch.Generator | None], Tensor]
 State = dict[str, Tensor]
+View = Callable[[Tensor], Tensor]
+
+DROPS = 3  # of the learning rate, one every so much of the epochs: schedule `step`
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,16 @@ class Examples:
     target: Tensor
     weight: Tensor
     draws: Tensor
+
+    def take(self, rows: NDArray[np.integer]) -> Examples:
+        """Choose some of them."""
+        chosen = torch.from_numpy(rows.copy())
+        return Examples(
+            lambda some, generator: self.inputs(chosen[some], generator),
+            self.target[chosen],
+            self.weight[chosen],
+            self.draws[chosen],
+        )
 
     @property
     def actual(self) -> NDArray[np.int64]:
@@ -93,27 +110,39 @@ def fit(
     device = next(network.parameters()).device
     run = _Run(network, recipe, loss, device)
     run.restore(checkpoint)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for epoch in tqdm(range(len(run.history), recipe.epochs), desc="train", unit="epoch", disable=None):
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        step("train", recipe.epochs, unit="epochs", first=len(run.history)) as followed,
+    ):
+        for epoch in range(len(run.history), recipe.epochs):
             if run.history and epoch - best_epoch(run.history).epoch >= recipe.patience_epochs:
                 break
             mean_loss = _learn(run, train, epoch=epoch, seed=seed)
             if not math.isfinite(mean_loss):
                 raise UserError(f"training diverged in epoch {epoch + 1}: lower learning_rate ({recipe.learning_rate})")
-            probabilities = predict(network, validation.inputs, len(validation.target), batch_size=recipe.batch_size)
+            count, size = len(validation.target), recipe.batch_size
+            probabilities = predict(run.scored, validation.inputs, count, batch_size=size)
             run.history.append(Epoch(epoch + 1, mean_loss, *balanced_scores(probabilities, validation.actual)))
             run.save(checkpoint)
+            followed.done = epoch + 1
+            followed.note = f"loss {mean_loss:.3f}, of validation {run.history[-1].validation_log_loss:.3f}"
     network.load_state_dict(run.best)
     return run.history
 
 
-def predict(network: nn.Module, inputs: Inputs, count: int, *, batch_size: int) -> NDArray[np.float64]:
-    """Return the probabilities of the first `count` rows: float64 array of shape (count, classes)."""
+def predict(
+    network: nn.Module, inputs: Inputs, count: int, *, batch_size: int, views: Sequence[View] = (lambda batch: batch,)
+) -> NDArray[np.float64]:
+    """Return the probabilities of the first `count` rows, float64 of shape (count, classes): the mean over `views`."""
     network.eval()
+
+    def of_batch(batch: Tensor) -> Tensor:
+        return torch.stack([functional.softmax(network(view(batch)).double(), 1) for view in views]).mean(0).cpu()
+
     with torch.inference_mode():
         batches = [
-            functional.softmax(network(inputs(rows, None)).double(), 1).cpu()
-            for rows in torch.arange(count).split(2 * batch_size)
+            of_batch(inputs(rows, None))
+            for rows in track(torch.arange(count).split(2 * batch_size), "predict", unit="batches")
             if len(rows)
         ]
     return torch.cat(batches).numpy() if batches else np.empty((0, 0))
@@ -135,25 +164,39 @@ def best_epoch(history: Sequence[Epoch]) -> Epoch:
     return min(history, key=lambda line: line.validation_log_loss)
 
 
-def learning_rate_factor(step: int, *, warmup_steps: int, steps: int) -> float:
-    """Rise linearly through the warm-up, then fall along a cosine to zero at `steps`."""
-    if step < warmup_steps:
-        return (step + 1) / (warmup_steps + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
-
-
 class _Run:
     """Everything that changes during training."""
 
     def __init__(self, network: nn.Module, recipe: Recipe, loss: Loss, device: torch.device) -> None:
         self.network, self.recipe, self.loss, self.device = network, recipe, loss, device
-        decayed = [p for p in network.parameters() if p.ndim > 1]
-        other = [p for p in network.parameters() if p.ndim <= 1]  # biases and norms: decay does not regularise them
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": other, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
+        # timm leaves biases and norms out of the decay, which does not regularise them.
+        self.optimiser = create_optimizer_v2(
+            network,
+            recipe.optimizer,
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            **({} if recipe.optimizer == "rmsprop" else {"fused": True}),
+        )
+        falling = max(1, recipe.epochs - recipe.warmup_epochs)
+        self.schedule, _ = create_scheduler_v2(
+            self.optimiser,
+            recipe.schedule,
+            num_epochs=falling,
+            decay_epochs=falling / DROPS,
+            warmup_epochs=recipe.warmup_epochs,
+            warmup_lr=0.0,
+            warmup_prefix=True,
+        )
+        # Its decay rises to the recipe's, or a short training would keep much of where it began.
+        self.average = ModelEmaV3(network, decay=recipe.ema_decay, use_warmup=True) if recipe.ema_decay else None
+        self.steps = 0
         self.history: list[Epoch] = []
         self.best: State = {}
+
+    @property
+    def scored(self) -> nn.Module:
+        """What validation judges, and what is kept."""
+        return self.network if self.average is None else self.average.module
 
     def restore(self, checkpoint: Path) -> None:
         if not checkpoint.exists():
@@ -161,17 +204,20 @@ class _Run:
         state = torch.load(checkpoint, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.module.load_state_dict(state["average"])
+        self.steps = state["steps"]
         self.history, self.best = [Epoch(**line) for line in state["history"]], state["best"]
 
     def save(self, checkpoint: Path) -> None:
         """Keep the network if this epoch was the best, and write the checkpoint: whole or not at all."""
         if best_epoch(self.history) is self.history[-1]:
-            self.best = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+            self.best = {name: tensor.clone() for name, tensor in self.scored.state_dict().items()}
         state = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            "average": None if self.average is None else self.average.module.state_dict(),
+            "steps": self.steps,
             "history": [asdict(line) for line in self.history],
             "best": self.best,
         }
@@ -191,14 +237,8 @@ def _learn(run: _Run, train: Examples, *, epoch: int, seed: int) -> float:
     batches = drawn.tensor_split(math.ceil(len(drawn) / recipe.batch_size))
     run.network.train()
     total = 0.0
-    for i, rows in enumerate(batches):
-        factor = learning_rate_factor(
-            epoch * len(batches) + i,
-            warmup_steps=recipe.warmup_epochs * len(batches),
-            steps=recipe.epochs * len(batches),
-        )
-        for group in run.optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * factor
+    for i, rows in enumerate(within(batches, len(batches))):
+        run.schedule.step(epoch + (i + 0.5) / len(batches))  # in the middle: neither the first nor the last is at 0
         total += _step(run, train, rows, generator) * len(rows)
     return total / len(drawn)
 
@@ -220,16 +260,50 @@ def draw_rows(draws: Tensor, generator: torch.Generator) -> Tensor:
     return rows[torch.randperm(len(rows), generator=generator)]
 
 
+def mixup(
+    inputs: Tensor, target: Tensor, weight: Tensor, *, alpha: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mix each row with another: x = λ x_i + (1 - λ) x_j, and likewise what it counts as each class; λ ~ Beta(a, a).
+
+    Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018. One λ a batch. timm's and torchvision's take images
+    alone, without weights, and draw from a global state.
+
+    Args:
+        inputs: (n, …) images or features.
+        target: (n, classes), rows sum to 1.
+        weight: (n,) in the loss.
+        alpha: a, above 0.
+        generator: on the CPU; draws λ and partners.
+
+    Returns:
+        the same three, mixed: weight and target such that cross-entropy is λ times that of the row, weighted, plus
+        1 - λ times that of its partner.
+
+    """
+    drawn = int(torch.randint(2**62, (1,), generator=generator))
+    share = float(np.random.default_rng(drawn).beta(alpha, alpha))
+    partner = torch.randperm(len(inputs), generator=generator).to(inputs.device)
+    counts = target * weight[:, None]
+    mixed, counts = (share * values + (1 - share) * values[partner] for values in (inputs, counts))
+    weight = counts.sum(1)
+    return mixed, counts / weight.clamp(min=torch.finfo(weight.dtype).tiny)[:, None], weight
+
+
 def _step(run: _Run, train: Examples, rows: Tensor, generator: torch.Generator) -> float:
+    recipe = run.recipe
     inputs = train.inputs(rows, generator)
     target, weight = train.target[rows].to(run.device), train.weight[rows].to(run.device)
-    target = torch.lerp(target, torch.full_like(target, 1 / target.shape[1]), run.recipe.label_smoothing)
-    with torch.amp.autocast(run.device.type, dtype=torch.float16, enabled=run.device.type == "cuda"):
+    target = torch.lerp(target, torch.full_like(target, 1 / target.shape[1]), recipe.label_smoothing)
+    if recipe.mixup_alpha:
+        inputs, target, weight = mixup(inputs, target, weight, alpha=recipe.mixup_alpha, generator=generator)
+    with torch.amp.autocast(run.device.type, dtype=torch.bfloat16, enabled=recipe.precision == "bf16"):
         logits = run.network(inputs)
     # Weights have mean 1 over an epoch: the mean of the products, not their weighted mean, is unbiased batch by batch.
     loss = (run.loss(logits.float(), target) * weight).mean()
     run.optimiser.zero_grad(set_to_none=True)
-    run.scaler.scale(loss).backward()
-    run.scaler.step(run.optimiser)
-    run.scaler.update()
+    loss.backward()
+    run.optimiser.step()
+    run.steps += 1
+    if run.average is not None:
+        run.average.update(run.network, step=run.steps)
     return float(loss.detach())

@@ -18,8 +18,10 @@ from torch import nn
 
 from pipeline.core.errors import UserError
 from pipeline.models.weights import (
+    CLIP_TOWERS,
     Card,
     head_names,
+    load_clip_tower,
     load_weights,
     read_card,
     save_weights,
@@ -53,7 +55,8 @@ def build(backbone: str, *, classes: int, side_pixels: int | None, weights: Path
         backbone: a timm model name, with or without the tag of a training run.
         classes: width of the classifier.
         side_pixels: of the square input; None: as the weights were trained.
-        weights: file of everything but the classifier; None starts from random weights.
+        weights: file of everything but the classifier, of a CLIP image tower that which its encoder reads; None
+            starts from random weights.
         seed: of the random weights.
 
     Raises:
@@ -65,21 +68,25 @@ def build(backbone: str, *, classes: int, side_pixels: int | None, weights: Path
         raise UserError(
             f"timm has no model {backbone} (named in params.yaml): the nearest are {', '.join(close) or 'none'}"
         )
+    name = architecture(backbone)
+    sized = {"img_size": side_pixels} if name in CLIP_TOWERS and side_pixels else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module: nn.Module = timm.create_model(backbone, pretrained=False, num_classes=classes)
+        module: nn.Module = timm.create_model(backbone, pretrained=False, num_classes=classes, **sized)
     # Equal probabilities to begin with: the large gradients of a random classifier spoil the backbone first.
     for layer in map(module.get_submodule, head_names(module)):
         for tensor in layer.parameters():
             nn.init.zeros_(tensor)
     card = timm_preprocessing(module)
     side = card["input_size"][-1]
-    if module.default_cfg.get("fixed_input_size") and side_pixels not in {None, side}:
+    if module.default_cfg.get("fixed_input_size") and not sized and side_pixels not in {None, side}:
         raise UserError(
             f"{backbone} takes images of {side} pixels only, not {side_pixels}: correct side_pixels in params.yaml"
         )
     if weights is not None:
-        load_weights(module, weights, model=f"timm/{architecture(backbone)}", without=head_names(module))
+        of_tower = read_card(weights).model == CLIP_TOWERS.get(name)
+        load = load_clip_tower if of_tower else load_weights
+        load(module, weights, model=f"timm/{name}", without=head_names(module))
         card = read_card(weights).preprocessing
     return Network(module, backbone, describe(card))
 

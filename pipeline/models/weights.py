@@ -18,11 +18,19 @@ import numpy as np
 import timm
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
-from torch import nn
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+from torch import Tensor, nn
 
 from pipeline.core.errors import UserError
 
 Tensors = dict[str, np.ndarray[Any, Any]]
+
+# timm's names of CLIP image towers, and those of the files that embed's encoders read.
+CLIP_TOWERS = {
+    "vit_base_patch32_clip_quickgelu_224": "open_clip/ViT-B-32-quickgelu",
+    "vit_base_patch16_clip_quickgelu_224": "open_clip/ViT-B-16-quickgelu",
+    "vit_large_patch14_clip_quickgelu_224": "open_clip/ViT-L-14-quickgelu",
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,32 @@ def load_weights(module: nn.Module, path: Path, *, model: str, without: Sequence
             f"{path.name} holds weights of {carried}, not of {model}: correct the model or the file in params.yaml"
         )
     with safe_open(path, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys() if not _within(name, without)}  # noqa: SIM118 - not a mapping
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    _fill(module, state, path, model=model, without=without)
+
+
+def load_clip_tower(module: VisionTransformer, path: Path, *, model: str, without: Sequence[str] = ()) -> None:
+    """Fill a timm network from the file of the CLIP image tower that it is, renamed by timm.
+
+    Position embeddings are resampled to the grid of the module's input side.
+
+    Args:
+        module: a fresh network, named in CLIP_TOWERS.
+        path: from `save_weights`, of open_clip's tower.
+        model: as of `load_weights`, for messages.
+        without: as of `load_weights`.
+
+    Raises:
+        UserError: a tensor is missing, left over or of another shape.
+
+    """
+    with safe_open(path, framework="pt") as file:
+        state = {f"visual.{name}": file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    _fill(module, checkpoint_filter_fn(state, module), path, model=model, without=without)
+
+
+def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path, *, model: str, without: Sequence[str]) -> None:
+    state = {name: tensor for name, tensor in tensors.items() if not _within(name, without)}
     own = module.state_dict()
     expected = {name: tuple(tensor.shape) for name, tensor in own.items() if not _within(name, without)}
     given = {name: tuple(tensor.shape) for name, tensor in state.items()}

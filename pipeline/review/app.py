@@ -13,24 +13,26 @@ import ipaddress
 import os
 import re
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline.core import lock
 from pipeline.core.errors import UserError
+from pipeline.core.progress import step
 from pipeline.core.store import Store
 from pipeline.ledger import file
-from pipeline.ledger.decisions import PATH, person_of
+from pipeline.ledger.decisions import BROWSING, PATH, person_of
 from pipeline.ledger.file import count_waiting
 from pipeline.review import spool
 from pipeline.review.database import mongod
 from pipeline.review.decide import add_steward_arguments, offer_commit, steward_name
 from pipeline.review.desk import SESSION, Desk
 from pipeline.review.effects import replay_ledger
-from pipeline.review.queues import BROWSING, LABELS, QUEUES, Case, read_queue
+from pipeline.review.queues import LABELS, QUEUES, SHARED, Case, read_queue
 from pipeline.review.samples import Samples, read_samples
 from pipeline.review.served import VARIABLE
+from pipeline.review.sharing import Shares, share_out
 from pipeline.review.shown import Tables, open_tables
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
 
@@ -47,6 +49,20 @@ def add_arguments(parser: ArgumentParser) -> None:
         choices=QUEUES,
         default=LABELS,
         help="which cases (default: %(default)s); all: every image, with the plane of embeddings",
+    )
+    parser.add_argument(
+        "--second-share",
+        type=_share,
+        default=Shares.second,
+        metavar="SHARE",
+        help="of the cases that one other steward decided, read again without knowing (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--control-share",
+        type=_share,
+        default=Shares.control,
+        metavar="SHARE",
+        help="of the cases on which two others agree, asked to know how well you decide (default: %(default)s)",
     )
     parser.add_argument("--save", action="store_true", help="record the tags of an earlier session, and end")
     parser.add_argument("--bulk", action="store_true", help="record a tag that is on very many images without asking")
@@ -71,24 +87,32 @@ def run(root: Path, options: Namespace) -> int:
     if still := spool.record_all(root, root / spool.DESKS):
         print(f"{still} decisions wait until dvc has read {PATH}")
     tables = open_tables(root)
-    samples = read_all(tables, whole=options.queue == BROWSING)
     print(describe_waiting(root))
     folder = desk_folder(root, steward)
-    cases = list_cases(tables, options.queue, steward, samples)
-    if not cases and not options.save:
-        print(f"no case is in the queue {options.queue}")
-        return 0
-    desk = Desk(root, folder, steward=steward, queue=options.queue, cases=cases, tables=tables)
-    desk.save()
     start_database(root, folder)
-    from pipeline.review import session  # noqa: PLC0415 - imports fiftyone: takes seconds, and needs its settings
+    with step("import FiftyOne"):
+        from pipeline.review import session  # noqa: PLC0415 - takes seconds, and needs its settings
 
+    server = None
     if not options.save:
-        dataset = session.prepare(desk, samples)
+        (folder / SESSION).unlink(missing_ok=True)  # a browser's old tab may ask before the new one is written
         port = options.port or next(port for port in range(FIRST_PORT, 1 << 16) if port not in session.listening())
-        session.hold(desk, dataset, address=options.address, port=port, browser=not options.no_browser)
-        if still := spool.record_all(root, root / spool.DESKS, patience_s=session.PATIENCE_S):
-            print(f"{still} decisions wait until dvc has read {PATH}: the next `review` or `decide` records them")
+        server = session.start(address=options.address, port=port)  # and comes up while the cases are prepared
+    try:
+        samples = read_all(tables, whole=options.queue == BROWSING)
+        shares = Shares(second=options.second_share, control=options.control_share)
+        cases = list_cases(tables, options.queue, steward, samples, shares)
+        if not cases and not options.save:
+            print(f"no case is in the queue {options.queue}")
+            return 0
+        desk = Desk(root, folder, steward=steward, queue=options.queue, cases=cases, tables=tables)
+        desk.save()
+        if server is not None:
+            session.hold(desk, session.prepare(desk, samples), server, browser=not options.no_browser)
+    finally:
+        session.end_server()
+    if not options.save and (still := spool.record_all(root, root / spool.DESKS, patience_s=session.PATIENCE_S)):
+        print(f"{still} decisions wait until dvc has read {PATH}: the next `review` or `decide` records them")
     problems = session.save(desk, samples, bulk=options.bulk)
     print(describe_waiting(root))
     offer_commit(root, unasked=options.commit)
@@ -124,16 +148,31 @@ def read_all(tables: Tables, *, whole: bool) -> Samples:
     return read_samples(tables.store, tree["batches"], tree["encoders"][0] if whole else None)
 
 
-def list_cases(tables: Tables, queue: str, steward: str, samples: Samples) -> list[Case]:
-    """List the cases of a queue as the ledger is now."""
+def list_cases(tables: Tables, queue: str, steward: str, samples: Samples, shares: Shares | None = None) -> list[Case]:
+    """List the cases of a queue that are for a steward, as the ledger is now.
+
+    Args:
+        tables: what the stages wrote.
+        queue: one of `QUEUES`.
+        steward: who will read.
+        samples: of all images.
+        shares: how much is read again; None: the default.
+
+    """
     decisions = file.read(tables.store.root / PATH).decisions
-    return read_queue(
-        tables.store,
-        queue,
+    verdicts, rows = replay_ledger(tables.curated, decisions), samples.rows
+    cases = read_queue(tables.store, queue, steward=steward, verdicts=verdicts, decisions=decisions, facts=rows)
+    if queue not in SHARED:
+        return cases
+    return share_out(
+        cases,
+        decisions,
+        verdicts,
         steward=steward,
-        verdicts=replay_ledger(tables.curated, decisions),
-        decisions=decisions,
-        facts=samples.rows,
+        queue=queue,
+        seed=tables.tree["seed"],
+        shares=shares or Shares(),
+        signed=set(rows.loc[rows["split"] != "train", "image_id"]) if tables.curated.replay.second_signature else (),
     )
 
 
@@ -180,3 +219,13 @@ def _is_loopback(address: str) -> bool:
         return address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ArgumentTypeError(f"{text!r} is no share: say a number from 0 to 1")
+    return share

@@ -15,14 +15,15 @@ import fiftyone as fo
 import fiftyone.brain as fob
 import pandas as pd
 from fiftyone import ViewField
-from fiftyone.core.service import ServerService, Service, ServiceListenTimeout
+from fiftyone.core.service import ServerService
 from fiftyone.core.session.client import _ping
 from fiftyone.core.session.session import _server_services as servers
 
 from pipeline.core.errors import UserError
-from pipeline.ledger.decisions import Decision
-from pipeline.ledger.replay import DISPUTED, UNSIGNED, Verdicts
-from pipeline.review.queues import BROWSING, QUEUES
+from pipeline.core.progress import step, track
+from pipeline.ledger.decisions import BROWSING
+from pipeline.ledger.replay import Subject
+from pipeline.review.queues import QUEUES
 from pipeline.review.samples import PROVENANCE, Samples, export
 from pipeline.review.tags import Tag
 
@@ -126,69 +127,59 @@ def remove_tags(dataset: Dataset, settled: Sequence[Tag]) -> None:
     dataset.save()
 
 
-def show_decisions(dataset: Dataset, verdicts: Verdicts, person: str | None = None) -> None:
-    """Write into the field `decision` what is in force on every image or pair, or what is said and does not hold yet.
-
-    Args:
-        dataset: to write into.
-        verdicts: what the ledger comes to.
-        person: show the words of this one alone, so that who reads a case again does not know what others said.
-
-    """
-    said: dict[tuple[str, ...], str] = {}
-    for subject, words in verdicts.last.items():
-        own = [word for word in words if person in {None, word.person}]
-        if not own:
-            continue
-        held = verdicts.images.get(subject[0]) if len(subject) == 1 else verdicts.pairs.get((subject[0], subject[1]))
-        if person is not None:
-            said[subject] = _say(own)
-        elif held is not None:
-            said[subject] = _say([held])
-        else:
-            said[subject] = f"{DISPUTED if len({word.meaning for word in words}) > 1 else UNSIGNED}: {_say(words)}"
+def show_decisions(dataset: Dataset, said: Mapping[Subject, str]) -> None:
+    """Write into the field `decision` what is said of every image or pair."""
     cases = zip(*dataset.values(["image_id", "other"]), strict=True)
     subjects = [tuple(sorted((image, other))) if other else (image,) for image, other in cases]
     dataset.set_values("decision", [said.get(subject) for subject in subjects])
 
 
-def _say(words: Sequence[Decision]) -> str:
-    return ", ".join(f"{word.words} ({word.steward})" for word in words)
+class Server(ServerService):  # type: ignore[misc]
+    """The App's server, whose start does not wait until it listens: seconds, in which the dataset is prepared."""
+
+    def _wait_for_child_port(self, port: int) -> int:
+        return port
+
+    def wait_until_answering(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            UserError: it ends, or does not answer within `START_S`.
+
+        """
+        deadline = time.monotonic() + START_S
+        while self.child.poll() is None and time.monotonic() < deadline:
+            try:
+                _ping(f"http://{self.address}:{self.port}/fiftyone")
+            except OSError:  # what `requests` raises is one
+                time.sleep(0.1)
+            else:
+                return
+        raise UserError(
+            f"FiftyOne's server did not answer on port {self.port} in {START_S:.0f} s: try again on a less busy machine"
+        )
 
 
-def launch(dataset: Dataset, *, address: str, port: int, plane: bool) -> Any:  # noqa: ANN401 - a fo.Session
-    """Start the App's server, with the pictures beside the panel, or the plane of embeddings; return the session.
+def start_server(*, address: str, port: int) -> Server:
+    """Start the App's server: before the client, which sleeps for ten seconds after a first ping that fails."""
+    server = servers[port] = Server(port, address=address, do_not_track=True)
+    return server
+
+
+def launch(dataset: Dataset, server: Server, *, plane: bool) -> Any:  # noqa: ANN401 - a fo.Session
+    """Open the App on a dataset, with the pictures beside the panel, or the plane of embeddings; return the session.
 
     Raises:
-        UserError: the server does not listen within `START_S`.
+        UserError: the server does not answer within `START_S`.
 
     """
     pictures = fo.Panel(type="Samples", pinned=True)
     beside = fo.Panel(type="Embeddings" if plane else PANEL)
     halves = [fo.Space(children=[panel], active_child=panel.component_id) for panel in (pictures, beside)]
     spaces = fo.Space(children=halves, orientation="horizontal", sizes=[0.6, 0.4])
-    ServerService._wait_for_child_port = _wait_until_answering  # noqa: SLF001 - there is no other way to say it
-    try:  # the server before the client, which sleeps for ten seconds after a first ping that fails
-        servers[port] = ServerService(port, address=address, do_not_track=True)
-        return fo.launch_app(dataset, address=address, port=port, remote=True, spaces=spaces)
-    except ServiceListenTimeout:
-        raise UserError(
-            f"FiftyOne's server did not listen on port {port} in {START_S:.0f} s: try again on a less busy machine"
-        ) from None
-
-
-def _wait_until_answering(service: ServerService, port: int) -> int:
-    """Wait until the server answers, not only listens."""
-    deadline = time.monotonic() + START_S
-    Service._wait_for_child_port(service, port, timeout=START_S)  # noqa: SLF001 - likewise
-    while time.monotonic() < deadline:
-        try:
-            _ping(f"http://{service.address}:{port}/fiftyone")
-        except OSError:  # what `requests` raises is one
-            time.sleep(0.1)
-        else:
-            return port
-    raise ServiceListenTimeout("server", port)
+    with step("start the App"):
+        server.wait_until_answering()
+        return fo.launch_app(dataset, address=server.address, port=server.port, remote=True, spaces=spaces)
 
 
 def _build(samples: Samples, paths: Sequence[Path], tags: Mapping[str, list[str]], name: str) -> Dataset:
@@ -212,9 +203,10 @@ def _build(samples: Samples, paths: Sequence[Path], tags: Mapping[str, list[str]
         if not _missing(row["suggested"]):
             sample["suggested"] = fo.Classification(label=row["suggested"])
         entries.append(sample)
-    dataset.add_samples(entries)
+    dataset.add_samples(track(entries, "fill the dataset", unit="images"), num_samples=len(entries))
     if whole:
-        fob.compute_visualization(dataset, points=samples.positions, brain_key="embeddings", method="manual")
+        with step("index the plane of embeddings"):
+            fob.compute_visualization(dataset, points=samples.positions, brain_key="embeddings", method="manual")
         _save_views(dataset)
     dataset.info["digest"] = samples.digest
     here = set(samples.rows["image_id"])

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipeline.commands.audit import read_answers, read_audit, sentences
 from pipeline.core.errors import UserError
 from pipeline.ledger import file
+from pipeline.ledger.agreement import control_words
 from pipeline.ledger.decisions import (
+    CONTROL,
     COPY_OF,
+    DISPUTES,
     IMAGE_VERDICTS,
     KEEP,
     LABEL_VERDICTS,
@@ -30,17 +33,37 @@ from pipeline.ledger.decisions import (
 )
 from pipeline.ledger.history import read_bytes
 from pipeline.ledger.notes import find_personal
-from pipeline.ledger.replay import Verdicts
+from pipeline.ledger.replay import LATER, STALE, Subject, Verdicts
 from pipeline.review import spool
 from pipeline.review.decide import now
-from pipeline.review.effects import complete
+from pipeline.review.effects import Prepared, complete, prepare
 from pipeline.review.keys import ACCEPT, NEXT, PREVIOUS, Answer, Press, needs_reason, reasons
-from pipeline.review.queues import AUDIT, DISPUTES, Case
-from pipeline.review.shown import Tables, earlier, open_tables
+from pipeline.review.queues import AUDIT, OPEN, Case
+from pipeline.review.sharing import controls
+from pipeline.review.shown import Tables, earlier, in_words, open_tables
 from pipeline.stages.replay.apply import apply_ledger
 
 SESSION, SHEETS = "session.json", "sheets"  # in a desk's folder
 TOOL = "panel"
+SOON_S = 0.4  # after a case is asked for, it is on the screen
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What the ledger comes to for a steward.
+
+    decisions: the ledger, and what waits.
+    verdicts: what is in force.
+    splits: of every image.
+    own: the steward's last words that stand, on control cases too.
+    controls: the cases that are control cases for this steward.
+    """
+
+    decisions: list[Decision]
+    verdicts: Verdicts
+    splits: dict[str, str]
+    own: dict[Subject, Decision]
+    controls: set[Subject]
 
 
 class Desk:
@@ -66,7 +89,9 @@ class Desk:
         self.panels: list[str] = []  # the App's names of the panels that are open
         self._mutex = threading.RLock()
         self._ledger: tuple[bytes, list[Decision]] = (b"", [])
-        self._replayed: tuple[list[Decision], Verdicts, dict[str, str]] | None = None
+        self._replayed: Replayed | None = None
+        self._prepared: Prepared | None = None
+        self._looking_ahead = threading.Lock()  # two panels ask for the same
 
     @property
     def person(self) -> str:
@@ -83,7 +108,9 @@ class Desk:
         cases = [[case.place, case.image_id, case.other] for case in self.cases.values()]
         facts = {"root": str(self.root), "steward": self.steward, "queue": self.queue, "cases": cases}
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self.folder / SESSION).write_text(json.dumps(facts), "utf-8")
+        temporary = self.folder / f"{SESSION}.partial"
+        temporary.write_text(json.dumps(facts), "utf-8")
+        temporary.replace(self.folder / SESSION)  # whole, once the App's server sees it
 
     def decisions(self) -> list[Decision]:
         """Read the ledger, and behind it what waits for DVC."""
@@ -97,37 +124,58 @@ class Desk:
 
     def verdicts(self) -> Verdicts:
         """Say what the ledger comes to, with what waits."""
-        return self._replay()[0]
+        return self._replay().verdicts
 
-    def _replay(self) -> tuple[Verdicts, dict[str, str]]:
-        """Replay the ledger; return what it comes to, and the split of every image under it."""
+    def own_words(self) -> dict[Subject, Decision]:
+        """List the steward's own last words that stand, on control cases too."""
+        return self._replay().own
+
+    def queue_of(self, subject: Subject, queue: str) -> str:
+        """Name the queue that a word in a queue is recorded with: an answer to a control case is never applied."""
+        return CONTROL if queue not in OPEN and subject in self._replay().controls else queue
+
+    def words(self, queue: str) -> dict[Subject, str]:
+        """Say of every image or pair what the steward may know in a queue: his own word, or what all words come to."""
+        if queue in OPEN:
+            return in_words(self.verdicts())
+        return {subject: f"{word.words} ({word.steward})" for subject, word in self.own_words().items()}
+
+    def _replay(self) -> Replayed:
         with self._mutex:
             decisions, c = self.decisions(), self.tables.curated
-            if self._replayed is None or self._replayed[0] != decisions:
+            if self._replayed is None or self._replayed.decisions != decisions:
                 verdicts, groups = apply_ledger(decisions, c.images, c.groups, c.duplicates, c.replay)
-                splits = dict(zip(groups["image_id"].tolist(), groups["split"].tolist(), strict=True))
-                self._replayed = (decisions, verdicts, splits)
-            return self._replayed[1:]
+                pairs = zip(decisions, verdicts.states, strict=True)
+                valid = [decision for decision, state in pairs if state not in {STALE, LATER}]
+                asked = controls(decisions, verdicts, steward=self.steward)
+                answers = control_words(valid, self.person)
+                own = {subject: word for subject, word in answers.items() if subject in asked}
+                for subject, words in verdicts.last.items():
+                    own.update((subject, word) for word in words if word.person == self.person)
+                self._replayed = Replayed(
+                    decisions=decisions,
+                    verdicts=verdicts,
+                    splits=dict(zip(groups["image_id"].tolist(), groups["split"].tolist(), strict=True)),
+                    own=own,
+                    controls=asked,
+                )
+            return self._replayed
 
     def said(self, case: Case) -> Decision | None:
         """Return the steward's own last word on a case, if it stands."""
-        words = (word for word in self.verdicts().last.get(case.subject, ()) if word.person == self.person)
-        return next(words, None)
+        return self.own_words().get(case.subject)
 
     def done(self) -> set[int]:
         """List the places of the cases on which the steward's word stands; of disputes, one said in their queue."""
-        last = self.verdicts().last
-        spoken = {
-            subject
-            for subject, words in last.items()
-            for word in words
-            if word.person == self.person and (self.queue != DISPUTES or word.queue == DISPUTES)
-        }
+        own = self.own_words()
+        spoken = {subject for subject, word in own.items() if self.queue != DISPUTES or word.queue == DISPUTES}
         return {place for place, case in self.cases.items() if case.subject in spoken}
 
     def next_open(self, after: int) -> int | None:
         """Find the first case behind a place, and then from the start, that the steward has not decided."""
-        done = self.done()
+        return self._next(after, self.done())
+
+    def _next(self, after: int, done: Collection[int]) -> int | None:
         places = [place for place in self.cases if place not in done]
         return next((place for place in places if place > after), places[0] if places else None)
 
@@ -161,7 +209,7 @@ class Desk:
         return f"case {place} of {len(self.cases)}" if place else ""
 
     def _decide(self, places: Sequence[int], press: Press) -> Answer:
-        known, made, already = self.decisions(), list[Decision](), list[str]()
+        known, made, effects, already = self.decisions(), list[Decision](), list[str](), list[str]()
         if press.action == RELABEL and not press.to:
             names = sorted(self.tables.images["diagnosis"].unique())
             return Answer("relabel to", ask="diagnosis", options=tuple(names))
@@ -174,7 +222,7 @@ class Desk:
             if word is not None and word.meaning == decision.meaning and self.queue != DISPUTES:
                 already.append(f"you said {word.verdict} of {case.image_id} already")
                 continue
-            decision = complete(self.tables.curated, [*known, *made], decision)
+            decision, effect = self._foretell(decision, [*known, *made])
             if not press.reason and needs_reason(
                 decision.verdict, decision.to, suggested=decision.suggested, split=decision.split
             ):
@@ -184,22 +232,40 @@ class Desk:
                     options=reasons(decision.verdict),
                 )
             made.append(decision)
+            effects.append(f"{decision.verdict}: {effect}")
         if press.reason and not press.checked and (found := find_personal(press.reason)):
             return Answer(
                 f"{found}, and git forgets nothing: leave it out, or confirm it once more if it names nobody",
                 ask="reason",
                 personal=True,
             )
+        done = self.done().union(places)  # the ledger is replayed once the answer is given, for it takes a while
         in_ledger = not made or spool.record(self.root, self.spool, made)
-        effects = [f"{one.verdict}: {one.effect}" for one in made] + already
-        said = effects[0] if len(effects) == 1 else f"{len(made)} decisions, {len(already)} said before"
+        told = [*effects, *already]
+        said = f"{len(made)} decisions, {len(already)} said before"
+        if len(told) == 1:
+            said = told[0]
         waits = "" if in_ledger else " · waits, on disk, until dvc has read the ledger"
         return Answer(
             said + waits,
             recorded=len(made),
             waits=not in_ledger,
-            place=None if made and made[-1].verdict == WITHDRAW else self.next_open(places[-1]),
+            place=None if made and made[-1].verdict == WITHDRAW else self._next(places[-1], done),
         )
+
+    def _foretell(self, decision: Decision, known: Sequence[Decision]) -> tuple[Decision, str]:
+        """Complete a decision; and say what it changes as if nobody else had spoken, and it were no control case.
+
+        The ledger has the truth. Who reads blind must not have it from the screen, even after his word: he could take
+        that back.
+        """
+        true = complete(self.tables.curated, known, decision, self._prepared)
+        strangers = any(one.subject == decision.subject and one.person != self.person for one in known)
+        if self.queue in OPEN or not (strangers or decision.queue == CONTROL):
+            return true, true.effect
+        seen = [one for one in known if one.subject != decision.subject or one.person == self.person]
+        seen = [replace(one, queue=self.queue) if one.subject == decision.subject else one for one in seen]
+        return true, complete(self.tables.curated, seen, replace(decision, queue=self.queue)).effect
 
     def _decision(self, case: Case, press: Press) -> Decision:
         image, other, verdict, to = case.image_id, case.other, press.action, press.to
@@ -218,7 +284,7 @@ class Desk:
             image_id=image,
             sha256=str(self.tables.images.loc[image, "sha256"]),
             other_image_id=other,
-            queue=self.queue,
+            queue=self.queue_of(case.subject, self.queue),
             verdict=verdict,
             given=given if verdict in LABEL_VERDICTS else "",
             to=to if verdict == RELABEL else "",
@@ -266,7 +332,7 @@ class Desk:
     def describe(self, place: int) -> str:
         """Say all that the panel shows of a case, as Markdown."""
         case, said = self.cases[place], list[str]()
-        split = self._replay()[1][case.image_id]
+        split = self._replay().splits[case.image_id]
         if case.other:
             said += self.tables.pair(case, split)
             kept = self.kept(case)
@@ -295,11 +361,26 @@ class Desk:
         """Return the file that shows what is beside a case's image."""
         return self.tables.picture(self.cases[place], self.folder / SHEETS)
 
-    def draw_ahead(self, place: int) -> None:
-        """Draw the sheet of the case that comes next, while the steward looks at this one."""
-        after = self.next_open(place)
-        if after is not None:
-            threading.Thread(target=self.picture, args=(after,), daemon=True).start()
+    def look_ahead(self, place: int) -> None:
+        """While the steward looks at a case: prepare what a word on it changes, and draw the sheet of the next."""
+        self.soon(self._look_ahead, place)
+
+    @staticmethod
+    def soon(work: Callable[..., None], *arguments: object) -> None:
+        """Do in a moment what nobody waits for, so that it does not take the processor from what the steward does."""
+        timer = threading.Timer(SOON_S, work, arguments)
+        timer.daemon = True
+        timer.start()
+
+    def _look_ahead(self, place: int) -> None:
+        subject = self.cases[place].subject
+        with self._looking_ahead:
+            known = self.decisions()
+            if self._prepared is None or (self._prepared.subject, self._prepared.decisions) != (subject, known):
+                self._prepared = prepare(self.tables.curated, known, subject)
+            after = self.next_open(place)
+            if after is not None:
+                self.picture(after)
 
     def retry(self) -> None:
         """Append what waits, if DVC lets it."""
@@ -308,7 +389,7 @@ class Desk:
 
     def _preview(self, case: Case, verdict: str) -> str:
         decision = self._decision(case, Press(verdict))
-        return complete(self.tables.curated, self.decisions(), decision).effect
+        return self._foretell(decision, self.decisions())[1]
 
 
 def open_desk(session: Path) -> Desk:

@@ -107,7 +107,42 @@ def build(curated: Curated, decisions: Sequence[Decision]) -> Built:
     return Built(verdicts, rows.set_index("image_id"))
 
 
-def complete(curated: Curated, decisions: Sequence[Decision], decision: Decision) -> Decision:
+@dataclass(frozen=True)
+class Prepared:
+    """What can be known of a case before anybody says a word: half of what `complete` takes.
+
+    subject: the case.
+    decisions: the ledger that it holds for.
+    part: the tables, of the images that a verdict on the case can reach.
+    before: the arm as it is, of these images.
+    """
+
+    subject: Subject
+    decisions: list[Decision]
+    part: Curated
+    before: Built
+
+
+def prepare(curated: Curated, decisions: Sequence[Decision], subject: Subject) -> Prepared:
+    """Build the arm as it is, as far as a verdict on a case can reach.
+
+    Args:
+        curated: the tables.
+        decisions: the ledger so far.
+        subject: the case.
+
+    """
+    near = _reach(curated, decisions, subject)
+    tables = (curated.images, curated.groups, curated.scores)
+    images, groups, scores = (frame[frame["image_id"].isin(near)].reset_index(drop=True) for frame in tables)
+    edges = curated.duplicates[curated.duplicates["a"].isin(near)].reset_index(drop=True)
+    part = replace(curated, images=images, groups=groups, scores=scores, duplicates=edges)
+    return Prepared(subject, list(decisions), part, build(part, decisions))
+
+
+def complete(
+    curated: Curated, decisions: Sequence[Decision], decision: Decision, prepared: Prepared | None = None
+) -> Decision:
     """Fill in what was shown (suggestion, error probability, split, digest of the tables) and what will change.
 
     Only the images that a verdict can reach are built, so it takes milliseconds. What the first decision of a second
@@ -117,14 +152,13 @@ def complete(curated: Curated, decisions: Sequence[Decision], decision: Decision
         curated: the tables.
         decisions: the ledger so far.
         decision: what comes next.
+        prepared: from `prepare`; of another case or ledger it is not used.
 
     """
-    near = _reach(curated, [*decisions, decision], decision.subject)
-    tables = (curated.images, curated.groups, curated.scores)
-    images, groups, scores = (frame[frame["image_id"].isin(near)].reset_index(drop=True) for frame in tables)
-    edges = curated.duplicates[curated.duplicates["a"].isin(near)].reset_index(drop=True)
-    part = replace(curated, images=images, groups=groups, scores=scores, duplicates=edges)
-    before, after = build(part, decisions), build(part, [*decisions, decision])
+    known = list(decisions)
+    if prepared is None or prepared.subject != decision.subject or prepared.decisions != known:
+        prepared = prepare(curated, known, decision.subject)
+    before, after, scores = prepared.before, build(prepared.part, [*known, decision]), prepared.part.scores
     scored = scores[scores["image_id"] == decision.image_id]
     return replace(
         decision,

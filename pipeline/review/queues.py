@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline.core.store import Store
-from pipeline.ledger.decisions import Decision, person_of
+from pipeline.ledger.decisions import BROWSING, DISPUTES, Decision, person_of
 from pipeline.ledger.replay import DISPUTED, Verdicts
 from pipeline.stages.dedup.tables import Duplicates
 from pipeline.stages.label_noise.tables import AuditSample, OffTopicQueue, SuspectQueue
 
-LABELS, PAIRS, OFF_TOPIC, AUDIT, DISPUTES, MINE = "labels", "pairs", "off-topic", "audit", "disputes", "mine"
-BROWSING = "all"  # all images, in no order but their names
+LABELS, PAIRS, OFF_TOPIC, AUDIT, MINE = "labels", "pairs", "off-topic", "audit", "mine"
+SHARED = (LABELS, PAIRS, OFF_TOPIC, AUDIT)  # that stewards share out among them; each reads blind
+OPEN = (DISPUTES, BROWSING)  # where each sees what the others said
 EVIDENCE = ("geometry", "pixels", "bytes")  # the weakest proof first
 
 
@@ -97,4 +98,4 @@ def _without(copies: set[str], queue: pd.DataFrame) -> list[tuple[str]]:
     return [(image,) for image in ordered if image not in copies]
 
 
-QUEUES = (LABELS, PAIRS, OFF_TOPIC, AUDIT, DISPUTES, MINE, BROWSING)
+QUEUES = (*SHARED, DISPUTES, MINE, BROWSING)

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.core.progress import track
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
 from pipeline.review.queues import Case
@@ -20,6 +21,7 @@ from pipeline.stages.dedup.tables import Duplicates, Groups
 from pipeline.stages.embed.tables import read_embeddings
 from pipeline.stages.ingest.tables import Images, open_pixels
 from pipeline.stages.label_noise.tables import LabelScores
+from pipeline.stages.rebalance.arms import STEWARD
 from pipeline.stages.rebalance.tables import HEADLINE_ARM, Exclusions, Selection
 
 LAYOUT = "3"  # of the fields below: another number builds the App's dataset anew
@@ -75,17 +77,25 @@ def read_samples(store: Store, batches: list[str], encoder: str | None) -> Sampl
     return Samples(rows, positions, pixels, digest.hexdigest())
 
 
-def of_cases(samples: Samples, cases: Sequence[Case]) -> Samples:
+def of_cases(samples: Samples, cases: Sequence[Case], *, blind: bool) -> Samples:
     """Take the images that cases are about, a row a case in their order, with `place` and `other` of each.
 
     The digest is that of the cases as well.
+
+    Args:
+        samples: of all images.
+        cases: in order.
+        blind: leave out what would say that a steward took an image out.
+
     """
     position = {image: i for i, image in enumerate(samples.rows["image_id"])}
     taken = [position[case.image_id] for case in cases]
     rows = samples.rows.iloc[taken].reset_index(drop=True)
     rows["place"] = [case.place for case in cases]
     rows["other"] = [case.other or None for case in cases]
-    digest = hashlib.sha256(repr((samples.digest, cases)).encode()).hexdigest()
+    if blind:
+        rows["excluded"] = rows["excluded"].where(~rows["excluded"].str.startswith(f"{STEWARD}:", na=False), None)
+    digest = hashlib.sha256(repr((samples.digest, cases, blind)).encode()).hexdigest()
     positions = None if samples.positions is None else samples.positions[taken]
     return Samples(rows, positions, samples.pixels.take(taken), digest)
 
@@ -140,7 +150,7 @@ def export(samples: Samples, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     present = {path.stem: path for path in folder.iterdir() if path.suffix != ".partial"}
     paths = []
-    for i, digest in enumerate(samples.rows["stored_sha256"]):
+    for i, digest in enumerate(track(samples.rows["stored_sha256"], "write pictures", unit="images")):
         if digest not in present:
             content = samples.pixels.read(i)
             with Image.open(io.BytesIO(content)) as image:  # the App goes by the extension

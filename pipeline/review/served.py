@@ -13,13 +13,30 @@ from pipeline.review import spool
 from pipeline.review.desk import Desk, open_desk
 
 VARIABLE = "SKIN_CURATION_DESK"  # in the server's environment: the file that `Desk.save` wrote
-RETRY_S = 1.0
+RETRY_S, POLL_S = 1.0, 0.05
+
+
+_opening = threading.Lock()
+
+
+def served_desk() -> Desk:
+    """Return the desk of this server, opened by whoever asks first."""
+    with _opening:
+        return _open()
+
+
+def open_ahead() -> None:
+    """Begin to open the desk, while the browser still loads the App."""
+    threading.Thread(target=served_desk, daemon=True).start()
 
 
 @cache
-def served_desk() -> Desk:
-    """Open the desk of this server, and see to it that what waits for DVC reaches the ledger."""
-    desk = open_desk(Path(os.environ[VARIABLE]))
+def _open() -> Desk:
+    """Open the desk, and see to it that what waits for DVC reaches the ledger."""
+    session = Path(os.environ[VARIABLE])
+    while not session.exists():  # the server comes up while the cases are prepared
+        time.sleep(POLL_S)
+    desk = open_desk(session)
     threading.Thread(target=_retry, args=(desk,), daemon=True).start()
     return desk
 

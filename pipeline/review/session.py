@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
 import signal
 import sys
 import webbrowser
+from dataclasses import replace
 
 import psutil
 
 from pipeline.core.errors import UserError
-from pipeline.ledger.decisions import PATH, Decision
+from pipeline.ledger.decisions import BROWSING, PATH, Decision
 from pipeline.review import spool
 from pipeline.review.dataset import (
     Dataset,
+    Server,
     delete_if_old,
     launch,
     open_dataset,
@@ -23,11 +26,12 @@ from pipeline.review.dataset import (
     read_tags,
     remove_tags,
     show_decisions,
+    start_server,
 )
 from pipeline.review.decide import now
 from pipeline.review.desk import SHEETS, Desk
 from pipeline.review.effects import complete
-from pipeline.review.queues import BROWSING, DISPUTES, OFF_TOPIC
+from pipeline.review.queues import OFF_TOPIC, OPEN
 from pipeline.review.samples import Samples, of_cases
 from pipeline.review.tags import decide, in_bulk
 
@@ -44,14 +48,14 @@ def prepare(desk: Desk, samples: Samples) -> Dataset:
 
     """
     shutil.rmtree(desk.folder / SHEETS, ignore_errors=True)  # of tables that may be gone
-    shown = of_cases(samples, list(desk.cases.values()))
+    shown = of_cases(samples, list(desk.cases.values()), blind=desk.queue not in OPEN)
     dataset = open_dataset(shown, desk.folder / "pictures" / desk.queue, desk.queue)
-    show_decisions(dataset, desk.verdicts(), None if desk.queue in {BROWSING, DISPUTES} else desk.person)
+    show_decisions(dataset, desk.words(desk.queue))
     return dataset
 
 
-def hold(desk: Desk, dataset: Dataset, *, address: str, port: int, browser: bool) -> None:
-    """Keep the App open until Ctrl-C, or until the process is asked to end or its terminal is closed.
+def start(*, address: str, port: int) -> Server:
+    """Start the App's server; it is ready some seconds later.
 
     Raises:
         UserError: something listens on the port; FiftyOne would take it for its own server and share its session.
@@ -59,9 +63,14 @@ def hold(desk: Desk, dataset: Dataset, *, address: str, port: int, browser: bool
     """
     if port in listening():
         raise UserError(f"port {port} is taken by another program: choose another with --port")
+    return start_server(address=address, port=port)
+
+
+def hold(desk: Desk, dataset: Dataset, server: Server, *, browser: bool) -> None:
+    """Keep the App open until Ctrl-C, or until the process is asked to end or its terminal is closed."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.default_int_handler)
-    session = launch(dataset, address=address, port=port, plane=desk.queue == BROWSING)
+    session = launch(dataset, server, plane=desk.queue == BROWSING)
     try:
         url = f"{str(session.url).rstrip('/')}/datasets/{dataset.slug}"
         first = desk.first()
@@ -74,15 +83,21 @@ def hold(desk: Desk, dataset: Dataset, *, address: str, port: int, browser: bool
         if browser and _has_display():
             webbrowser.open(url)
         else:
-            print(f"from another machine: ssh -N -L {port}:{address}:{port} {platform.node()}", flush=True)
+            forwarded = f"{server.port}:{server.address}:{server.port}"
+            print(f"from another machine: ssh -N -L {forwarded} {platform.node()}", flush=True)
         session.wait(-1)
     except KeyboardInterrupt:
         print()
-    # Nothing may be tagged from now on; and asked politely, the server would wait for browser tabs to be closed.
-    for process in psutil.Process().children(recursive=True):
-        if process.name() != "mongod":
-            process.kill()
+    end_server()
     session.close()
+
+
+def end_server() -> None:
+    """Kill the App's server: nothing may be tagged from now on, and politely asked it would wait for browser tabs."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.name() != "mongod":
+                process.kill()
 
 
 def listening() -> set[int]:
@@ -107,7 +122,7 @@ def save(desk: Desk, samples: Samples, *, bulk: bool) -> list[str]:
     for dataset in open_datasets():
         problems += _save(desk, samples, dataset, bulk=bulk)
         if not delete_if_old(dataset):
-            show_decisions(dataset, desk.verdicts(), None if dataset.name in {BROWSING, DISPUTES} else desk.person)
+            show_decisions(dataset, desk.words(dataset.name))
     for problem in problems:
         print(f"not recorded: {problem}", file=sys.stderr)
     return problems
@@ -130,11 +145,18 @@ def _save(desk: Desk, samples: Samples, dataset: Dataset, *, bulk: bool) -> list
         if image not in known
     ]
     outcome = decide(
-        rows, known, desk.verdicts(), diagnoses=set(rows["diagnosis"]), steward=desk.steward, decided_at=now()
+        rows,
+        known,
+        desk.own_words(),
+        diagnoses=set(rows["diagnosis"]),
+        queue=dataset.name,
+        steward=desk.steward,
+        decided_at=now(),
     )
     held, made = desk.decisions(), list[Decision]()
     for decision in outcome.decisions:
-        made.append(complete(desk.tables.curated, [*held, *made], decision))
+        queued = replace(decision, queue=desk.queue_of(decision.subject, decision.queue))
+        made.append(complete(desk.tables.curated, [*held, *made], queued))
     in_ledger = spool.record(desk.root, desk.spool, made, patience_s=PATIENCE_S)
     remove_tags(dataset, outcome.settled)
     where = PATH if in_ledger else f"{desk.spool}, where they wait until dvc has read {PATH}"

@@ -16,6 +16,7 @@ import pandas as pd
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
 from pipeline.ledger.decisions import Decision
+from pipeline.ledger.replay import DISPUTED, UNSIGNED, Subject, Verdicts
 from pipeline.params import read_tree
 from pipeline.review.effects import Curated, read_curated
 from pipeline.review.keys import KEYS, MOST_DIGITS, OF_LABELS, OF_PAIRS
@@ -97,8 +98,9 @@ class Tables:
         said = [f"{len(done)} of {len(cases)} decided"]
         steps = self.suspects if queue == LABELS else self.off_topic if queue == OFF_TOPIC else None
         if steps is not None and len(steps):
-            behind = [case.image_id for case in cases if case.place in done and case.image_id in steps.index]
-            sums, past = steps.sum(), steps.loc[behind].sum()
+            listed = [case for case in cases if case.image_id in steps.index]
+            sums = steps.loc[[case.image_id for case in listed]].sum()
+            past = steps.loc[[case.image_id for case in listed if case.place in done]].sum()
             total = sums["errors"] + steps["beyond"].iloc[0]
             if "minutes" in steps:
                 said.append(f"{past['minutes']:.1f} of {sums['minutes']:.0f} min")
@@ -217,4 +219,15 @@ def earlier(words: Sequence[Decision]) -> list[str]:
     for word in reversed(words):
         note = f": {word.reason}" if word.reason else ""
         said.append(f"{word.words} by {word.steward}, {word.decided_at[:16]}{note}")
+    return said
+
+
+def in_words(verdicts: Verdicts) -> dict[Subject, str]:
+    """Say of every image or pair what is in force, or what is said and does not hold yet."""
+    said = {}
+    for subject, words in verdicts.last.items():
+        held = verdicts.images.get(subject[0]) if len(subject) == 1 else verdicts.pairs.get((subject[0], subject[1]))
+        all_words = ", ".join(f"{word.words} ({word.steward})" for word in ([held] if held else words))
+        open_state = DISPUTED if len({word.meaning for word in words}) > 1 else UNSIGNED
+        said[subject] = all_words if held else f"{open_state}: {all_words}"
     return said

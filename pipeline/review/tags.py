@@ -18,7 +18,7 @@ from operator import attrgetter
 import pandas as pd
 
 from pipeline.ledger.decisions import LABEL_VERDICTS, PAIR_VERDICTS, RELABEL, VERDICTS, WITHDRAW, Decision
-from pipeline.ledger.replay import Verdicts
+from pipeline.ledger.replay import Subject
 
 TOOL = "review"
 NEAR = 2  # edits that a misspelt verdict may be away from one
@@ -55,19 +55,21 @@ class Outcome:
 def decide(
     facts: pd.DataFrame,
     tags: Mapping[str, Collection[str]],
-    verdicts: Verdicts,
+    own: Mapping[Subject, Decision],
     *,
     diagnoses: Collection[str],
+    queue: str,
     steward: str,
     decided_at: str,
 ) -> Outcome:
     """Turn tags into decisions; what the steward has said already is settled without a new one.
 
     Args:
-        facts: image_id, sha256, diagnosis (as given), duplicate_of (or missing), suspect of every image.
+        facts: image_id, sha256, diagnosis (as given), duplicate_of (or missing) of every image.
         tags: tags by image_id.
-        verdicts: what is in force.
+        own: what the steward has said that stands, by image or pair.
         diagnoses: those that a `relabel` may name.
+        queue: in which the tags were set.
         steward: who decided.
         decided_at: ISO 8601 with a time zone.
 
@@ -88,7 +90,7 @@ def decide(
             image_id=tag.image_id,
             sha256=str(row.sha256),
             other_image_id=other,
-            queue="duplicates" if other else "suspects" if row.suspect else "browsing",
+            queue=queue,
             verdict=tag.verdict,
             given=label if tag.verdict in LABEL_VERDICTS else "",
             to=tag.argument if tag.verdict == RELABEL else "",
@@ -98,7 +100,7 @@ def decide(
             tool=TOOL,
         )
         read.append((tag, decision))
-    return _without_repeats(read, verdicts, problems)
+    return _without_repeats(read, own, problems)
 
 
 def misspelt(tags: Mapping[str, Collection[str]]) -> Iterator[str]:
@@ -161,7 +163,7 @@ def _find_problem(
     return None
 
 
-def _without_repeats(read: list[tuple[Tag, Decision]], verdicts: Verdicts, problems: list[str]) -> Outcome:
+def _without_repeats(read: list[tuple[Tag, Decision]], own: Mapping[Subject, Decision], problems: list[str]) -> Outcome:
     """Refuse subjects with more than one verdict, and leave out what the steward has said already."""
     decisions, settled, contradictions = [], [], []
     read = sorted(read, key=lambda item: item[1].subject)
@@ -172,8 +174,7 @@ def _without_repeats(read: list[tuple[Tag, Decision]], verdicts: Verdicts, probl
             contradictions.append(f"{', '.join(subject)}: {texts} contradict each other: leave one")
             continue
         decision = group[0][1]
-        words = [word for word in verdicts.last.get(subject, ()) if word.person == decision.person]
-        known = words[-1].meaning if words else (WITHDRAW, "")
+        known = own[subject].meaning if subject in own else (WITHDRAW, "")
         settled += [tag for tag, _ in group]
         if known != decision.meaning:
             decisions.append(decision)

@@ -14,7 +14,7 @@ from bench.label_noise.methods import OURS
 from bench.label_noise.planting import plant
 from bench.label_noise.run import Cell
 from pipeline.profiles import read_either
-from tests.project import NETWORK, ROOT
+from tests.project import HEAD, ROOT
 from tests.stages.label_noise.made import project
 from tests.stages.label_noise.planted import params
 
@@ -27,7 +27,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Set up a project, a profile with a member, and in `fitted/` a cell's plan."""
     root = project(tmp_path_factory.mktemp("fine_tuned")).root
     tree = read_either(ROOT / "profiles/demo.yaml")
-    member = NETWORK | {"weights": None, "trainable": "head", "augmentation": "none", "epochs": 1}
+    member = HEAD | {"weights": None}
     tree |= {"encoders": ["clip"], "members": ["one"], "train": tree["train"] | {"members": {"one": member}}}
     (root / "params.yaml").write_text(yaml.safe_dump(tree), "utf-8")
     fine_tuned.plan(read_collection(root, "demo", ["clip"]), [CELL], root / "fitted")

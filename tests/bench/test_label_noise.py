@@ -79,6 +79,11 @@ def test_small_sets_are_drawn_anew_by_every_seed_and_held_against_the_best_compe
         abs=1e-4,
     )
     assert found[sizes.CLEAN]["errors"] == [0, 0]
+    for cell in found.values():
+        assert all(
+            low <= expected <= high for expected, (low, high) in zip(cell["expected"], cell["bounds"], strict=True)
+        )
+    assert sizes.held({"errors": [3, 9], "bounds": [[2.0, 4.0], [2.0, 4.0]]}) == 1
     assert "| 100, uniform |" in sizes.table({"100, uniform": found["uniform"], "clean": found[sizes.CLEAN]})
 
 

@@ -228,6 +228,8 @@ import os, sys
 from functools import partial
 from pathlib import Path
 os.cpu_count = lambda: 2
+from pipeline.core import progress
+progress.SHOWN_AFTER_S = 1e9  # what is ours to say
 from pipeline.core.engine import map_shards
 from tests.core.test_engine import die_once
 print(list(map_shards(partial(die_once, Path(sys.argv[1])), range(10), label="t", engine="ray")))

@@ -155,8 +155,8 @@ FAULTS = (
     Fault(
         "an ensemble is fitted on test labels",
         "pipeline/stages/evaluate/stage.py",
-        r'ensembles\(models, params.arms, params.ensemble, truth\["validation"\]\)',
-        'ensembles(models, params.arms, params.ensemble, truth["test"])',
+        r'ensembles\(models, params.arms, params.ensemble, truth\["validation"\], folded\)',
+        'ensembles(models, params.arms, params.ensemble, truth["test"], folded)',
         ("test_test_labels_change_nothing_that_is_fitted",),
     ),
     Fault(
@@ -172,6 +172,20 @@ FAULTS = (
         r'figures = members\[member\]\[arm\]\["validation"\]',
         'figures = members[member][arm]["test"]',
         ("test_the_best_member_is_chosen_on_validation_alone",),
+    ),
+    Fault(
+        "what is said of train out of fold comes from networks that saw it",
+        "pipeline/models/trainable.py",
+        r"learnt, held = np.flatnonzero\(held_by != fold\)",
+        "learnt, held = np.arange(len(held_by))",
+        ("test_no_label_of_a_lesion_has_a_part_in_what_is_said_of_it_out_of_fold",),
+    ),
+    Fault(
+        "a resumed training forgets the moving average of its weights",
+        "pipeline/models/fit.py",
+        r'self\.average\.module\.load_state_dict\(state\["average"\]\)',
+        "pass",
+        ("test_a_killed_run_ends_with_the_same_weights",),
     ),
     Fault(
         "an ensemble joins members of another seed",

@@ -183,11 +183,26 @@ def test_a_members_file_name_says_where_it_comes_from(tmp_path: Path) -> None:
         "tagged": ("resnet18.a1_in1k", "resnet18.a1_in1k.safetensors"),
         "first": ("resnet34", "resnet34.safetensors"),
         "random": ("resnet50", None),
+        "lite2": ("tf_efficientnet_lite2", "tf_efficientnet_lite2.safetensors"),
     }
     tree = yaml.safe_load((project(tmp_path, members=members) / "params.yaml").read_text("utf-8"))
     sources = {(entry.model, entry.source) for entry in weights.wanted_weights(tree)}
-    packaged = {("test_resnet", "package"), ("tf_efficientnet_lite0", "package")}
+    packaged = {(name, "package") for name in ("test_resnet", "tf_efficientnet_lite0", "tf_efficientnet_lite2")}
     assert sources == packaged | {("resnet18", "a1_in1k"), ("resnet34", "hub")}
+
+
+def test_a_member_that_is_clips_image_tower_takes_the_encoders_file(tmp_path: Path) -> None:
+    """Listed or not, the encoder says where it comes from; another member may not have it."""
+    tower = ("vit_base_patch16_clip_quickgelu_224", "clip_vit_b16.safetensors")
+    file = {"model": "ViT-B-16-quickgelu", "weights": tower[1], "library": "open_clip", "source": "package"}
+    for further in (file, {}):
+        tree = yaml.safe_load(
+            (project(tmp_path, members={"m": tower}, further=file) / "params.yaml").read_text("utf-8")
+        )
+        tree["encoders"] = ["first", "further"] if further else ["first"]
+        assert weights.Wanted(**file) in weights.wanted_weights(tree)
+    with pytest.raises(UserError, match="named for open_clip/ViT-B-16-quickgelu and timm/resnet18"):
+        fetch(project(tmp_path, members={"m": ("resnet18", tower[1])}, further=file))
 
 
 def test_one_file_is_not_promised_to_two_networks(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from pipeline.ledger.agreement import accuracies, control_cases, draw_cases, kappas, unread
+from pipeline.ledger.agreement import accuracies, control_cases, control_words, draw, kappas
 from pipeline.ledger.decisions import Decision
 from tests.ledger.made import decision
 
@@ -53,16 +53,22 @@ def test_accuracy_is_what_a_steward_says_on_control_cases() -> None:
     assert control_cases(agreed + asked) == control_cases(agreed)
 
 
-def test_a_second_reader_gets_what_others_decided_and_he_has_not() -> None:
-    made = [*reads("kkk", **A), *reads(" k", **B), decision("b:2", "withdraw", **A)]
-    assert unread(made, "b") == [("b:0",)]
-    assert unread(made, "C") == [("b:0",), ("b:1",)]
+def test_the_last_answer_to_a_control_case_counts() -> None:
+    agreed = reads("kkk", **A) + reads("kkk", **B)
+    asked = reads("dkk", steward="C", queue="control") + reads("k", steward="C", queue="control")
+    taken_back = decision("b:1", "withdraw", steward="C", queue="control")
+    [found] = accuracies([*agreed, *asked, taken_back], confidence=0.95)
+    assert (found.cases, found.right) == (2, 2)
+    assert control_words([*asked, taken_back], "c").keys() == {("b:0",), ("b:2",)}
 
 
-def test_a_share_of_cases_is_drawn() -> None:
-    subjects = [(f"b:{i}",) for i in range(40)]
-    drawn = draw_cases(subjects, share=0.25, rng=np.random.default_rng(0))
-    assert len(set(drawn)) == 10
-    assert set(drawn) <= set(subjects)
-    assert len(draw_cases(subjects[:1], share=0.1, rng=np.random.default_rng(0))) == 1
-    assert draw_cases([], share=0.1, rng=np.random.default_rng(0)) == []
+def test_what_was_said_where_all_verdicts_are_shown_says_nothing_about_agreement() -> None:
+    assert kappas(reads("kd", **A) + reads("kd", queue="all", **B), confidence=0.95, rng=np.random.default_rng(0)) == []
+
+
+def test_a_draw_is_uniform_over_cases_and_another_one_for_another_salt() -> None:
+    subjects = [(f"b:{i}",) for i in range(4000)]
+    one, other = (np.array([draw(subject, 0, person, "labels") for subject in subjects]) for person in "ab")
+    assert np.histogram(one, bins=4, range=(0, 1))[0] == pytest.approx(1000, abs=120)
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.05
+    assert one.tolist() == [draw(subject, 0, "a", "labels") for subject in subjects]

@@ -8,13 +8,14 @@ import torch
 from PIL.Image import Resampling
 
 from pipeline.models import batches
-from pipeline.models.batches import AUGMENTATIONS, Augmentation, ImageSet, augment, crops, load_images
+from pipeline.models.batches import AUGMENTATIONS, Augmentation, ImageSet, augment, load_images
 from pipeline.models.members import Preprocessing
 from pipeline.stages.ingest.tables import Images, open_pixels
 from tests import drawn
 
 PLAIN = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25), Resampling.BICUBIC)
 TURNS = Augmentation(1.0, 1.0, 0.0, 0.0, 0.0, 0.0)  # mirror images and quarter turns alone
+CROPS = Augmentation(0.5, 1.3, 0.0, 0.0, 0.0, 0.0)
 CPU = torch.device("cpu")
 
 
@@ -71,16 +72,22 @@ def test_turns_and_mirror_images_are_the_eight_of_the_square() -> None:
     assert max(float((one - eight[i]).abs().max()) for one, i in zip(found, nearest, strict=True)) < 1e-4
 
 
-@pytest.mark.parametrize("name", ["light", "strong"])
-def test_a_crop_stays_inside_the_picture_but_for_the_odd_turn(name: str) -> None:
-    bounds = AUGMENTATIONS[name]
-    assert bounds is not None
-    maps = crops(500, Augmentation(bounds.min_area, bounds.max_aspect, 0, 0, 0, 0), generator())
-    corners = torch.tensor([[x, y, 1.0] for x in (-1, 1) for y in (-1, 1)])
-    assert float((maps @ corners.T).abs().max()) <= 1 + 1e-5
-    area = torch.linalg.det(maps[:, :, :2]).abs()
-    assert bounds.min_area * 0.95 < float(area.min()) < bounds.min_area + 0.05
-    assert 0.9 < float(area.max()) <= 1 + 1e-5
+def test_a_crop_shows_part_of_the_picture_and_no_less_than_its_bound() -> None:
+    """Of a picture whose red and green say where a pixel lies, the corners of a crop say what it shows."""
+    place = torch.linspace(0, 1, 200)
+    image = torch.stack([place.expand(200, 200), place.expand(200, 200).T, torch.zeros(200, 200)])
+    found = augment(image.expand(300, 3, 200, 200), CROPS, side=100, generator=generator())
+    first, last = found[:, :2, 0, 0], found[:, :2, -1, -1]
+    area = (first - last).abs().prod(1)
+    assert CROPS.min_area - 0.05 < float(area.min()) < CROPS.min_area + 0.05
+    assert 0.9 < float(area.max()) <= 1
+    assert len({tuple(corner) for corner in (first * 20).round().int().tolist()}) > 100
+
+
+def test_an_odd_turn_fills_its_corners_with_the_picture() -> None:
+    turned = Augmentation(1.0, 1.0, 45.0, 0.0, 0.0, 0.0)
+    found = augment(torch.full((20, 3, 16, 16), 0.7), turned, side=16, generator=generator())
+    assert found == pytest.approx(torch.full_like(found, 0.7), abs=1e-4)
 
 
 def test_colours_change_within_their_bounds() -> None:
@@ -88,6 +95,19 @@ def test_colours_change_within_their_bounds() -> None:
     found = augment(grey, Augmentation(1.0, 1.0, 0.0, 0.2, 0.0, 0.0), side=4, generator=generator())
     assert 0.4 <= float(found.min()) < 0.41
     assert 0.59 < float(found.max()) <= 0.6
+
+
+def test_every_picture_of_a_batch_is_changed_in_its_own_way() -> None:
+    stored = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 9, 9, 3), np.uint8), 6, axis=0)
+    found = ImageSet(stored, 8, PLAIN, AUGMENTATIONS["light"], CPU)(torch.arange(6), generator())
+    assert len({one.numpy().tobytes() for one in found}) == 6
+
+
+def test_augmentation_leaves_the_generator_that_others_draw_from() -> None:
+    stored = np.random.default_rng(0).integers(0, 256, (4, 9, 9, 3), np.uint8)
+    before = torch.get_rng_state()
+    ImageSet(stored, 8, PLAIN, AUGMENTATIONS["strong"], CPU)(torch.arange(4), generator())
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_augmentation_follows_from_the_generator() -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from torch.nn import functional
 
 from pipeline.core.errors import UserError
 from pipeline.models import fit as loop
-from pipeline.models.fit import Examples, balanced_scores, best_epoch, draw_rows, fit, learning_rate_factor, predict
+from pipeline.models.batches import VIEWS
+from pipeline.models.fit import Examples, balanced_scores, best_epoch, draw_rows, fit, mixup, predict
 from pipeline.models.losses import cross_entropy
 from pipeline.models.params import Recipe
 
@@ -20,10 +23,15 @@ RECIPE = Recipe(
     epochs=5,
     patience_epochs=5,
     batch_size=8,
+    optimizer="adamw",
     learning_rate=0.05,
+    schedule="cosine",
+    warmup_epochs=1,
     weight_decay=0.01,
     label_smoothing=0.0,
-    warmup_epochs=1,
+    mixup_alpha=0.0,
+    ema_decay=0.0,
+    precision="fp32",
 )
 
 
@@ -86,13 +94,29 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(tmp_path: Path)
     assert not same(first, other)
 
 
-@pytest.mark.parametrize("killed_after", range(6))
+KINDS: dict[str, dict[str, Any]] = {
+    "adamw": {},
+    "adam": {"optimizer": "adam"},
+    "sgd": {"optimizer": "sgd"},
+    "rmsprop": {"optimizer": "rmsprop", "learning_rate": 0.005},
+    "step": {"schedule": "step"},
+    "constant": {"schedule": "constant"},
+    "ema": {"ema_decay": 0.99},
+    "mixup": {"mixup_alpha": 0.4},
+    "bf16": {"precision": "bf16"},
+    "all at once": {"optimizer": "sgd", "schedule": "step", "ema_decay": 0.9, "mixup_alpha": 1.0, "precision": "bf16"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("killed_after", [0, 1, 3, 5])
 def test_a_killed_run_ends_with_the_same_weights(
-    killed_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    killed_after: int, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-    whole = trained(tmp_path / "whole")
+    recipe = RECIPE.model_copy(update=KINDS[kind])
+    whole = trained(tmp_path / "whole", recipe=recipe)
     learn, epochs = loop._learn, iter(range(killed_after))
 
     def learn_until_killed(run: loop._Run, train: Examples, *, epoch: int, seed: int) -> float:
@@ -105,10 +129,22 @@ def test_a_killed_run_ends_with_the_same_weights(
         patch.setattr(loop, "_learn", learn_until_killed)
         if killed_after < RECIPE.epochs:
             with pytest.raises(KeyboardInterrupt):
-                trained(tmp_path / "killed")
+                trained(tmp_path / "killed", recipe=recipe)
         else:
-            trained(tmp_path / "killed")
-    assert same(whole, trained(tmp_path / "killed"))
+            trained(tmp_path / "killed", recipe=recipe)
+    assert same(whole, trained(tmp_path / "killed", recipe=recipe))
+
+
+@pytest.mark.parametrize("kind", list(KINDS)[1:])
+def test_every_part_of_a_recipe_changes_the_weights_and_still_learns(kind: str, tmp_path: Path) -> None:
+    net, unseen = network(), examples(3, noise=0.1)
+    train, validation, recipe = examples(1, noise=0.1), examples(2, noise=0.1), RECIPE.model_copy(update=KINDS[kind])
+    fit(net, train, validation, recipe, cross_entropy, seed=0, checkpoint=tmp_path / "c.pt")
+    assert (predict(net, unseen.inputs, 50, batch_size=8).argmax(1) == unseen.actual).mean() > 0.9
+    (tmp_path / "plain").mkdir()
+    usual = network()
+    fit(usual, train, validation, RECIPE, cross_entropy, seed=0, checkpoint=tmp_path / "plain/c.pt")
+    assert not same(dict(net.state_dict()), dict(usual.state_dict()))
 
 
 def test_a_resumed_run_does_not_repeat_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,11 +208,80 @@ def test_divergence_ends_with_a_sentence(tmp_path: Path) -> None:
         )
 
 
-def test_the_learning_rate_rises_and_falls() -> None:
-    factors = [learning_rate_factor(step, warmup_steps=4, steps=20) for step in range(21)]
-    assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-    assert factors[4:] == sorted(factors[4:], reverse=True)
-    assert factors[20] == pytest.approx(0)
+def rates(recipe: Recipe, *, steps: int = 8) -> list[float]:
+    """Learning rates, as shares of the highest, in the middle of every of `steps` steps an epoch."""
+    run = loop._Run(network(), recipe, cross_entropy, torch.device("cpu"))
+    found = []
+    for step in range(recipe.epochs * steps):
+        run.schedule.step((step + 0.5) / steps)
+        found.append({group["lr"] for group in run.optimiser.param_groups})
+    assert all(len(of_step) == 1 for of_step in found)
+    return [rate / recipe.learning_rate for of_step in found for rate in of_step]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step", "constant"])
+def test_the_learning_rate_rises_and_then_does_what_the_schedule_says(schedule: Any) -> None:
+    found = rates(RECIPE.model_copy(update={"schedule": schedule, "epochs": 7}))
+    assert found[:8] == pytest.approx(np.arange(0.5, 8) / 8)
+    expected = {
+        "cosine": 0.5 * (1 + np.cos(np.pi * np.arange(0.5, 48) / 48)),
+        "step": np.repeat([1, 0.1, 0.01], 16),
+        "constant": np.ones(48),
+    }
+    assert found[8:] == pytest.approx(expected[schedule])
+
+
+def test_biases_and_norms_are_not_decayed() -> None:
+    groups = loop._Run(network(), RECIPE, cross_entropy, torch.device("cpu")).optimiser.param_groups
+    decayed = {group["weight_decay"]: {p.ndim for p in group["params"]} for group in groups}
+    assert decayed == {0.0: {1}, RECIPE.weight_decay: {2}}
+
+
+def test_the_moving_average_is_what_is_scored_and_kept(tmp_path: Path) -> None:
+    """With a decay of almost 1 and its warm-up, the kept weights lag behind those that are trained."""
+    net, validation = network(), examples(2)
+    recipe = RECIPE.model_copy(update={"ema_decay": 0.999, "epochs": 3})
+    history = fit(net, examples(1), validation, recipe, cross_entropy, seed=0, checkpoint=tmp_path / "c.pt")
+    state = torch.load(tmp_path / "c.pt", weights_only=True)
+    assert best_epoch(history) is history[-1]
+    assert same(dict(net.state_dict()), state["average"])
+    assert not same(state["average"], state["network"])
+    found = balanced_scores(predict(net, validation.inputs, 50, batch_size=8), validation.actual)
+    assert found[1] == pytest.approx(history[-1].validation_log_loss)
+
+
+def test_a_mixed_row_costs_the_shares_of_what_its_two_rows_cost() -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs, logits = torch.randn(6, 4, generator=generator), torch.randn(6, 3, generator=generator)
+    target, weight = torch.eye(3)[[0, 1, 2, 0, 1, 2]], torch.tensor([1.0, 2.0, 0.0, 0.5, 1.0, 3.0])
+    mixed, counts, factor = mixup(inputs, target, weight, alpha=1.0, generator=torch.Generator().manual_seed(1))
+    share, partner = next(
+        (share, torch.tensor(list(order)))
+        for order in permutations(range(6))
+        if not torch.equal(torch.tensor(order), torch.arange(6))
+        for share in [_share(mixed, inputs, torch.tensor(order))]
+        if share is not None
+    )
+    assert 0 < share < 1
+    plain = cross_entropy(logits, target) * weight, cross_entropy(logits, target[partner]) * weight[partner]
+    assert cross_entropy(logits, counts) * factor == pytest.approx(share * plain[0] + (1 - share) * plain[1])
+
+
+def _share(mixed: torch.Tensor, inputs: torch.Tensor, order: torch.Tensor) -> float | None:
+    """Find λ with mixed = λ inputs + (1 - λ) inputs[order]; None where there is none."""
+    between, along = (inputs - inputs[order]).flatten(), (mixed - inputs[order]).flatten()
+    share = float(between @ along / (between @ between))
+    return share if torch.allclose(share * between, along, atol=1e-5) else None
+
+
+def test_the_views_of_an_image_are_averaged() -> None:
+    net, rows = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), torch.rand(5, 1, 2, 2)
+    views = VIEWS["dihedral"]
+    found = predict(net, lambda some, _: rows[some], 5, batch_size=2, views=views)
+    with torch.inference_mode():
+        each = [functional.softmax(net(view(rows)).double(), 1) for view in views]
+    assert found == pytest.approx(torch.stack(each).mean(0).numpy())
+    assert len({view(torch.arange(4.0).view(1, 1, 2, 2)).flatten().numpy().tobytes() for view in views}) == 8
 
 
 def test_scores_count_classes_alike() -> None:

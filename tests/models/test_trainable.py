@@ -11,18 +11,11 @@ from pipeline.core.errors import UserError
 from pipeline.models import members
 from pipeline.models.batches import ImageSet
 from pipeline.models.fit import predict
-from pipeline.models.params import Recipe
-from pipeline.models.trainable import Part, Targets, features, train_head
+from pipeline.models.params import read_member
+from pipeline.models.trainable import Part, Plan, Targets, features, train_head
+from tests.project import HEAD
 
-RECIPE = Recipe(
-    epochs=4,
-    patience_epochs=4,
-    batch_size=8,
-    learning_rate=0.01,
-    weight_decay=0.01,
-    label_smoothing=0.0,
-    warmup_epochs=0,
-)
+MEMBER = read_member(HEAD | {"weights": None})
 
 
 def part(network: members.Network, seed: int, *, count: int = 24) -> Part:
@@ -47,9 +40,7 @@ def _one_thread() -> Iterator[None]:
 def head(tmp_path_factory: pytest.TempPathFactory) -> tuple[members.Network, dict[str, Part], dict[str, np.ndarray]]:
     network = members.build("test_resnet", classes=3, side_pixels=32, weights=None, seed=0)
     parts = {split: part(network, seed) for seed, split in enumerate(("train", "validation", "test"))}
-    found = train_head(
-        network.module, parts, RECIPE, "cross_entropy", seed=0, checkpoint=tmp_path_factory.mktemp("head") / "c.pt"
-    )
+    found = train_head(lambda: network.module, parts, Plan(MEMBER, "cross_entropy", 0, tmp_path_factory.mktemp("head")))
     return network, parts, found.probabilities
 
 
@@ -87,4 +78,4 @@ def test_a_classifier_that_is_not_linear_is_refused(tmp_path: Path) -> None:
     network = members.build("test_byobnet", classes=3, side_pixels=32, weights=None, seed=0)
     network.module.head.fc = torch.nn.Conv2d(3, 3, 1)
     with pytest.raises(UserError, match="has no linear classifier"):
-        train_head(network.module, {}, RECIPE, "cross_entropy", seed=0, checkpoint=tmp_path / "c.pt")
+        train_head(lambda: network.module, {}, Plan(MEMBER, "cross_entropy", 0, tmp_path))

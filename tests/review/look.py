@@ -9,9 +9,9 @@ import json
 import sys
 from pathlib import Path
 
+from pipeline.ledger.decisions import BROWSING
 from pipeline.review.app import desk_folder, list_cases, read_all, start_database
 from pipeline.review.desk import Desk
-from pipeline.review.queues import BROWSING
 from pipeline.review.shown import open_tables
 
 
@@ -30,7 +30,9 @@ def main(tags: dict[str, list[str]]) -> None:
     rows = [dict(zip(names, row, strict=True)) for row in zip(*dataset.values(names), strict=True)]
     views = {name: dataset.load_saved_view(name).values("image_id") for name in dataset.list_saved_views()}
     points = dataset.load_brain_results("embeddings").points.tolist()
-    print(json.dumps({"rows": {row["image_id"]: row for row in rows}, "views": views, "points": points}))
+    shown = {"rows": {row["image_id"]: row for row in rows}, "views": views, "points": points}
+    named = {"fields": list(dataset.get_field_schema()), "brain_runs": dataset.list_brain_runs()}
+    print(json.dumps(shown | named))
     for image_id, texts in tags.items():
         sample = dataset.one({"image_id": image_id})
         for text in texts:

@@ -6,11 +6,9 @@ REQUIRE_BROWSER is set, as .ci/run does.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-from collections.abc import Iterator
-from importlib.util import find_spec
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +16,25 @@ import pytest
 
 from pipeline.core.store import Store
 from pipeline.ledger import file
+from pipeline.ledger.agreement import draw
 from pipeline.ledger.decisions import PATH
 from pipeline.ledger.history import verify
-from pipeline.stages.rebalance.tables import Selection
-from tests.review.made import apply_decisions, project
+from pipeline.review.app import list_cases, read_all
+from pipeline.review.queues import AUDIT
+from pipeline.review.sharing import Shares
+from pipeline.review.shown import open_tables
+from pipeline.stages.rebalance.tables import Exclusions, Selection
+from tests.project import Project
+from tests.review.made import apply_decisions
+from tests.review.made import project as drawn_project
 from tests.review.opened import Opened
 
 pytestmark = pytest.mark.pipeline
 
+A, B = "Dr. A", "Dr. B"
 QUESTION, ANSWER = "#steward-question", "#steward-answer"
 PANEL = "#modal [data-cy=panel-content-steward]"
 PATIENCE_MS = 90_000  # against hanging
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    binary = shutil.which("chromium") or shutil.which("chromium-browser")
-    if binary is None or find_spec("playwright") is None:
-        lacking = "no browser test: it needs `apt-get install chromium` and `uv pip install playwright`"
-        (pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip)(lacking)
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - not in the lock
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 class Steward:
@@ -144,7 +136,7 @@ def decide_many(steward: Steward) -> None:
 
 
 def test_what_is_decided_on_the_screen_is_in_the_ledger_exactly(tmp_path: Path, chromium: Any) -> None:
-    store = project(tmp_path)
+    store = drawn_project(tmp_path)
     before = curated(store)
     with Opened(tmp_path, "--queue", "labels", "--steward", "Dr. A") as session:
         steward = Steward(chromium, session.url)
@@ -185,7 +177,7 @@ def test_what_is_decided_on_the_screen_is_in_the_ledger_exactly(tmp_path: Path, 
 
 
 def test_pairs_are_shown_side_by_side_and_decided_by_one_key(tmp_path: Path, chromium: Any) -> None:
-    project(tmp_path)
+    drawn_project(tmp_path)
     with Opened(tmp_path, "--queue", "pairs", "--steward", "B") as session:
         steward = Steward(chromium, session.url)
         steward.wait_for_case("demo:00")
@@ -197,3 +189,85 @@ def test_pairs_are_shown_side_by_side_and_decided_by_one_key(tmp_path: Path, chr
         session.end()
     [one] = file.read(tmp_path / PATH).decisions
     assert (one.subject, one.verdict, one.queue) == (("demo:00", "demo:01"), "not_a_duplicate", "pairs")
+
+
+def arm_rows(root: Path, arm: str) -> dict[str, tuple[str, ...]]:
+    """Say of every image where it is in an arm, and as what, or why it is out; not what it weighs beside others."""
+    store = Store(root)
+    rows, targets = store.read(Selection, arm), store.vectors(Selection, "target", arm)
+    columns = (rows[name] for name in ("image_id", "split", "group_id", "diagnosis"))
+    found = {row[0]: (*row[1:], str(target.tolist())) for *row, target in zip(*columns, targets, strict=True)}
+    out = store.read(Exclusions, arm)
+    return found | {row.image_id: (row.reason, row.detail) for row in out.itertuples(index=False)}
+
+
+def queue_of(root: Path, steward: str) -> list[str]:
+    """List the images of a steward's audit queue, everything that another decided read again."""
+    tables = open_tables(root)
+    cases = list_cases(tables, AUDIT, steward, read_all(tables, whole=False), Shares(second=1.0))
+    return [case.image_id for case in cases]
+
+
+def walk(steward: Steward, queue: list[str], keys: dict[str, tuple[str, ...]]) -> dict[str, str]:
+    """Go through a queue up to the last case with keys, and pass on the others; return what the screen said of each."""
+    said = {}
+    last = max(queue.index(image) for image in keys)
+    for image in queue[: last + 1]:
+        steward.wait_for_case(image)
+        assert A not in steward.page.inner_text(PANEL), "nothing is to be seen of what others decided"
+        said[image] = steward.press(*keys.get(image, ("g",)))
+    return said
+
+
+def choose(root: Path) -> tuple[list[str], list[str]]:
+    """Choose train and test images at the beginning of A's queue, those first that will come early in B's."""
+    split = {image: row[0] for image, row in arm_rows(root, "curated").items() if len(row) > 2}
+    by_split = defaultdict(list)
+    for image in sorted(queue_of(root, A)[:16], key=lambda image: draw((image,), 0, "dr. b", AUDIT, "place")):
+        by_split[split.get(image)].append(image)
+    return by_split["train"], by_split["test"]
+
+
+def test_two_stewards_disagree_and_dvc_changes_exactly_what_the_ledger_says(
+    project: Project, tmp_path: Path, chromium: Any
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(project.root, root, symlinks=True)
+    copy = Project(root)
+    (disputed, dropped, relabelled, *_), (signed, unsigned, *_) = choose(root)
+    scores = open_tables(root).scores[relabelled]
+    known = (scores["given"], scores["suggested"])
+    to = next(name for name in ("dermatofibroma", "vascular_lesion", "nevus") if name not in known)
+    before = {arm: arm_rows(root, arm) for arm in ("raw", "curated")}
+
+    drop, keep = ("d", "1"), ("k",)
+    with Opened(root, "--queue", AUDIT, "--steward", A) as session:
+        keys = dict.fromkeys((disputed, dropped, signed, unsigned), drop)
+        said = walk(Steward(chromium, session.url), queue_of(root, A), {**keys, relabelled: ("t", to, "1")})
+        assert said[relabelled] == f"relabel: {relabelled} in train becomes {to}, was {scores['given']}"
+        assert session.end() == 0
+    queue = queue_of(root, B)
+    with Opened(root, "--queue", AUDIT, "--steward", B, "--second-share", "1") as session:
+        said = walk(Steward(chromium, session.url), queue, {disputed: keep, dropped: drop, signed: drop})
+        assert said[dropped] == f"drop: {dropped} leaves train (dropped by {B})", "as if nobody had spoken before"
+        assert A not in said[disputed]
+        assert session.end() == 0
+    assert disputed in copy.pipeline("decisions", "--disputed")
+    assert verify(root).problems == []
+
+    ran = copy.ran(copy.dvc("repro"))
+    assert ran[0] == "replay"
+    assert {name.partition("@")[0] for name in ran} == {"replay", "rebalance", "train", "evaluate"}
+    assert copy.ran(copy.dvc("repro")) == []
+    out = ("steward", f"dropped by {B}")
+    names = sorted(set(open_tables(root).curated.diagnoses))
+    target = str([1.0 if name == to else 0.0 for name in names])
+    place = before["curated"][relabelled]
+    expected = {  # the test set is one for all arms; one steward's word does not change it, nor do two that differ
+        "raw": {signed: out},
+        "curated": {signed: out, dropped: out, relabelled: (*place[:2], to, target)},
+    }
+    for arm, rows in before.items():
+        after = arm_rows(root, arm)
+        assert {image: after[image] for image in rows if after[image] != rows[image]} == expected[arm]
+        assert after.keys() == rows.keys()

@@ -6,11 +6,12 @@ import pytest
 
 from pipeline.core.store import Store
 from pipeline.ledger import file
-from pipeline.ledger.decisions import PATH
+from pipeline.ledger.decisions import BROWSING, DISPUTES, PATH
 from pipeline.review.app import desk_folder, list_cases, read_all
 from pipeline.review.desk import SESSION, Desk, open_desk
 from pipeline.review.keys import ACCEPT, NEXT, PREVIOUS, Press
-from pipeline.review.queues import AUDIT, BROWSING, DISPUTES, LABELS, MINE, OFF_TOPIC, PAIRS
+from pipeline.review.queues import AUDIT, LABELS, MINE, OFF_TOPIC, PAIRS
+from pipeline.review.sharing import Shares
 from pipeline.review.shown import open_tables
 from pipeline.stages.dedup.tables import Groups
 from pipeline.stages.label_noise.tables import LabelScores
@@ -19,8 +20,9 @@ from tests.review.test_spool import hold
 
 
 def desk(root: Path, queue: str = BROWSING, steward: str = "A") -> Desk:
+    """Open a steward's desk; everything that others decided is read again."""
     tables = open_tables(root)
-    cases = list_cases(tables, queue, steward, read_all(tables, whole=False))
+    cases = list_cases(tables, queue, steward, read_all(tables, whole=False), Shares(1.0, 1.0))
     return Desk(root, desk_folder(root, steward), steward=steward, queue=queue, cases=cases, tables=tables)
 
 
@@ -176,6 +178,24 @@ def test_another_stewards_words_are_seen_among_the_disputes_alone(tmp_path: Path
     disputes.press([1], Press("drop", reason="shows no lesion"))
     assert disputes.verdicts().images[a.cases[place].image_id].verdict == "drop"
     assert [case.image_id for case in desk(tmp_path, MINE).cases.values()] == [a.cases[place].image_id]
+
+
+def test_what_is_prepared_while_the_steward_looks_is_what_the_key_says(tmp_path: Path) -> None:
+    project(tmp_path)
+    made = desk(tmp_path, LABELS)
+    made.soon = lambda work, *arguments: work(*arguments)  # type: ignore[method-assign] # at once
+    effects = []
+    for place in (1, 2, 3):
+        made.look_ahead(place)
+        made.press([place], Press("drop", reason="shows no lesion"))
+        effects.append(file.read(tmp_path / PATH).decisions[-1].effect)
+    assert effects == [
+        f"{made.cases[place].image_id} leaves {split(made, place)} (dropped by A)" for place in (1, 2, 3)
+    ]
+
+
+def split(made: Desk, place: int) -> str:
+    return str(Store(made.root).read(Groups).set_index("image_id").loc[made.cases[place].image_id, "split"])
 
 
 def test_the_way_through_a_queue(tmp_path: Path) -> None:

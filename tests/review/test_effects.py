@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.ledger.decisions import PAIR_VERDICTS, Decision
-from pipeline.review.effects import Curated, build, changed, complete, without_effect
+from pipeline.review.effects import Curated, build, changed, complete, prepare, without_effect
 from pipeline.stages.replay.params import ReplayParams
 from tests.ledger.made import decision
 from tests.stages.rebalance import made
@@ -47,6 +47,9 @@ def test_what_is_said_to_change_is_what_a_whole_build_changes(seed: int) -> None
         before, after = build(CURATED, ledger), build(CURATED, [*ledger, new])
         expected = "; ".join(changed(before.rows, after.rows))
         said = complete(CURATED, ledger, new).effect
+        for known in (ledger, ledger[:-1]):  # prepared while the steward looks, or for a ledger that has grown since
+            prepared = prepare(CURATED, known, new.subject)
+            assert complete(CURATED, ledger, new, prepared).effect == said
         assert said == expected if expected else said.startswith("changes nothing: ")
         ledger.append(new)
 

@@ -18,7 +18,9 @@ from pipeline.ledger import file
 from pipeline.ledger.decisions import PATH
 from pipeline.review.samples import read_samples
 from tests.review.made import apply_decisions, project
-from tests.review.opened import Opened, environment
+from tests.review.opened import ROOT, Opened, environment
+
+FIFTYONES = {"id", "filepath", "tags", "metadata", "created_at", "last_modified_at"}  # fields that every dataset has
 
 TAGS = {
     "demo:01": ["not_a_duplicate"],
@@ -59,6 +61,9 @@ def test_what_is_tagged_in_the_app_reaches_the_ledger_once(tmp_path: Path) -> No
         "decided",
     }
     assert all(Path(row["filepath"]).exists() for row in shown["rows"].values())
+    page = (ROOT / "docs/reviewer.md").read_text("utf-8")
+    told = {*shown["views"], *shown["brain_runs"], *shown["fields"]} - FIFTYONES
+    assert [name for name in sorted(told) if f"`{name}`" not in page] == []
 
     status, output = _session(tmp_path)
     assert status == 1, "one image has contradicting tags"

@@ -15,19 +15,21 @@ FACTS = pd.DataFrame(
         "sha256": ["sha 1", "sha 2", "sha 3", "sha 4"],
         "diagnosis": ["nevus", "nevus", "melanoma", "nevus"],
         "duplicate_of": [None, "b:1", None, None],
-        "suspect": [True, False, False, False],
     }
 )
+STEWARD = "Dr. A. Nurse"
 NOTHING = Verdicts({}, {}, {}, [], [])
 
 
 def outcome(tags: dict[str, list[str]], verdicts: Verdicts = NOTHING) -> Outcome:
+    own = {subject: word for subject, words in verdicts.last.items() for word in words if word.steward == STEWARD}
     return decide(
         FACTS,
         tags,
-        verdicts,
+        own,
         diagnoses={"nevus", "melanoma"},
-        steward="Dr. A. Nurse",
+        queue="labels",
+        steward=STEWARD,
         decided_at="2026-01-02T03:04:05+00:00",
     )
 
@@ -40,10 +42,10 @@ def said(decision: Decision) -> tuple[str, str, str, str, str, str]:
 def test_each_tag_becomes_its_decision() -> None:
     found = outcome({"b:1": ["keep"], "b:2": ["drop"], "b:3": ["relabel:nevus"], "b:4": ["not_sure"]})
     assert [said(d) for d in found.decisions] == [
-        ("b:1", "", "keep", "nevus", "", "suspects"),
-        ("b:2", "", "drop", "", "", "browsing"),
-        ("b:3", "", "relabel", "melanoma", "nevus", "browsing"),
-        ("b:4", "", "not_sure", "nevus", "", "browsing"),
+        ("b:1", "", "keep", "nevus", "", "labels"),
+        ("b:2", "", "drop", "", "", "labels"),
+        ("b:3", "", "relabel", "melanoma", "nevus", "labels"),
+        ("b:4", "", "not_sure", "nevus", "", "labels"),
     ]
     assert [d.sha256 for d in found.decisions] == ["sha 1", "sha 2", "sha 3", "sha 4"]
     assert [find_problem(d) for d in found.decisions] == [None] * 4
@@ -52,12 +54,12 @@ def test_each_tag_becomes_its_decision() -> None:
 
 def test_a_pair_tag_on_a_copy_means_the_image_that_it_copies() -> None:
     found = outcome({"b:2": ["not_a_duplicate"]})
-    assert [said(d) for d in found.decisions] == [("b:2", "b:1", "not_a_duplicate", "", "", "duplicates")]
+    assert [said(d) for d in found.decisions] == [("b:2", "b:1", "not_a_duplicate", "", "", "labels")]
 
 
 def test_a_pair_tag_may_name_the_other_image() -> None:
     found = outcome({"b:3": ["same_lesion:b:4"]})
-    assert [said(d) for d in found.decisions] == [("b:3", "b:4", "same_lesion", "", "", "duplicates")]
+    assert [said(d) for d in found.decisions] == [("b:3", "b:4", "same_lesion", "", "", "labels")]
 
 
 def test_an_image_verdict_and_a_pair_verdict_go_together() -> None:
@@ -98,7 +100,7 @@ def test_a_verdict_is_withdrawn_by_a_tag_once() -> None:
 
 def test_a_missed_copy_is_declared_by_a_tag() -> None:
     found = outcome({"b:4": ["copy_of:b:1"]})
-    assert [said(d) for d in found.decisions] == [("b:4", "b:1", "copy_of", "", "", "duplicates")]
+    assert [said(d) for d in found.decisions] == [("b:4", "b:1", "copy_of", "", "", "labels")]
 
 
 def test_contradicting_tags_are_refused_and_stay() -> None:

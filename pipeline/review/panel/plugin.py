@@ -12,10 +12,9 @@ import fiftyone.operators as foo
 from fiftyone import ViewField
 from fiftyone.operators import types
 
-from pipeline.ledger.replay import Verdicts
 from pipeline.review.desk import Desk, as_json
 from pipeline.review.keys import Press
-from pipeline.review.served import served_desk
+from pipeline.review.served import open_ahead, served_desk
 
 MOST_PANELS = 4  # that are told of a decision: of the grid and of the sample, in two tabs
 Context = Any  # FiftyOne carries no types
@@ -40,10 +39,11 @@ class PressKey(foo.Operator):  # type: ignore[misc]
         )
         places = _places(desk, ctx)
         answer = desk.press(places, press)
-        if answer.recorded:
-            _mark(desk, ctx, places)
+        if answer.recorded and ctx.current_sample:  # nobody looks at the grid: the next case need not wait for it
+            desk.soon(_mark, desk, ctx.dataset, places)
         if not ctx.current_sample:
             if answer.recorded:
+                _mark(desk, ctx.dataset, places)
                 ctx.ops.clear_selected_samples()
                 ctx.ops.reload_samples()
         elif answer.place is not None and answer.place not in places:
@@ -91,6 +91,7 @@ def register(plugin: Context) -> None:
     """Tell FiftyOne what there is."""
     plugin.register(PressKey)
     plugin.register(StewardPanel)
+    open_ahead()
 
 
 def _text(desk: Desk, ctx: Context) -> str:
@@ -104,7 +105,7 @@ def _text(desk: Desk, ctx: Context) -> str:
         pair = bool(desk.cases[places[0]].other)
         if (path := desk.picture(places[0])) is not None:
             said.insert(2, f"![](/media?filepath={path.as_uri().removeprefix('file://')})")
-        desk.draw_ahead(places[0])
+        desk.look_ahead(places[0])
     else:
         said.append(f"{len(places)} selected: a key decides them all; open one to see what is known of it")
     return "\n\n".join([*said, "---", desk.tables.keys(pair=pair)])
@@ -126,14 +127,12 @@ def _ids(desk: Desk, ctx: Context) -> dict[int, str]:
     return desk.samples
 
 
-def _mark(desk: Desk, ctx: Context, places: list[int]) -> None:
+def _mark(desk: Desk, dataset: Context, places: list[int]) -> None:
     """Write what the steward says by now on the samples in the grid."""
-    said = desk.verdicts()
-    view = ctx.dataset.match(ViewField("place").is_in(places))
-    view.set_values("decision", {place: _say(said, desk, place) for place in places}, key_field="place")
+    view = dataset.match(ViewField("place").is_in(places))
+    view.set_values("decision", {place: _say(desk, place) for place in places}, key_field="place")
 
 
-def _say(verdicts: Verdicts, desk: Desk, place: int) -> str | None:
-    words = verdicts.last.get(desk.cases[place].subject, ())
-    own = [word for word in words if word.person == desk.person]
-    return f"{own[-1].words} ({desk.steward})" if own else None
+def _say(desk: Desk, place: int) -> str | None:
+    word = desk.said(desk.cases[place])
+    return f"{word.words} ({desk.steward})" if word else None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.core.grouping import SPLITS
+from pipeline.core.progress import track
 from pipeline.core.shards import Pixels
 
 PANEL = (320, 240)  # width, height
@@ -113,15 +114,10 @@ def draw(
         file name and PNG bytes.
 
     """
-    for i, position in enumerate(chosen):
+    for i, position in enumerate(track(chosen, "draw pairs", unit="pairs")):
         row, transform = duplicates.iloc[position], transforms[position]
         first, second = (pixels[int(np.searchsorted(image_ids, row[end]))] for end in ("a", "b"))
-        size, matrix = second.shape[1::-1], transform.reshape(3, 3).astype(np.float64)
-        moved = cv2.warpPerspective(first, matrix, size, flags=cv2.INTER_AREA)
-        inside = cv2.warpPerspective(np.ones(first.shape[:2], np.uint8), matrix, size)
-        blend = np.where(inside[..., None] > 0, (moved.astype(np.uint16) + second) // 2, second // 3).astype(np.uint8)
-        edge, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        cv2.drawContours(blend, edge, -1, OUTLINE, max(1, second.shape[1] // 200))
+        blend = overlay(first, second, transform)
         evidence = (
             f"{row.evidence}, correlation {row.correlation:.2f}, {row.inliers} inliers, overlap {row.overlap:.2f}"
         )
@@ -129,6 +125,24 @@ def draw(
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
         yield f"{i:03d}_{row.relation}.png", buffer.getvalue()
+
+
+def overlay(first: NDArray[np.uint8], second: NDArray[np.uint8], transform: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Blend the first image, warped, with the second, and outline it there; beyond it the second is dark.
+
+    Args:
+        first: (height, width, 3).
+        second: likewise; the result is as large.
+        transform: homography from pixels of `first` to pixels of `second`, 9 numbers row by row.
+
+    """
+    size, matrix = second.shape[1::-1], transform.reshape(3, 3).astype(np.float64)
+    moved = cv2.warpPerspective(first, matrix, size, flags=cv2.INTER_AREA)
+    inside = cv2.warpPerspective(np.ones(first.shape[:2], np.uint8), matrix, size)
+    blend = np.where(inside[..., None] > 0, (moved.astype(np.uint16) + second) // 2, second // 3).astype(np.uint8)
+    edge, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    cv2.drawContours(blend, edge, -1, OUTLINE, max(1, second.shape[1] // 200))
+    return blend
 
 
 def _compose(panels: list[NDArray[np.uint8]], captions: list[str]) -> Image.Image:

@@ -15,6 +15,7 @@ from torch import nn
 from pipeline.core.engine import Engine, Resources, machine_cores
 from pipeline.core.errors import UserError
 from pipeline.core.params import Device
+from pipeline.core.progress import within
 from pipeline.core.shards import Pixels
 from pipeline.models.devices import choose, prepare
 from pipeline.stages.embed.encoders import Spec, Transform, load
@@ -76,7 +77,8 @@ def encode(pixels: Pixels, spec: Spec, *, batch_size: int, threads: int | None =
     encoder = load(spec)
     vectors, layers = [], []
     with torch.inference_mode():
-        for batch in batches(pixels, encoder.transform, batch_size=batch_size):
+        count = -(-len(pixels) // batch_size)
+        for batch in within(batches(pixels, encoder.transform, batch_size=batch_size), count):
             seen = look(encoder.network, batch.to(encoder.device, encoder.dtype), spec.layers)
             vectors.append(seen.vectors.float().cpu())
             layers.append([layer.cpu() for layer in seen.layers])

@@ -1,4 +1,4 @@
-"""Members joined into one: the linear pool p = sum_m w_m p_m, each p at its own temperature.
+"""Members joined into one: the linear pool p = sum_m w_m p_m, each p at its own temperature; or stacking.
 
 A temperature divides the logits, which moves no image to another class and makes confidences honest (Guo et al., On
 Calibration of Modern Neural Networks, 2017): of every member before the pool, which would otherwise listen to whoever
@@ -7,6 +7,8 @@ Uncertainty Quantification and Deep Ensembles, 2021).
 
 Weights and temperatures are fitted on validation, and on nothing else. Weights answer to the log loss averaged over
 classes, since balanced accuracy is the headline; temperatures to that of images as they come, since so is calibration.
+Stacking is a softmax regression on the members' log-probabilities (Wolpert, Stacked Generalization, 1992), fitted on
+their out-of-fold predictions of train; its temperature, like a pool's, on validation.
 """
 
 from __future__ import annotations
@@ -19,14 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+from sklearn.linear_model import LogisticRegression
 
+from pipeline.core.errors import UserError
+from pipeline.core.progress import track
 from pipeline.stages.evaluate.metrics import SMALLEST, balanced_accuracy
-from pipeline.stages.evaluate.scored import Model, Truth
+from pipeline.stages.evaluate.scored import Model, OutOfFold, Truth
 
 TEMPERATURES = (0.1, 10.0)  # within which the best is sought; of predictions worse than chance it has no end
 CLOSE = 1e-4  # of weights: log loss that the best ones could still save, in nats
 STEPS = 10_000  # of the weights' fit, at most
 ROUNDS = 50  # of greedy selection
+STACKING = "stacking"
+STACKING_C = 0.01  # inverse strength of its L2 penalty
 MOST = 6  # members of which every subset is scored; of more, all and all but one
 
 
@@ -41,9 +48,9 @@ class Calibrated:
 
 @dataclass(frozen=True)
 class Pool(Calibrated):
-    """Members joined; weights, (members,), are not negative and sum to 1."""
+    """Members joined; weights, (members,), are not negative and sum to 1; None: they are joined by stacking."""
 
-    weights: NDArray[np.float64]
+    weights: NDArray[np.float64] | None
 
 
 def calibrate(probabilities: NDArray[np.float64], validation: Truth) -> Calibrated:
@@ -155,15 +162,70 @@ def pool(members: Sequence[NDArray[np.float64]], method: str, validation: Truth)
     return Pool(joined.probabilities, joined.temperature, joined.before, weights)
 
 
+def stack(members: Sequence[NDArray[np.float64]], out_of_fold: Sequence[OutOfFold], validation: Truth) -> Pool:
+    """Join members by a softmax regression on their log-probabilities, in which classes count alike.
+
+    Args:
+        members: calibrated probabilities of each, (images, classes).
+        out_of_fold: of each, of the same train images in the same order; of two classes at least.
+        validation: what the temperature is fitted on.
+
+    """
+    regression = LogisticRegression(C=STACKING_C, class_weight="balanced", max_iter=STEPS)
+    regression.fit(_side_by_side([of.probabilities for of in out_of_fold]), out_of_fold[0].actual)
+    joined = np.zeros_like(members[0])
+    joined[:, regression.classes_] = regression.predict_proba(_side_by_side(members))
+    calibrated = calibrate(joined, validation)
+    return Pool(calibrated.probabilities, calibrated.temperature, calibrated.before, None)
+
+
+def can_stack(models: Sequence[Model], out_of_fold: Mapping[Model, OutOfFold]) -> bool:
+    """Say whether every model has predicted train out of fold, and there is something to tell apart."""
+    return all(model in out_of_fold and len(np.unique(out_of_fold[model].actual)) > 1 for model in models)
+
+
 def ensembles(
-    models: Mapping[Model, NDArray[np.float64]], arms: Sequence[str], method: str, validation: Truth
+    models: Mapping[Model, NDArray[np.float64]],
+    arms: Sequence[str],
+    method: str,
+    validation: Truth,
+    out_of_fold: Mapping[Model, OutOfFold],
 ) -> dict[str, Pool]:
-    """Join all networks of each arm, those of all seeds: the product."""
-    return {arm: pool([p for model, p in models.items() if model.arm == arm], method, validation) for arm in arms}
+    """Join all networks of each arm, those of all seeds: the product.
+
+    Args:
+        models: calibrated probabilities of each, (images, classes).
+        arms: in order.
+        method: of METHODS, or STACKING.
+        validation: what weights and temperatures are fitted on.
+        out_of_fold: what stacking is fitted on, at the models' temperatures.
+
+    Raises:
+        UserError: the method is STACKING, and members lack out-of-fold predictions.
+
+    """
+    pools = {}
+    for arm in arms:
+        of_arm = [model for model in models if model.arm == arm]
+        if method != STACKING:
+            pools[arm] = pool([models[model] for model in of_arm], method, validation)
+            continue
+        if not can_stack(of_arm, out_of_fold):
+            lacking = [model for model in of_arm if not can_stack([model], out_of_fold)]
+            raise UserError(
+                f"evaluate.ensemble is stacking, and {lacking[0].instance} has not predicted train out of fold: set "
+                f"train.members.{lacking[0].member}.folds to 2 or more, or evaluate.ensemble to another way"
+            )
+        pools[arm] = stack([models[model] for model in of_arm], [out_of_fold[model] for model in of_arm], validation)
+    return pools
 
 
-def joined_by_seed(models: Mapping[Model, NDArray[np.float64]], validation: Truth) -> dict[Model, Pool]:
+def joined_by_seed(
+    models: Mapping[Model, NDArray[np.float64]], validation: Truth, out_of_fold: Mapping[Model, OutOfFold]
+) -> dict[Model, Pool]:
     """Join the members of each arm and seed in every way, to be compared with a member of that seed.
+
+    Stacking is among them where all members have predicted train out of fold. Arguments as of `ensembles`.
 
     Returns:
         by a Model whose member is the method's name, or for the mean of a subset its members' names with + between;
@@ -171,11 +233,15 @@ def joined_by_seed(models: Mapping[Model, NDArray[np.float64]], validation: Trut
 
     """
     made = {}
-    for arm, seed in dict.fromkeys((model.arm, model.seed) for model in models):
+    for arm, seed in track(list(dict.fromkeys((model.arm, model.seed) for model in models)), "join members"):
         of_seed = {model.member: p for model, p in models.items() if (model.arm, model.seed) == (arm, seed)}
         if len(of_seed) > 1:
             for method in METHODS:
                 made[Model(method, arm, seed)] = pool(list(of_seed.values()), method, validation)
+            learnt_from = [Model(member, arm, seed) for member in of_seed]
+            if can_stack(learnt_from, out_of_fold):
+                folded = [out_of_fold[model] for model in learnt_from]
+                made[Model(STACKING, arm, seed)] = stack(list(of_seed.values()), folded, validation)
             for subset in subsets(list(of_seed)):
                 made[Model("+".join(subset), arm, seed)] = pool([of_seed[m] for m in subset], "mean", validation)
     return made
@@ -190,6 +256,10 @@ def subsets(members: Sequence[str]) -> list[tuple[str, ...]]:
 def _logs(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     logs: NDArray[np.float64] = np.log(np.clip(probabilities, SMALLEST, 1))
     return logs
+
+
+def _side_by_side(probabilities: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.hstack([_logs(of_member) for of_member in probabilities])
 
 
 def _class_balanced(actual: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ class EvaluateParams(StageParams):
     bootstrap: resamples over groups.
     confidence: of the intervals, such as 0.95.
     bins: of the calibration error.
-    ensemble: how the networks of an arm are joined; all ways are reported.
+    ensemble: how the networks of an arm are joined; all ways are reported. `stacking` needs members with `folds`.
     """
 
     keys: ClassVar = {
@@ -38,5 +38,5 @@ class EvaluateParams(StageParams):
     bootstrap: int
     confidence: float
     bins: int
-    ensemble: Literal["mean", "weighted", "greedy"]
+    ensemble: Literal["mean", "weighted", "greedy", "stacking"]
     seed: int

@@ -54,6 +54,18 @@ class Truth:
 
 
 @dataclass(frozen=True)
+class OutOfFold:
+    """What a member says of its arm's train images, each by a network that never saw the image's group.
+
+    probabilities: (images, classes).
+    actual: class of each in the arm, (images,).
+    """
+
+    probabilities: NDArray[np.float64]
+    actual: NDArray[np.integer]
+
+
+@dataclass(frozen=True)
 class Resampled:
     """A scored set and the resamples of its groups, (resamples, groups), which all models share."""
 
@@ -138,6 +150,38 @@ def digest(image_ids: pd.Series[str], diagnoses: pd.Series[str]) -> str:
     """Hash a labelled set: figures with one digest were measured on the same images and labels."""
     lines = sorted(f"{image_id},{diagnosis}\n" for image_id, diagnosis in zip(image_ids, diagnoses, strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def split_predictions(
+    model: Model,
+    predicted: pd.DataFrame,
+    probabilities: NDArray[np.floating],
+    *,
+    images: pd.DataFrame,
+    selection: pd.DataFrame,
+    diagnoses: Sequence[str],
+) -> tuple[NDArray[np.float64], OutOfFold | None]:
+    """Take apart what a model says of the images that are scored, and of train; None where it has no folds.
+
+    Args:
+        model: which.
+        predicted: the table Predictions.
+        probabilities: of its rows, (rows, classes).
+        images: from `scored_images`.
+        selection: of the model's arm.
+        diagnoses: the classes in order.
+
+    Raises:
+        UserError: the model was trained for other images or classes.
+
+    """
+    of_train = (predicted["split"] == "train").to_numpy()
+    scored = align(model, predicted[~of_train], probabilities[~of_train], images, len(diagnoses))
+    if not of_train.any():
+        return scored, None
+    train = selection[selection["split"] == "train"]
+    learnt = align(model, predicted[of_train], probabilities[of_train], train, len(diagnoses))
+    return scored, OutOfFold(learnt, pd.Index(diagnoses).get_indexer(pd.Index(train["diagnosis"])))
 
 
 def align(

@@ -131,8 +131,8 @@ def nest_joined(
         confidence: of the intervals.
 
     Returns:
-        by arm: the best member, and by name of the ensemble its figures on test, the weights of its members, and its
-        figures less the best member's on the same resamples, negative ones too.
+        by arm: the best member, and by name of the ensemble its figures on test, the weights of its members (none of
+        stacking), and its figures less the best member's on the same resamples, negative ones too.
 
     """
     arms = {arm: best_member(members, arm) for by_arm in joined.values() for arm in by_arm}
@@ -140,10 +140,11 @@ def nest_joined(
     for name, scores in joined.items():
         names = name.split("+") if "+" in name else list(members)
         for arm, best in arms.items():
-            weights = np.mean([p.weights for m, p in pools.items() if (m.member, m.arm) == (name, arm)], axis=0)
+            weights = [p.weights for m, p in pools.items() if (m.member, m.arm) == (name, arm) if p.weights is not None]
+            shares = dict(zip(names, map(number, np.mean(weights, axis=0)), strict=True)) if weights else {}
             by_arm[arm]["ensembles"][name] = {
                 "test": _show(scores[arm]["test"], confidence),
-                "weights": dict(zip(names, map(number, weights), strict=True)),
+                "weights": shares,
                 "over_best_member": _differences(_less(scores[arm]["test"], members[best][arm]["test"]), confidence),
             }
     return by_arm

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.core.memory import keep_freed
+from pipeline.core.progress import within
 from pipeline.core.shards import ShardWriter
 from pipeline.stages.ingest.normalise import Normalised, normalise
 from pipeline.stages.ingest.params import Limits
@@ -76,7 +77,7 @@ def write_shard(
     rows: list[dict[str, Any]] = []
     rejects: list[Reject] = []
     with RawReader(raw, max_bytes=limits.max_bytes) as reader, ShardWriter(shards / name) as writer:
-        for position, entry in enumerate(shard.entries, start=shard.first):
+        for position, entry in enumerate(within(shard.entries, len(shard.entries)), start=shard.first):
             try:
                 received = reader.read(entry.locator)
                 image = normalise(received, max_pixels=limits.max_pixels)

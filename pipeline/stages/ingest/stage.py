@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 
 import pandas as pd
 
 from pipeline.core.engine import map_shards
+from pipeline.core.progress import say
 from pipeline.core.store import Store
 from pipeline.stages.ingest.accounts import stop_if_too_many, summarise
 from pipeline.stages.ingest.labels import diagnose, named_taxonomy
@@ -29,7 +29,7 @@ def run(store: Store, params: IngestParams, instance: str) -> None:
         listing = pseudonymise(listing, instance, key=checked_key(os.environ.get(KEY_NAME)))
     check = partial(stop_if_too_many, raw_rows=listing.raw_rows, batch=instance, max_share=limits.max_reject_share)
     for note in listing.notes:
-        print(f"warning: batch {instance}: {note}", file=sys.stderr)
+        say(f"warning: batch {instance}: {note}")
     check(listing.rejects)
 
     with store.output(f"data/ingest/{instance}/shards") as folder:

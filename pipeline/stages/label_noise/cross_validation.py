@@ -8,7 +8,8 @@ So a label counts for what is left of it once the other images have had their sa
 less (self-training by an EM step, as Grandvalet and Bengio 2004 have it, each image's posterior by models that did not
 see it, as in Northcutt et al. 2021). Train is predicted out of fold within train, folds by group; validation and test
 by the same classifiers, none of which saw them: no label outside train has any influence on a train image, and no label
-any on the prediction of its own group.
+any on the prediction of its own group. Beside them stands s(z | x), by classifiers that have learnt every label of
+train, for `scores` to tell which of these were hard to learn.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from pipeline.core.folds import EVERY_FOLD, assign_folds, judged_by
+from pipeline.core.progress import advance, track, within
 from pipeline.stages.label_noise.dataset import Dataset, by_lesion
 from pipeline.stages.label_noise.knn import knn_embedding, knn_pred_probs
 from pipeline.stages.label_noise.logistic_regression import (
@@ -44,6 +46,7 @@ Split = tuple[NDArray[np.bool_], NDArray[np.bool_]]  # (n,) to learn from, (n,) 
 # Set by `bench.label_noise noise` on seeds, lesions and sizes that it does not report.
 COMPONENTS = 256  # principal components kept of each view's vectors
 REGULARIZATION_C = 0.1  # inverse L2 strength, for features whose mean variance is 1
+SEEN_REGULARIZATION_C = 0.01  # of classifiers that have seen every label, or they would learn the wrong ones by heart
 WEAK_REGULARIZATION_C = 10.0  # a weak classifier is weak by what it sees: of that it makes the most
 INNER_FOLDS = 3  # within what a fold learns from, to doubt its labels
 KNN_SHARE = 0.3  # of the pool, beside 1 for all views together
@@ -70,12 +73,15 @@ class Predictions:
 
     pred_probs: (n, classes) by the classifiers, the mean over views and fine-tuned members: what cleanlab expects.
     hypotheses: how labels come about; their evidence sums to 1.
+    seen: (n, classes) s(z | x), by classifiers that have learnt the given labels of train, the image's own too; 1 for
+        every diagnosis where the lesion is not in train.
     knn_embedding: (n, d) unit vectors whose cosine says what is near what; no label has a part in them.
     has_prediction: (n,) false where train has too few groups of the given diagnosis.
     """
 
     pred_probs: NDArray[np.float64]
     hypotheses: tuple[Hypothesis, ...]
+    seen: NDArray[np.float64]
     knn_embedding: NDArray[np.float32]
     has_prediction: NDArray[np.bool_]
 
@@ -118,6 +124,7 @@ def cross_val_predict(
         of_views = predict_out_of_fold(
             dataset, views, splits_of(dataset, folds), noise=noise, components=components, seed=params.seed
         )
+        seen = predict_seen(dataset, views, components=components)
         weak = predict_weakly(dataset, views, splits_of(dataset, halved(folds)), components=noise.weak_components)
         embedding = knn_embedding(views, dataset.reference)
         neighbours = [knn_pred_probs(dataset, embedding, params.neighbours)] if params.neighbours else []
@@ -135,6 +142,7 @@ def cross_val_predict(
             )
             for model in models
         ),
+        seen=seen,
         knn_embedding=embedding,
         has_prediction=has_prediction,
     )
@@ -175,13 +183,14 @@ def predict_out_of_fold(
     """
     total = np.zeros((len(views), len(dataset.given), len(dataset.classes)))
     fits = np.zeros(len(dataset.given))
-    for learn, held in splits:
+    for learn, held in track(splits, "cross-validation", unit="folds"):
         maps = [FeatureMap.fit(view[learn], components) for view in views]
         features = [to.apply(view[learn], dataset.context[learn]) for to, view in zip(maps, views, strict=True)]
         targets = doubt_labels(dataset, features, learn, noise=noise, seed=seed)
         for i, (to, view) in enumerate(zip(maps, views, strict=True)):
             weights = fit_logistic_regression(features[i], targets, REGULARIZATION_C)
             total[i, held] += predict_proba(to.apply(view[held], dataset.context[held]), weights)
+            advance(1 / (len(views) * (INNER_FOLDS + 1)))
         fits[held] += 1
     return total / fits[:, None]
 
@@ -218,6 +227,7 @@ def doubt_labels(
         for i, inputs in enumerate(features):
             weights = fit_logistic_regression(inputs[~held], labels[~held], REGULARIZATION_C)
             shown[i, held] = predict_proba(inputs[held], weights)
+            advance(1 / (len(features) * (INNER_FOLDS + 1)))
     count = dataset.lesion_weights[learn]
     models = fit_noise_models(
         shown,
@@ -232,6 +242,30 @@ def doubt_labels(
         joint = log_linear_pool(shown, model.pool_weights) * model.noise_matrix[:, given].T
         targets += model.evidence * joint / joint.sum(axis=1, keepdims=True)
     return targets
+
+
+def predict_seen(dataset: Dataset, views: Sequence[NDArray[np.float32]], *, components: int) -> NDArray[np.float64]:
+    """Predict train by classifiers that have learnt its labels as given, each lesion once.
+
+    Args:
+        dataset: images in scope.
+        views: (n, d) of them each.
+        components: principal components that a classifier sees.
+
+    Returns:
+        (n, classes), the mean over views, pooled over the images of a lesion; 1 where the lesion is not in train.
+
+    """
+    learnt, shown = dataset.reference, np.zeros((len(dataset.given), len(dataset.classes)))
+    targets = np.eye(len(dataset.classes))[dataset.given[learnt]] * dataset.lesion_weights[learnt, None]
+    for view in track(views, "classifiers that see every label", unit="views"):
+        to = FeatureMap.fit(view[learnt], components)
+        weights = fit_logistic_regression(
+            to.apply(view[learnt], dataset.context[learnt]), targets, SEEN_REGULARIZATION_C
+        )
+        shown += predict_proba(to.apply(view, dataset.context), weights) / len(views)
+    in_train = np.isin(dataset.lesion, dataset.lesion[learnt])
+    return np.where(in_train[:, None], by_lesion(shown, dataset.lesion), 1.0)
 
 
 def predict_weakly(
@@ -252,8 +286,8 @@ def predict_weakly(
     labels = np.eye(len(dataset.classes))[dataset.given]
     total = np.zeros((len(components), *labels.shape))
     fits = np.zeros(len(labels))
-    for learn, held in halves:
-        for view in views:
+    for learn, held in track(halves, "weak classifiers", unit="halves"):
+        for view in within(views, len(views)):
             few = FeatureMap.fit(view[learn], max(components, default=1))
             for i, count in enumerate(components):
                 first = few.largest(count)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from pipeline.core import vector_search
+from pipeline.core.progress import track
 from pipeline.stages.label_noise.dataset import Dataset
 from pipeline.stages.label_noise.logistic_regression import project
 
@@ -175,7 +176,7 @@ def _exactly(
     width = min(count, len(references))
     if width == 0:
         return hits, cosines
-    for start in range(0, len(queries), BLOCK):
+    for start in track(range(0, len(queries), BLOCK), "nearest neighbours"):
         rows = slice(start, start + BLOCK)
         similar = queries[rows] @ references.T
         similar[query_group[rows, None] == reference_group] = -np.inf
@@ -200,7 +201,7 @@ def _by_index(
     search = vector_search.searcher(references)
     hits = np.full((len(queries), count), NONE)
     cosines = np.full((len(queries), count), -np.inf, np.float32)
-    for start in range(0, len(queries), BLOCK):
+    for start in track(range(0, len(queries), BLOCK), "nearest neighbours"):
         rows = slice(start, start + BLOCK)
         similar, candidates = search(np.ascontiguousarray(queries[rows]), count + SPARE)
         own = (candidates < 0) | (query_group[rows, None] == reference_group[candidates])

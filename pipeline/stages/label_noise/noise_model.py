@@ -46,6 +46,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import softmax
 
+from pipeline.core.progress import advance, step
 from pipeline.stages.label_noise.dataset import of_given
 
 # Set by `bench.label_noise noise` on seeds, lesions and sizes that it does not report.
@@ -146,10 +147,11 @@ def fit_noise_models(
     """
     observed = Observed(_logarithms(pred_probs), shares, of_given(weak_probs, given), given, count)
     nobody = np.zeros(len(weak_probs), bool)
-    models = [run_em(observed, start(observed, nobody, shaped=shaped), settings) for shaped in (False, True)]
-    weak = find_weak(observed, models[-1], weak_probs, settings)
-    if weak.any():
-        models += [run_em(observed, start(observed, weak, shaped=shaped), settings) for shaped in (False, True)]
+    with step("noise models", 2 + len(weak_probs) + 2 * bool(len(weak_probs)), unit="fits"):
+        models = [run_em(observed, start(observed, nobody, shaped=shaped), settings) for shaped in (False, True)]
+        weak = find_weak(observed, models[-1], weak_probs, settings)
+        if weak.any():
+            models += [run_em(observed, start(observed, weak, shaped=shaped), settings) for shaped in (False, True)]
     weights = softmax([log_evidence(observed, model) for model in models])
     return [model._replace(evidence=float(weight)) for model, weight in zip(models, weights, strict=True)]
 
@@ -207,6 +209,7 @@ def run_em(observed: Observed, model: NoiseModel, settings: NoiseSettings) -> No
         model = m_step(observed, model, posterior, class_conditional, settings)
         if np.abs(model.noise_matrix - before).max() < MATRIX_TOLERANCE:
             break
+    advance(1)
     return model
 
 

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from pipeline.core import vector_search
+from pipeline.core.progress import track
 from pipeline.stages.label_noise.dataset import Dataset
 from pipeline.stages.label_noise.off_topic_reference import REFERENCES, Reference
 from pipeline.stages.label_noise.params import LabelNoiseParams
@@ -91,7 +92,7 @@ def score_beside(vectors: NDArray[np.float32], reference: NDArray[np.bool_], oth
         return np.full(len(vectors), SHARE)
     once = count_once(vectors, reference)
     sound, share = once, FIRST_SHARE
-    for number, ridge in enumerate(RIDGES):
+    for number, ridge in enumerate(track(RIDGES, "off-topic images", unit="rounds")):
         outlying = discriminate(vectors, sound, others, ridge=ridge)
         # At first the side away from other things tells the scale: no stray lies there.
         told = outlying if number else -outlying
@@ -216,7 +217,7 @@ def radius_in_train(dataset: Dataset, vectors: NDArray[np.float32], share: float
     references, group = vectors[chosen], dataset.group[chosen]
     rank = len(references) - max(1, round(share * len(references)))
     cosines = np.empty(len(vectors), np.float64)
-    for start in range(0, len(cosines), BLOCK):
+    for start in track(range(0, len(cosines), BLOCK), "off-topic images"):
         rows = slice(start, start + BLOCK)
         similar = vectors[rows] @ references.T
         similar[dataset.group[rows, None] == group] = -np.inf

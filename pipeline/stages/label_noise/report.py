@@ -16,6 +16,7 @@ from pipeline.core.grouping import SPLITS
 from pipeline.core.shards import Pixels
 from pipeline.stages.label_noise.cross_validation import Predictions
 from pipeline.stages.label_noise.dataset import Dataset
+from pipeline.stages.label_noise.error_count import error_interval
 from pipeline.stages.label_noise.params import LabelNoiseParams
 from pipeline.stages.label_noise.scores import NO_COPY
 
@@ -55,6 +56,8 @@ def summarise(
         for split in SPLITS
     }
     errors = scores["error_probability"]
+    modelled = params.method == "noise_matrix"
+    bounds = error_interval(dataset, predictions, errors.to_numpy()) if modelled else None
     return {
         "method": params.method,
         "min_error_probability": params.min_error_probability,
@@ -67,6 +70,7 @@ def summarise(
         "cleanlab_issues": count_cleanlab_issues(dataset.given, predictions.pred_probs),
         "mean_error_probability": round(float(errors.mean()), 6),
         "estimated_errors": round(float(errors.sum()), 2),
+        "estimated_errors_interval": None if bounds is None else [round(bound, 1) for bound in bounds],
         "estimated_errors_by_split": {split: round(float(errors[dataset.split == split].sum()), 2) for split in SPLITS},
         "queue_minutes": round(float(queue["minutes_so_far"].max() if len(queue) else 0.0), 1),
         "queue_errors_expected": round(float(queue["error_probability"].sum()), 2),

@@ -7,6 +7,8 @@ the errors that are expected to be found in a minute: first those with a suspect
 then the ambiguous. How a diagnosis was confirmed weighs in here and nowhere else: an
 image hardly overrules histopathology, so such a label is the less likely to change however odd it looks. It is never
 a feature of the classifiers, because it gives diagnoses away.
+
+What surely shows no skin has no diagnosis to be wrong: it is left out, or stands in OffTopicQueue.
 """
 
 from __future__ import annotations
@@ -21,13 +23,14 @@ from pipeline.stages.label_noise.params import Queue
 SECONDS = 60  # a minute's
 
 
-def rank_suspects(scores: pd.DataFrame, dataset: Dataset, params: Queue) -> pd.DataFrame:
+def rank_suspects(scores: pd.DataFrame, dataset: Dataset, params: Queue, *, sure_off_topic: float) -> pd.DataFrame:
     """Make the table SuspectQueue.
 
     Args:
         scores: the table LabelScores.
         dataset: its images, row by row.
         params: time and evidence.
+        sure_off_topic: probability to show no skin from which nobody is asked for the diagnosis.
 
     """
     error = discount(scores["error_probability"].to_numpy(), dataset.evidence, params.evidence_odds)
@@ -40,7 +43,8 @@ def rank_suspects(scores: pd.DataFrame, dataset: Dataset, params: Queue) -> pd.D
             "ambiguous": scores["ambiguous"].to_numpy(),
         }
     )
-    rows = rows[(scores["suspect"] | scores["ambiguous"]).to_numpy() & ~dataset.removed]
+    asked = ~dataset.removed & (scores["off_topic"] < sure_off_topic).to_numpy()
+    rows = rows[(scores["suspect"] | scores["ambiguous"]).to_numpy() & asked]
     rows["ambiguous"] = rows.groupby("lesion")["ambiguous"].transform("all")
     of_lesion = rows.groupby("lesion")["error"].agg(["sum", "size"])
     minutes = (params.first_image_seconds + params.next_image_seconds * (of_lesion["size"] - 1)) / SECONDS
@@ -59,7 +63,7 @@ def rank_suspects(scores: pd.DataFrame, dataset: Dataset, params: Queue) -> pd.D
             "errors_per_minute": rows["yield"],
             "minutes_so_far": rows["minutes"].where(opens, 0.0).cumsum(),
             "errors_so_far": rows["error"].cumsum(),
-            "errors_left": np.maximum(error[~dataset.removed].sum() - rows["error"].cumsum(), 0.0),
+            "errors_left": np.maximum(error[asked].sum() - rows["error"].cumsum(), 0.0),
         }
     )
 

@@ -1,9 +1,14 @@
 """Label scores: how likely each given label is wrong, and why, in words that a steward can check against the image.
 
-    P(true | image, labels) ∝ P(true | image) · Π P(label | true, image)        over the labels of a lesion
+    P(true | image, labels) ∝ P(true | image) · Π P(label | true, image) · s(true | image)^a · e^(b [true = given])
 
-and by choice cleanlab's scores (Northcutt et al. 2021) instead. Copies of one image that carry different labels
-contradict each other whatever the image shows.
+The product is over the labels of a lesion. s is what classifiers say that have learnt every label of train, the image's
+own too: a label that is hard to learn even so is suspicious (small-loss selection, Han et al., Co-teaching, 2018), and
+the less so the farther from all others its image lies, which out-of-fold predictions do not know. s leans to the given
+label, so b, one number for all, keeps the expected number of wrong labels as it was.
+
+By choice cleanlab's scores (Northcutt et al. 2021) instead. Copies of one image that carry different labels contradict
+each other whatever the image shows.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import numpy as np
 import pandas as pd
 from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import softmax
 
 from pipeline.stages.label_noise.cross_validation import Hypothesis, Predictions
@@ -24,6 +30,8 @@ from pipeline.stages.label_noise.params import LabelNoiseParams
 
 NO_COPY = -1
 EXAMPLES = 3  # nearest images of each diagnosis that are shown beside a suspect
+SEEN_WEIGHT = 0.5  # a; set on seeds, lesions and sizes that no table reports (decision 25)
+MAX_LIFT = 50.0  # of |b|: e to this power is as good as certain
 SURENESS = ((0.95, "almost surely"), (0.7, "probably"), (0.5, "rather"), (0.0, "perhaps"))  # from which probability on
 TINY = np.finfo(np.float64).tiny
 
@@ -88,7 +96,34 @@ def by_noise_matrix(dataset: Dataset, predictions: Predictions) -> Posterior:
     posterior = np.zeros((len(dataset.given), len(dataset.classes)))
     for hypothesis in predictions.hypotheses:
         posterior += hypothesis.model.evidence * _posterior(dataset, hypothesis, labels)
+    posterior = weigh_in_seen(posterior, predictions.seen, dataset.given)
     return Posterior(predictions.pooled, posterior, 1 - of_given(posterior, dataset.given))
+
+
+def weigh_in_seen(
+    posterior: NDArray[np.float64], seen: NDArray[np.float64], given: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Let classifiers that have seen the labels say which of them were hard to learn; as many stay wrong as before.
+
+    Args:
+        posterior: (n, classes), rows sum to 1.
+        seen: (n, classes) s; 1 in a row of which nothing was learnt, which stays as it is.
+        given: (n,) class numbers.
+
+    """
+    learnt = seen.min(axis=1) < 1
+    scores = np.log(np.maximum(posterior[learnt], TINY)) + SEEN_WEIGHT * np.log(np.maximum(seen[learnt], TINY))
+    own = np.eye(posterior.shape[1])[given[learnt]]
+    right = float((posterior[learnt] * own).sum())
+
+    def excess(lift: float) -> float:
+        return float((softmax(scores + lift * own, axis=1) * own).sum()) - right
+
+    if not excess(-MAX_LIFT) < 0 < excess(MAX_LIFT):  # all are right, or all wrong, whatever is said
+        return posterior
+    weighed = posterior.copy()
+    weighed[learnt] = softmax(scores + brentq(excess, -MAX_LIFT, MAX_LIFT) * own, axis=1)
+    return weighed
 
 
 def _posterior(dataset: Dataset, hypothesis: Hypothesis, labels: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -92,7 +92,7 @@ def find_label_errors(dataset: Dataset, params: LabelNoiseParams) -> LabelErrors
         conflict_error_probability=params.conflict_error_probability,
     )
     scores = tabulate_scores(dataset, predictions, scored, conflicting=conflicting, off_topic=off_topic, params=params)
-    queue = rank_suspects(scores, dataset, params.queue)
+    queue = rank_suspects(scores, dataset, params.queue, sure_off_topic=params.exclude_min_off_topic)
     audit = sample_labels(scores, dataset, params.audit)
     summary = summarise(dataset, predictions, scores, conflicting=conflicting, queue=queue, params=params)
     return LabelErrors(scores, scored.probabilities, scored.posterior, queue, audit, summary)

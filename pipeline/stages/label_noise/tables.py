@@ -38,7 +38,7 @@ class SuspectQueue(Table):
 
     key = ("image_id",)
     columns = (
-        text("image_id", "of LabelScores; no removed copy"),
+        text("image_id", "of LabelScores; no removed copy, and nothing that surely shows no skin"),
         integer("place", "1 is first; images of a lesion follow one another"),
         flag("ambiguous", "of the lesion: no image of it has another diagnosis to offer"),
         text("label_evidence", "how the given diagnosis was confirmed"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from pipeline.core.grouping import SPLITS
 from pipeline.core.params import Device
 from pipeline.core.shards import Pixels
 from pipeline.models import members
-from pipeline.models.batches import AUGMENTATIONS, ImageSet, load_images, stored_side
+from pipeline.models.batches import AUGMENTATIONS, Augmentation, ImageSet, load_images, stored_side
 from pipeline.models.devices import prepare
 from pipeline.models.fit import best_epoch
-from pipeline.models.params import LossName, Member
-from pipeline.models.trainable import SCORED, Part, Targets, Trained, train
+from pipeline.models.params import FineTuned, Head, LossName, Member, Probe
+from pipeline.models.trainable import AS_JUDGED, Part, Plan, Targets, Trained, train, train_probe
 
 LEAST = {"train": 2, "validation": 1, "test": 1}  # images to learn from, to stop by and to score
 
@@ -34,7 +35,7 @@ class Task:
     diagnoses: the classes, in the order of every probability vector.
     loss: which is minimised.
     seed: of everything random.
-    scratch: folder for the checkpoint.
+    scratch: folder for checkpoints.
     """
 
     selection: pd.DataFrame
@@ -64,10 +65,10 @@ class Task:
                     f"{split} holds {count} images and needs {least}: add images, or change split in params.yaml"
                 )
 
-    @property
-    def checkpoint(self) -> Path:
-        """File that keeps finished epochs."""
-        return self.scratch / "checkpoint.pt"
+    def plan(self, member: Member) -> Plan:
+        """Say how the member is trained on train's images."""
+        groups = self.selection["group_id"].to_numpy()[self.rows("train")]
+        return Plan(member, self.loss, self.seed, self.scratch, np.unique(groups, return_inverse=True)[1])
 
     def rows(self, split: str) -> NDArray[np.intp]:
         """Return the positions of a split's rows."""
@@ -80,9 +81,9 @@ class Task:
 
 
 def train_member(
-    member: Member, task: Task, pixels: Pixels, *, weights: Path | None, device: Device
-) -> tuple[members.Network, Trained]:
-    """Train a network on an arm's train images and predict the others.
+    member: FineTuned | Head, task: Task, pixels: Pixels, *, weights: Path | None, device: Device
+) -> tuple[list[members.Network], Trained]:
+    """Train a network, or one a fold, on an arm's train images and predict the others.
 
     Args:
         member: architecture and recipe.
@@ -96,34 +97,62 @@ def train_member(
 
     """
     place = prepare(device)
-    network = members.build(
-        member.backbone, classes=len(task.diagnoses), side_pixels=member.side, weights=weights, seed=task.seed
+    build = partial(
+        members.build,
+        member.backbone,
+        classes=len(task.diagnoses),
+        side_pixels=member.side_pixels,
+        weights=weights,
+        seed=task.seed,
     )
-    network.module.to(place)
+    network = build()
     augmentation = AUGMENTATIONS[member.augmentation]
-    parts = {}
-    for split in SPLITS:
-        side = stored_side(member.side, augmentation if split == "train" else None)
-        stored = load_images(
-            pixels.take(task.rows(split)), side, network.preprocessing, scratch=task.scratch, label=split
-        )
-        images = ImageSet(stored, member.side, network.preprocessing, augmentation, place)
-        parts[split] = Part(images, task.targets(split))
-    return network, train(network.module, parts, member, task.loss, seed=task.seed, checkpoint=task.checkpoint)
+
+    def load(label: str, split: str, applied: Augmentation | None) -> Part:
+        side, of_split = stored_side(member.side_pixels, applied), pixels.take(task.rows(split))
+        stored = load_images(of_split, side, network.preprocessing, scratch=task.scratch, label=label)
+        images = ImageSet(stored, member.side_pixels, network.preprocessing, applied, place)
+        return Part(images, task.targets(split))
+
+    parts = {split: load(split, split, augmentation if split == "train" else None) for split in SPLITS}
+    if member.folds > 1 and augmentation is not None:
+        parts[AS_JUDGED] = load(AS_JUDGED, "train", None)
+    trained = train(lambda: build().module.to(place), parts, task.plan(member))
+    return [replace(network, module=module) for module in trained.networks], trained
+
+
+def train_on_features(member: Probe, task: Task, matrix: NDArray[np.float32], *, device: Device) -> Trained:
+    """Train a probe, or one a fold, on features of an arm's images, (rows, features) in the order of the task's rows.
+
+    Raises:
+        UserError: a feature is not finite, or a fold leaves nothing to learn from.
+
+    """
+    return train_probe(
+        {split: matrix[task.rows(split)] for split in SPLITS},
+        {split: task.targets(split) for split in SPLITS},
+        task.plan(member),
+        device=device,
+    )
 
 
 def predictions(selection: pd.DataFrame, trained: Trained) -> tuple[pd.DataFrame, NDArray[np.float32]]:
-    """Pair the images of validation and test with their probabilities, (images, classes)."""
-    frame = pd.concat([selection.loc[selection["split"] == split, ["image_id", "split"]] for split in SCORED])
-    return frame, np.concatenate([trained.probabilities[split] for split in SCORED])
+    """Pair images with their probabilities, (images, classes), split by split."""
+    splits = [split for split in SPLITS if split in trained.probabilities]
+    frame = pd.concat([selection.loc[selection["split"] == split, ["image_id", "split"]] for split in splits])
+    return frame, np.concatenate([trained.probabilities[split] for split in splits])
 
 
 def history(trained: Trained, diagnoses: Sequence[str]) -> dict[str, Any]:
-    """Describe the training: one entry an epoch, which of them was kept, and the order of the classes."""
+    """Describe the training: one row a network and epoch, which `dvc plots` draws; each one's best; the classes."""
     return {
         "diagnoses": list(diagnoses),
-        "best_epoch": best_epoch(trained.history).epoch,
-        "epochs": [{name: _round(value) for name, value in asdict(line).items()} for line in trained.history],
+        "best_epochs": [best_epoch(lines).epoch for lines in trained.histories],
+        "epochs": [
+            {"network": network} | {name: _round(value) for name, value in asdict(line).items()}
+            for network, lines in enumerate(trained.histories, start=1)
+            for line in lines
+        ],
     }
 
 

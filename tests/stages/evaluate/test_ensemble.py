@@ -7,8 +7,9 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import softmax
 
+from pipeline.core.errors import UserError
 from pipeline.stages.evaluate import ensemble
-from pipeline.stages.evaluate.scored import Model, Truth
+from pipeline.stages.evaluate.scored import Model, OutOfFold, Truth
 
 Array = np.ndarray[Any, Any]
 CLASSES = 3
@@ -132,13 +133,14 @@ def test_all_is_fitted_on_validation_alone() -> None:
     changed[:, 200:] = changed[:, 200:][:, ::-1]
     for method in ensemble.METHODS:
         before, after = (ensemble.pool(list(p), method, validation) for p in (probabilities, changed))
-        assert (before.weights == after.weights).all()
+        assert before.weights is not None
+        assert before.weights.tolist() == list(after.weights if after.weights is not None else [])
         assert before.temperature == after.temperature
 
 
 def test_the_product_joins_all_networks_of_an_arm() -> None:
     models = {Model("a", "raw", 0): np.array([[0.2, 0.8]]), Model("b", "raw", 1): np.array([[0.6, 0.4]])}
-    found = ensemble.ensembles(models, ["raw"], "mean", truth(np.array([0])))["raw"]
+    found = ensemble.ensembles(models, ["raw"], "mean", truth(np.array([0])), {})["raw"]
     assert found.weights == pytest.approx([0.5, 0.5])
     assert found.probabilities == pytest.approx(ensemble.at_temperature(np.array([[0.4, 0.6]]), found.temperature))
 
@@ -154,9 +156,63 @@ def test_members_are_joined_within_their_seed() -> None:
     rng = np.random.default_rng(0)
     models = {Model(member, "raw", seed): rng.dirichlet(np.ones(CLASSES), 30) for member in "abc" for seed in (0, 1)}
     validation = truth(rng.integers(0, CLASSES, 30))
-    found = ensemble.joined_by_seed(models, validation)
+    found = ensemble.joined_by_seed(models, validation, {})
     names = {"mean", "weighted", "greedy", "a+b", "a+c", "b+c"}
     assert found.keys() == {Model(name, "raw", seed) for name in names for seed in (0, 1)}
     for seed in (0, 1):
         pair = ensemble.pool([models[Model("a", "raw", seed)], models[Model("c", "raw", seed)]], "mean", validation)
         assert (found[Model("a+c", "raw", seed)].probabilities == pair.probabilities).all()
+
+
+def specialists(seed: int, *, images: int = 600) -> tuple[Array, Array]:
+    """Probabilities of two members, of which each tells one class from the rest and guesses between the others."""
+    rng = np.random.default_rng(seed)
+    actual = rng.integers(0, CLASSES, images)
+    one = np.where((actual == 0)[:, None], [0.9, 0.05, 0.05], [0.1, 0.45, 0.45])
+    other = np.where((actual == 1)[:, None], [0.05, 0.9, 0.05], [0.45, 0.1, 0.45])
+    blurred = [np.log(p) + 0.3 * rng.normal(size=p.shape) for p in (one, other)]
+    return np.stack([softmax(logits, axis=1) for logits in blurred]), actual
+
+
+def test_stacking_learns_which_member_to_trust_about_which_class() -> None:
+    (train, learnt), (scored, actual) = specialists(0), specialists(1)
+    found = ensemble.stack(list(scored), [OutOfFold(p, learnt) for p in train], truth(actual))
+    assert found.weights is None
+    assert found.probabilities.sum(1) == pytest.approx(np.ones(len(actual)))
+    worse = ensemble.pool(list(scored), "mean", truth(actual)).probabilities
+    assert (found.probabilities.argmax(1) == actual).mean() > (worse.argmax(1) == actual).mean() - 0.01
+    reversed_ = ensemble.stack(list(scored), [OutOfFold(p, 2 - learnt) for p in train], truth(actual))
+    assert (reversed_.probabilities.argmax(1) == 2 - actual).mean() > 0.9  # it is train's labels that it learns
+
+
+def test_stacking_is_not_fitted_on_what_is_scored_but_for_its_temperature() -> None:
+    (train, learnt), (scored, actual) = specialists(0), specialists(1)
+    folded = [OutOfFold(p, learnt) for p in train]
+    first, other = (ensemble.stack(list(scored), folded, truth(labels)) for labels in (actual, actual[::-1]))
+    assert (first.before == other.before).all()
+    assert first.temperature != other.temperature
+
+
+def test_a_class_that_train_lacks_is_never_stacked_to() -> None:
+    (train, learnt), (scored, actual) = specialists(0), specialists(1)
+    some = learnt < 2
+    found = ensemble.stack(list(scored), [OutOfFold(p[some], learnt[some]) for p in train], truth(actual))
+    assert found.before[:, 2].max() == 0
+    assert np.isfinite(found.probabilities).all()
+
+
+def test_stacking_needs_every_member_out_of_fold() -> None:
+    (train, learnt), (scored, actual) = specialists(0), specialists(1)
+    names = [Model("a", "raw", 0), Model("b", "raw", 0)]
+    models = dict(zip(names, scored, strict=True))
+    folded = {name: OutOfFold(p, learnt) for name, p in zip(names, train, strict=True)}
+    assert Model("stacking", "raw", 0) in ensemble.joined_by_seed(models, truth(actual), folded)
+    product = ensemble.ensembles(models, ["raw"], "stacking", truth(actual), folded)["raw"]
+    assert (
+        product.probabilities
+        == ensemble.joined_by_seed(models, truth(actual), folded)[Model("stacking", "raw", 0)].probabilities
+    ).all()
+    del folded[names[1]]
+    assert Model("stacking", "raw", 0) not in ensemble.joined_by_seed(models, truth(actual), folded)
+    with pytest.raises(UserError, match=r"b-raw-0 has not predicted train out of fold: set train.members.b.folds"):
+        ensemble.ensembles(models, ["raw"], "stacking", truth(actual), folded)

@@ -33,15 +33,17 @@ def params(**changes: Any) -> EvaluateParams:
     return EvaluateParams.model_validate({**values, **scoring, **changes})
 
 
-def predict(selection: pd.DataFrame, *, skill: float, seed: int) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
-    frame = selection[selection["split"] != "train"]
+def predict(
+    selection: pd.DataFrame, *, skill: float, seed: int, folds: bool = False
+) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
+    frame = selection if folds else selection[selection["split"] != "train"]
     rng = np.random.default_rng(seed)
     right = frame["diagnosis"].to_numpy()[:, None] == np.array(DIAGNOSES)
     logits = rng.normal(size=(len(frame), 3)) + skill * right
     return frame[["image_id", "split"]], np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
 
 
-def made(root: Path) -> Store:
+def made(root: Path, *, folds: bool = False) -> Store:
     """A project after `train`: 2 images a group, one given label of the test set corrected, curated better than raw."""
     names = [DIAGNOSES[i % 3] for i in range(IMAGES)]
     store = drawn.ingest(root, {f"{i:03d}": PICTURE for i in range(IMAGES)}, diagnosis=[*names])
@@ -58,7 +60,7 @@ def made(root: Path) -> Store:
         write_selection(store, frame, arm, DIAGNOSES)
         for member in MEMBERS:
             for seed in SEEDS:
-                found, vectors = predict(frame, skill=3.0 if arm == "curated" else 1.0, seed=seed)
+                found, vectors = predict(frame, skill=3.0 if arm == "curated" else 1.0, seed=seed, folds=folds)
                 name = Model(member, arm, seed).instance
                 store.write(Predictions, found, instance=name, vectors={"probabilities": vectors})
     return store
@@ -146,7 +148,7 @@ def test_a_single_member_has_no_ensemble_of_its_own_seed_and_no_gain() -> None:
     images = pd.DataFrame({"image_id": list("abcdef"), "split": ["validation", "test"] * 3, "group_id": list("aabbcc")})
     truth = scored.truths(images.assign(given="wart", diagnosis=DIAGNOSES * 2), DIAGNOSES)
     models = {Model("small", "curated", 1): np.random.default_rng(0).dirichlet(np.ones(3), 6)}
-    assert joined_by_seed(models, truth["validation"]) == {}
+    assert joined_by_seed(models, truth["validation"], {}) == {}
     members = summary.over_seeds(scores_of(models, scored.resample(truth, resamples=60, seed=0)))
     assert summary.nest(members, members["small"], 0.9)["gain"] == {}
     assert summary.nest_joined(members, {}, {}, 0.9) == {}
@@ -162,6 +164,20 @@ def test_every_way_to_join_members_is_compared_with_the_best_one_on_validation(r
             for name, difference in of["over_best_member"].items():
                 assert difference["value"] == pytest.approx(of["test"][name]["value"] - alone[name]["value"], abs=2e-5)
             assert sum(of["weights"].values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_stacking_is_reported_where_members_predicted_train_out_of_fold(root: Path, tmp_path: Path) -> None:
+    stage.run(made(tmp_path, folds=True), params(ensemble="stacking", seeds=[0]))
+    found = metrics(tmp_path)
+    stacked = found["joined"]["raw"]["ensembles"]["stacking"]
+    assert stacked["weights"] == {}
+    assert found["ensemble"]["raw"]["test"] == stacked["test"]
+    assert "stacking" not in metrics(root)["joined"]["raw"]["ensembles"]
+
+
+def test_stacking_without_out_of_fold_predictions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"set train\.members\.large\.folds to 2 or more"):
+        stage.run(made(tmp_path), params(ensemble="stacking"))
 
 
 def test_subgroups_are_scored_on_both_test_sets(root: Path) -> None:

@@ -66,6 +66,19 @@ def test_no_classifier_that_predicts_a_group_saw_its_labels(views: int) -> None:
     assert not np.isclose(before[:, seen], after[:, seen]).all(axis=(1, 2)).any()
 
 
+def test_what_has_been_seen_is_known_of_train_alone_and_leans_to_its_labels() -> None:
+    dataset = SMALL.dataset
+    seen = predicted(SMALL).seen
+    train = np.isin(dataset.lesion, dataset.lesion[dataset.reference])
+    assert (seen[~train] == 1).all()
+    assert seen[train].sum(axis=1) == pytest.approx(np.ones(train.sum()))
+    own = np.flatnonzero(SMALL.wrong & dataset.reference), dataset.given[SMALL.wrong & dataset.reference]
+    changed = dataset.given.copy()
+    changed[SMALL.wrong & dataset.reference] = SMALL.truth[SMALL.wrong & dataset.reference]
+    righted = predicted(replace(SMALL, dataset=replace(dataset, given=changed)))
+    assert (seen[own] > righted.seen[own]).mean() > 0.9  # each has bent what is said of it
+
+
 def test_no_weak_prediction_of_a_group_saw_its_labels() -> None:
     dataset, folds = SMALL.dataset, folds_of(SMALL)
     halves = splits_of(dataset, halved(folds))

@@ -91,6 +91,8 @@ def test_the_summary_agrees_with_the_table(store: Store) -> None:
     assert summary["suspects"] == scores["suspect"].sum() == sum(sum(counts.values()) for counts in by_split.values())
     assert summary["label_conflicts"] == 2
     assert summary["estimated_errors"] == pytest.approx(scores["error_probability"].sum(), abs=0.01)
+    low, high = summary["estimated_errors_interval"]
+    assert 0 <= low < summary["estimated_errors"] < high <= len(scores)
     assert 0 <= summary["instance_dependent_noise_share"] < 1
     for name in ("instance_dependent_noise_probability", "shaped_noise_probability"):
         assert 0 <= summary[name] <= 1

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,16 +17,22 @@ LONE = np.flatnonzero(np.bincount(DATASET.lesion) == 1)[:2]
 
 
 def queue(
-    errors: dict[int, float], *, suspects: list[int], ambiguous: Sequence[int] = (), **changes: object
+    errors: dict[int, float],
+    *,
+    suspects: list[int],
+    ambiguous: Sequence[int] = (),
+    off_topic: Mapping[int, float] | None = None,
+    **changes: object,
 ) -> pd.DataFrame:
     """Line up lesions by number: all images of a lesion get its error probability."""
     error = np.zeros(len(DATASET.given))
     for lesion, value in errors.items():
         error[DATASET.lesion == lesion] = value
     suspect, unsure = np.isin(DATASET.lesion, suspects), np.isin(DATASET.lesion, ambiguous)
-    scores = pd.DataFrame({"error_probability": error, "suspect": suspect, "ambiguous": unsure})
+    stray = pd.Series(DATASET.lesion).map(off_topic or {}).fillna(0.0)
+    scores = pd.DataFrame({"error_probability": error, "suspect": suspect, "ambiguous": unsure, "off_topic": stray})
     dataset = replace(DATASET, **changes)  # type: ignore[arg-type]
-    found = rank_suspects(scores, dataset, PARAMS)
+    found = rank_suspects(scores, dataset, PARAMS, sure_off_topic=0.99)
     return found.assign(lesion=dataset.lesion[pd.Index(dataset.image_id).get_indexer(pd.Index(found["image_id"]))])
 
 
@@ -61,6 +67,13 @@ def test_histopathology_is_harder_to_overrule() -> None:
 def test_removed_copies_wait_for_nobody() -> None:
     found = queue({LONE[0]: 0.9}, suspects=[LONE[0]], removed=DATASET.lesion == LONE[0])
     assert found.empty
+
+
+def test_nobody_is_asked_for_the_diagnosis_of_what_shows_no_skin() -> None:
+    errors = {PAIR[0]: 0.9, LONE[0]: 0.8, LONE[1]: 0.7}
+    found = queue(errors, suspects=[PAIR[0], LONE[0], LONE[1]], off_topic={PAIR[0]: 0.99, LONE[0]: 0.98})
+    assert found["lesion"].tolist() == [LONE[0], LONE[1]]  # 0.98 is not sure: both questions are asked
+    assert np.allclose(found["errors_left"], [0.7, 0.0])
 
 
 def test_odds_leave_certainty_alone() -> None:

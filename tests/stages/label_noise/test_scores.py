@@ -15,6 +15,7 @@ from pipeline.stages.label_noise.scores import (
     conflicting_copies,
     in_words,
     tabulate_scores,
+    weigh_in_seen,
     write_reasons,
 )
 from tests.stages.label_noise.planted import (
@@ -75,6 +76,25 @@ def test_a_weak_classifier_that_knows_something_is_no_noise(seed: int) -> None:
     predictions = cross_val_predict(clean.dataset, PARAMS, noise=noise, components=COMPONENTS)
     assert predictions.mixture_weight < 0.01
     assert by_noise_matrix(clean.dataset, predictions).error_probability.sum() < 0.01 * len(clean.truth)
+
+
+def test_what_was_hard_to_learn_gains_and_as_many_labels_stay_wrong() -> None:
+    posterior = np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
+    seen = np.array([[0.95, 0.05], [0.6, 0.4], [0.3, 0.7], [1.0, 1.0]])
+    given = np.array([0, 0, 0, 0])
+    found = weigh_in_seen(posterior, seen, given)
+    assert found.sum(axis=1) == pytest.approx(np.ones(4))
+    assert found[:3, 0].sum() == pytest.approx(posterior[:3, 0].sum())
+    assert found[0, 0] > found[1, 0] + 0.05  # alike out of fold, not alike to learn
+    assert found[2, 0] < posterior[2, 0]
+    assert found[3].tolist() == posterior[3].tolist()  # not in train: nothing was seen of it
+
+
+@pytest.mark.parametrize("posterior", [np.eye(2)[[0, 1]], np.ones((2, 1)), np.empty((0, 2))])
+def test_labels_that_are_beyond_doubt_stay_so(posterior: NDArray[np.float64]) -> None:
+    seen = np.full_like(posterior, 0.5)
+    given = np.arange(len(posterior)) % max(posterior.shape[1], 1)
+    assert np.array_equal(weigh_in_seen(posterior, seen, given), posterior)
 
 
 @pytest.mark.parametrize("kind", NOISY)

@@ -14,7 +14,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.core.table import Table
 from pipeline.models import fit
-from pipeline.models.params import LossName, Member
+from pipeline.models.params import LossName, read_member
 from pipeline.models.weights import read_card, read_tensors
 from pipeline.stages.embed.tables import Embeddings, Layers, lay_out
 from pipeline.stages.ingest.tables import Images
@@ -25,7 +25,7 @@ from pipeline.stages.train.member import LEAST, Task
 from pipeline.stages.train.params import TrainParams
 from pipeline.stages.train.tables import Predictions
 from tests import drawn
-from tests.project import NETWORK
+from tests.project import HEAD, NETWORK, PROBE
 from tests.stages.rebalance.made import write_selection
 
 pytestmark = pytest.mark.usefixtures("one_core_for_all")
@@ -34,8 +34,11 @@ COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
 MEMBER = {**NETWORK, "weights": None, "epochs": 3, "patience_epochs": 3, "learning_rate": 0.01}
 
 
-def params(loss: str = "cross_entropy", **changes: Any) -> TrainParams:
-    member = {**MEMBER, **changes}
+def params(**changes: Any) -> TrainParams:
+    return of_member({**MEMBER, **changes})
+
+
+def of_member(member: dict[str, Any], loss: str = "cross_entropy") -> TrainParams:
     return TrainParams.model_validate(
         {"batches": ["demo"], "classes": "all", "device": "cpu", "loss": loss, "member": member}
     )
@@ -84,6 +87,7 @@ def test_history_has_no_clock_in_it(root: Path) -> None:
     assert found["diagnoses"] == ["blue", "green", "red"]
     assert [line["epoch"] for line in found["epochs"]] == [1, 2, 3]
     assert set(found["epochs"][0]) == {
+        "network",
         "epoch",
         "train_loss",
         "validation_balanced_accuracy",
@@ -135,14 +139,20 @@ def test_a_diagnosis_out_of_scope_is_refused(tmp_path: Path) -> None:
         Task(selection, np.ones((3, 1), np.float32), ["nevus"], loss="cross_entropy", seed=0, scratch=tmp_path)
 
 
-def test_a_head_on_frozen_features_takes_no_augmentation() -> None:
-    with pytest.raises(ValidationError, match="augmentation must be none"):
-        Member.model_validate({**MEMBER, "trainable": "head", "augmentation": "light"})
+@pytest.mark.parametrize("key", ["augmentation", "epochs", "optimizer", "label_smoothing"])
+def test_a_head_on_frozen_features_has_no_recipe(key: str) -> None:
+    with pytest.raises(ValidationError, match=key):
+        read_member(HEAD | {key: MEMBER[key]})
 
 
-def probe(**changes: Any) -> TrainParams:
-    recipe = {"backbone": "clip", "trainable": "probe", "side_pixels": None, "augmentation": "none", "epochs": 20}
-    return params(**recipe | changes)
+@pytest.mark.parametrize("kind", ["none", None])
+def test_a_member_of_no_kind_is_refused_with_those_there_are(kind: str | None) -> None:
+    with pytest.raises(ValidationError, match="trainable must be all, head or probe"):
+        read_member({**MEMBER, "trainable": kind})
+
+
+def probe(loss: str = "cross_entropy", **changes: Any) -> TrainParams:
+    return of_member({**PROBE, "backbone": "clip", **changes}, loss)
 
 
 def embedded(root: Path, *, layers: bool) -> Store:
@@ -213,7 +223,7 @@ def test_labels_that_are_shared_out_are_learnt_in_parts(tmp_path: Path) -> None:
     moved = ((selection["split"] == "train") & (selection["diagnosis"] == "green")).to_numpy()
     target[moved] = [0.5, 0.5, 0.0]
     store.write(Selection, selection, instance="raw", vectors={"target": target})
-    stage.run(store, probe(epochs=40, patience_epochs=40), "m-raw-0")
+    stage.run(store, probe(), "m-raw-0")
     found = store.read(Predictions, "m-raw-0")
     probabilities = store.vectors(Predictions, "probabilities", "m-raw-0")
     given = selection.set_index("image_id").loc[found["image_id"], "diagnosis"].to_numpy()
@@ -230,3 +240,114 @@ def test_every_loss_trains_a_member(tmp_path: Path, loss: str) -> None:
     given = store.read(Selection, "raw").set_index("image_id").loc[found["image_id"], "diagnosis"].to_numpy()
     said = np.array(sorted(COLOURS))[store.vectors(Predictions, "probabilities", "m-raw-0").argmax(1)]
     assert (said == given)[given != "blue"].mean() > 0.8
+
+
+def folded(store: Store, given: TrainParams, *, pairs: bool = True) -> Store:
+    """Run a member whose folds hold the images of a lesion, every two, together."""
+    selection = store.read(Selection, "raw")
+    groups = selection["image_id"].to_numpy().copy()
+    groups[1::2] = groups[: len(groups) - len(groups) % 2 : 2]
+    if pairs:
+        write_selection(store, selection.assign(group_id=groups), "raw", sorted(COLOURS))
+    stage.run(store, given, "m-raw-0")
+    return store
+
+
+FOLDS: dict[str, Any] = {"folds": 3, "epochs": 3, "patience_epochs": 3}
+
+
+@pytest.mark.parametrize("kind", ["all", "head", "probe"])
+def test_a_member_with_folds_predicts_train_out_of_fold(tmp_path: Path, kind: str) -> None:
+    given = {
+        "all": params(**FOLDS, augmentation="light", test_time_augmentation="flips"),
+        "head": of_member({**HEAD, "weights": None, "folds": 3}),
+        "probe": probe(folds=3),
+    }[kind]
+    store = folded(embedded(tmp_path, layers=False), given)
+    found, selection = store.read(Predictions, "m-raw-0"), store.read(Selection, "raw")
+    assert found["image_id"].tolist() == selection["image_id"].tolist()
+    assert found["split"].tolist() == selection["split"].tolist()
+    vectors = store.vectors(Predictions, "probabilities", "m-raw-0")
+    assert vectors.sum(1) == pytest.approx(np.ones(len(found)), abs=1e-5)
+    truth = selection["diagnosis"].to_numpy()
+    said = np.array(sorted(COLOURS))[vectors.argmax(1)] == truth
+    for split in ("train", "test"):
+        assert said[(truth != "blue") & (selection["split"] == split)].mean() > 0.8
+    names = {path.name for path in (tmp_path / "data/train/m-raw-0").iterdir()}
+    assert names >= {"weights-1.safetensors", "weights-2.safetensors", "weights-3.safetensors"}
+    history = json.loads((tmp_path / "data/train/m-raw-0/history.json").read_text())
+    assert len(history["best_epochs"]) == len({line["network"] for line in history["epochs"]}) == 3
+
+
+def test_validation_and_test_are_predicted_by_the_mean_of_the_folds_networks(tmp_path: Path) -> None:
+    store = folded(embedded(tmp_path, layers=True), probe(folds=3))
+    found, folder = store.read(Predictions, "m-raw-0"), tmp_path / "data/train/m-raw-0"
+    features = read_features(store, "clip", ["demo"], found["image_id"]).matrix
+    each = []
+    for fold in (1, 2, 3):
+        tensors = read_tensors(folder / f"weights-{fold}.safetensors")
+        each.append(softmax(features @ tensors["weight"].T + tensors["bias"], axis=1))
+    vectors, learnt = store.vectors(Predictions, "probabilities", "m-raw-0"), (found["split"] == "train").to_numpy()
+    assert vectors[~learnt] == pytest.approx(np.mean(each, axis=0)[~learnt], abs=1e-4)
+    held = np.abs(np.stack(each) - vectors).max(axis=2) < 1e-4  # by one network alone, that of the fold
+    assert held[:, learnt].any(axis=0).all()
+
+
+def test_no_label_of_a_lesion_has_a_part_in_what_is_said_of_it_out_of_fold(tmp_path: Path) -> None:
+    """Whatever is planted in one lesion's labels, its own out-of-fold predictions stay as they are."""
+    said = []
+    for name in ("as they are", "shared out"):
+        (tmp_path / name).mkdir()
+        store = folded(embedded(tmp_path / name, layers=False), probe())  # only to write the groups
+        selection, target = store.read(Selection, "raw"), store.vectors(Selection, "target", "raw")
+        train = np.flatnonzero(selection["split"] == "train")
+        lesion = (selection["group_id"] == selection["group_id"].iloc[train[0]]).to_numpy()
+        if name == "shared out":
+            target[lesion] = 0.6 * target[lesion] + 0.4 * np.roll(target[lesion], 1, axis=1)
+        store.write(Selection, selection, instance="raw", vectors={"target": target})
+        stage.run(store, probe(folds=3), "m-raw-0")
+        found = store.read(Predictions, "m-raw-0")
+        rows = found["image_id"].isin(selection["image_id"][lesion & (selection["split"] == "train").to_numpy()])
+        said.append(store.vectors(Predictions, "probabilities", "m-raw-0")[rows.to_numpy()])
+        said.append(store.vectors(Predictions, "probabilities", "m-raw-0")[~rows.to_numpy()])
+    assert np.array_equal(said[0], said[2])
+    assert not np.array_equal(said[1], said[3])
+
+
+def test_a_member_with_folds_that_was_killed_in_its_second_fold_writes_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = params(**FOLDS, ema_decay=0.9, mixup_alpha=0.4)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    folded(made(tmp_path / "whole"), given)
+    save, saved = fit._Run.save, list[Path]()
+
+    def save_and_die(run: fit._Run, checkpoint: Path) -> None:
+        save(run, checkpoint)
+        saved.append(checkpoint)
+        if len(saved) == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit._Run, "save", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            folded(made(tmp_path / "killed"), given)
+    assert saved[-1].name == "fold-1.pt"
+    stage.run(Store(tmp_path / "killed"), given, "m-raw-0")
+    assert outs(tmp_path / "killed") == outs(tmp_path / "whole")
+
+
+def test_folds_that_leave_one_image_to_learn_from_are_refused(tmp_path: Path) -> None:
+    store = made(tmp_path)
+    selection = store.read(Selection, "raw")
+    kept = (selection["split"] != "train") | selection["image_id"].isin(["demo:00", "demo:01"])
+    write_selection(store, selection[kept], "raw", sorted(COLOURS))
+    with pytest.raises(UserError, match="would learn from 1 images in fold 1, and needs 2"):
+        stage.run(store, params(folds=2), "m-raw-0")
+
+
+@pytest.mark.parametrize("change", [{"precision": "bf16"}, {"test_time_augmentation": "flips"}])
+def test_a_probe_takes_neither_bf16_nor_views(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="probe"):
+        probe(**change)

@@ -67,7 +67,9 @@ def near_hashes(
     else:
         shared = SharedArrays.write(scratch, [{"hashes": hashes}])
         search = partial(_search_shared, shared=shared, max_distance_bits=max_distance_bits)
-        near = _first(np.concatenate(list(map_shards(search, shards, label="hashes", engine=engine, scratch=scratch))))
+        near = _first(
+            np.concatenate(list(map_shards(search, shards, label="compare hashes", engine=engine, scratch=scratch)))
+        )
     pairs = np.concatenate([sought[np.stack([_earlier(near), _later(near)], axis=1)], floods])
     return pairs[np.lexsort(pairs.T[::-1])]
 

@@ -27,6 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.core.arrays import SharedArrays
 from pipeline.core.engine import Engine, map_shards
+from pipeline.core.progress import step, track
 from pipeline.stages.dedup.candidates.pairs import distinct
 from pipeline.stages.dedup.features.keypoints import mirror_descriptors
 
@@ -79,13 +80,16 @@ def voted_pairs(
     shards = [asks[start:stop] for start, stop in pairwise(cuts) if start < stop]
     if scratch is None or len(shards) == 1:
         index = _index(features["descriptors"], rows)
-        elected = [_vote(shard, features=features, index=index, min_votes=min_votes) for shard in shards]
+        elected = [
+            _vote(shard, features=features, index=index, min_votes=min_votes)
+            for shard in track(shards, "keypoint votes")
+        ]
     else:
         path = scratch / "keypoints.index"
         if not path.exists():
             _save(_index(features["descriptors"], rows), path)
         vote = partial(_vote_shared, features=features, path=path, min_votes=min_votes)
-        elected = list(map_shards(vote, shards, label="votes", engine=engine, scratch=scratch))
+        elected = list(map_shards(vote, shards, label="keypoint votes", engine=engine, scratch=scratch))
     return distinct(np.concatenate([np.zeros((0, 2), np.int64), *elected]))
 
 
@@ -99,11 +103,12 @@ def _index(descriptors: NDArray[np.uint8], rows: NDArray[np.int64]) -> faiss.Ind
         index = faiss.index_factory(width, f"IVF{lists},PQ{width // CODED}x4fs")
         assert isinstance(index, faiss.IndexIVF)  # noqa: S101 - it says IVF
         index.cp.niter = ITERATIONS
-        step = len(rows) // (TRAINING_POINTS * lists)
-        with threadpool_limits(1):  # training is many small steps, whose sums shall not depend on the number of threads
-            index.train(descriptors[rows[::step]].astype(np.float32))
+        every = len(rows) // (TRAINING_POINTS * lists)
+        # Training is many small steps, whose sums shall not depend on the number of threads.
+        with threadpool_limits(1), step("train the index of keypoints"):
+            index.train(descriptors[rows[::every]].astype(np.float32))
         index.nprobe = PROBES
-    for start in range(0, len(rows), FILED):
+    for start in track(range(0, len(rows), FILED), "index keypoints"):
         some = rows[start : start + FILED]
         index.add_with_ids(descriptors[some].astype(np.float32), some)
     return index

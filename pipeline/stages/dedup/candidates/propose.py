@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pipeline.core.arrays import SharedArrays
 from pipeline.core.engine import Engine
 from pipeline.core.orientations import COUNT
+from pipeline.core.progress import track
 from pipeline.core.vector_search import searcher
 from pipeline.stages.dedup.candidates.hash_search import near_hashes
 from pipeline.stages.dedup.candidates.keypoint_votes import voted_pairs
@@ -108,7 +109,7 @@ def nearest_embeddings(vectors: NDArray[np.float32], *, neighbours: int) -> NDAr
         return np.zeros((0, 2), np.int64)
     search = searcher(vectors)
     pairs = []
-    for start, block in _blocks(vectors):
+    for start, block in _blocks(vectors, "nearest embeddings"):
         _, hits = search(block, count)
         queries = np.repeat(np.arange(start, start + len(block)), count)
         pairs.append(distinct(np.stack([queries, hits.ravel()], axis=1)[hits.ravel() >= 0]))
@@ -131,7 +132,7 @@ def nearest_thumbnails(tiny: NDArray[np.float32], *, neighbours: int) -> NDArray
     count = min(neighbours + 1, len(shown))  # a view may find itself
     search = searcher(shown)
     pairs = [np.zeros((0, 2), np.int64)]
-    for start, block in _blocks(shown):
+    for start, block in _blocks(shown, "nearest thumbnails"):
         oriented = dihedral_views(block).reshape(-1, tiny.shape[1])
         cosines, hits = search(np.ascontiguousarray(oriented), count)
         queries = np.repeat(np.arange(len(block)) + start, COUNT * count)
@@ -150,6 +151,6 @@ def _best(
     return best[["query", "hit"]].to_numpy()
 
 
-def _blocks(rows: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    for start in range(0, len(rows), BLOCK):
+def _blocks(rows: NDArray[np.float32], label: str) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    for start in track(range(0, len(rows), BLOCK), label):
         yield start, rows[start : start + BLOCK]

@@ -44,7 +44,7 @@ def extract_features(pixels: Pixels, *, engine: Engine, scratch: Path) -> Shared
 
     """
     tasks = list(zip(range(0, len(pixels), IMAGES_A_TASK), pixels.pieces(IMAGES_A_TASK), strict=True))
-    parts = map_shards(_extract_task, tasks, label="features", engine=engine, scratch=scratch)
+    parts = map_shards(_extract_task, tasks, label="extract features", engine=engine, scratch=scratch)
     return SharedArrays.write(scratch, _numbered(parts))
 
 

@@ -83,7 +83,7 @@ def verify(
     columns = ["row", "relation", *MEASURED, "inliers"]
     tasks = list(_tasks(candidates, pixels, thresholds))
     check = partial(_verify_pairs, features=features, thresholds=thresholds)
-    parts = list(map_shards(check, tasks, label="verify", engine=engine, scratch=scratch))
+    parts = list(map_shards(check, tasks, label="verify pairs", engine=engine, scratch=scratch))
     offsets = np.cumsum([0, *(len(task.pairs) for task in tasks)])
     rows = [(offset + row, *rest) for offset, part in zip(offsets, parts, strict=False) for row, *rest in part]
     proofs = pd.DataFrame([row[:-1] for row in rows], columns=columns).astype({"row": "int64", "inliers": "int64"})

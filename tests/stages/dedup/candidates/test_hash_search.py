@@ -82,7 +82,7 @@ def test_workers_find_what_one_process_finds(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(hash_search, "SHARD_SECONDS", 100.0)
     phash = hashes(150)
     found = near_hashes(phash, max_distance_bits=31, scratch=tmp_path)
-    assert len(list(tmp_path.glob("hashes-*.pkl"))) > 2
+    assert len(list(tmp_path.glob("compare hashes-*.pkl"))) > 2
     assert found.tolist() == by_brute_force(phash, 31)
 
 

@@ -48,7 +48,7 @@ def test_shards_find_what_one_pass_finds_and_what_is_finished_is_kept(
     monkeypatch.setattr(keypoint_votes, "SHARD", 10)
     shared = SharedArrays.write(tmp_path, [details])
     assert np.array_equal(voted_pairs(shared, keypoints=120, min_votes=8, scratch=tmp_path), whole)
-    assert len(list(tmp_path.glob("votes-*.pkl"))) == 5
+    assert len(list(tmp_path.glob("keypoint votes-*.pkl"))) == 5
     (tmp_path / "keypoints.index").write_bytes(b"")  # nobody reads it again
     assert np.array_equal(voted_pairs(shared, keypoints=120, min_votes=8, scratch=tmp_path), whole)
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bench.label_noise import out_of_fold as folds
+from bench.label_noise.out_of_fold import Labels, Shown, collect, fit_fold, show
 from pipeline.core.errors import UserError
 from pipeline.core.folds import EVERY_FOLD, assign_folds
-from pipeline.models import folds, trainable
-from pipeline.models.folds import Labels, Shown, collect, fit_fold, out_of_fold, show
-from pipeline.models.params import Member
+from pipeline.models import trainable
+from pipeline.models.params import FineTuned
+from pipeline.models.trainable import Plan
 from pipeline.stages.ingest.tables import Images, open_pixels
 from tests import drawn
 from tests.project import NETWORK
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("one_core_for_all")
 
 COLOURS = [(60, 60, 200), (60, 200, 60), (200, 60, 60)]
 RECIPE = {**NETWORK, "weights": None, "epochs": 3, "patience_epochs": 3, "learning_rate": 0.01}
-MEMBER = Member.model_validate(RECIPE)
+MEMBER = FineTuned.model_validate(RECIPE)
 IMAGES = 60
 
 
@@ -42,11 +44,23 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Labels, Shown]:
     return Labels(given, 3, lesion, learnt, weight), show(pixels, MEMBER, weights=None, device="cpu", scratch=scratch)
 
 
+def out_of_fold(images: Shown, labels: Labels, *, folds: int, scratch: Path) -> NDArray[np.float64]:
+    """Train every fold's network, and collect what they say."""
+    held_by = assign_folds(labels.given, labels.group, labels.learnt, count=folds, seed=0)
+    return collect(
+        [
+            fit_fold(MEMBER, images, labels, held_by, fold, seed=0, weights=None, scratch=scratch)
+            for fold in range(held_by.max() + 1)
+        ],
+        held_by,
+    )
+
+
 def test_every_image_is_judged_and_the_member_has_learnt_the_colours(
     shown: tuple[Labels, Shown], tmp_path: Path
 ) -> None:
     labels, images = shown
-    found = out_of_fold(MEMBER, images, labels, folds=3, seed=0, weights=None, scratch=tmp_path)
+    found = out_of_fold(images, labels, folds=3, scratch=tmp_path)
     assert found.sum(axis=1) == pytest.approx(np.ones(IMAGES), abs=1e-5)
     assert (found.argmax(axis=1) == labels.given).mean() > 0.8
 
@@ -80,25 +94,25 @@ def test_a_finished_fold_is_not_trained_again(
     labels, images = shown
     trained = list[Path]()
 
-    def train_twice(*given: Any, **named: Any) -> Any:
+    def train_twice(fresh: Any, parts: Any, plan: Plan) -> Any:
         if len(trained) == 2:
             raise KeyboardInterrupt
-        trained.append(named["checkpoint"])
-        return trainable.train(*given, **named)
+        trained.append(plan.scratch)
+        return trainable.train(fresh, parts, plan)
 
     def run() -> NDArray[np.float64]:
-        return out_of_fold(MEMBER, images, labels, folds=3, seed=0, weights=None, scratch=tmp_path)
+        return out_of_fold(images, labels, folds=3, scratch=tmp_path)
 
     monkeypatch.setattr(folds, "train", train_twice)
     with pytest.raises(KeyboardInterrupt):
         run()
     trained.pop()
     found = run()
-    assert [path.name for path in trained] == ["fold-0.pt", "fold-2.pt"]
+    assert [path.name for path in trained] == ["fold-0", "fold-2"]
     monkeypatch.setattr(folds, "train", trainable.train)
     fresh = tmp_path / "fresh"
     fresh.mkdir()
-    assert np.array_equal(found, out_of_fold(MEMBER, images, labels, folds=3, seed=0, weights=None, scratch=fresh))
+    assert np.array_equal(found, out_of_fold(images, labels, folds=3, scratch=fresh))
 
 
 def test_a_fold_that_leaves_nothing_to_learn_from_is_refused(shown: tuple[Labels, Shown], tmp_path: Path) -> None:
@@ -106,4 +120,4 @@ def test_a_fold_that_leaves_nothing_to_learn_from_is_refused(shown: tuple[Labels
     few = np.isin(np.arange(IMAGES), [0, 6, 12, 18])  # an image of each of four lesions of a colour
     one = Labels(labels.given, labels.classes, labels.group, few, labels.weight)
     with pytest.raises(UserError, match="would learn from 1 images in fold 1, and needs 2"):
-        out_of_fold(MEMBER, images, one, folds=2, seed=0, weights=None, scratch=tmp_path)
+        out_of_fold(images, one, folds=2, scratch=tmp_path)
