@@ -1,140 +1,133 @@
-"""`python -m bench.gain STEP FOLDER`: what cleansing gains where it is known how many labels are wrong.
+"""`python -m bench.gain PART`: what cleansing gains, what leakage costs, how far shortcuts get.
 
-`plan` builds the training sets of every arm under every noise; `python -m bench.gain.fitting` trains a member on each
-with every seed, where a GPU is; `report` compares the arms on the test set, on the same resamples of its groups, and
-writes its section of the JSON.
+Each part fits what is not on disk yet, prints a table and writes its section of the JSON.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from itertools import product
 from typing import Any
 
-import numpy as np
-import pandas as pd
+from bench.command import markdown
+from bench.gain import leakage, report, shortcuts
+from bench.gain.fitting import Run, Try, fit_all
+from bench.gain.plan import CEILING, PUBLISHED, arms_of
+from bench.gain.report import SHOWN, Scale, predict, share, shown, signed, with_interval
+from bench.gain.setting import answer, cells, cells_of, made_parser, members_of, profile_try, scored, terms_of
+from pipeline.stages.evaluate.bootstrap import Estimate
 
-from bench.command import markdown, parser, section, status_of, write_json
-from bench.gain import plan
-from bench.gain.fitting import FACTS, SETS, save
-from bench.gain.plan import PUBLISHED
-from bench.label_noise.planting import SHAPES
-from bench.measures import CONFIDENCE
-from pipeline.core.store import Store
-from pipeline.profiles import read_either
-from pipeline.stages.evaluate.bootstrap import Estimate, draw_groups, estimate, mean
-from pipeline.stages.evaluate.metrics import headline
-from pipeline.stages.ingest.tables import Images
-from pipeline.stages.label_noise.params import LabelNoiseParams
-from pipeline.stages.rebalance.params import RebalanceParams
+Found = tuple[dict[str, Any], str]
 
-PLANTED = ("uniform", "confused", "feature-dependent")
-RESAMPLES = 2000
-SHOWN = ("balanced_accuracy", "accuracy", "macro_auroc")
-BASE = "raw"
-CEILING = (PUBLISHED, "curated")
+ARMS = ["raw", "dedup", "clean", "curated", "random_removal", CEILING]
+BASE, CONTROL = "raw", "random_removal"
+TRIES = (
+    Try("cross_entropy", "class_weights"),
+    Try("cross_entropy", "none"),
+    Try("cross_entropy", "square_root"),
+    Try("focal", "class_weights"),
+    Try("logit_adjusted", "none"),
+    Try("generalized_cross_entropy", "class_weights"),
+    Try("symmetric_cross_entropy", "class_weights"),
+)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one step; return the exit status."""
+    """Run one part; return the exit status."""
     options = _parser().parse_args(arguments)
-    steps = {"plan": _plan, "report": _report}
-    return status_of(lambda: steps[options.step](options, read_either(options.profile)))
+    return answer(options, options.part, PARTS[options.part])
 
 
-def _plan(options: argparse.Namespace, tree: Mapping[str, Any]) -> None:
-    judging = section(tree, "label_noise", LabelNoiseParams)
-    building = section(tree, "rebalance", RebalanceParams)
-    project = plan.read_project(options.project, options.batch, judging)
-    asked: dict[str, Any] = {"rate": options.rate, "seed": options.seed, "hours": options.hours}
-    for shape in [None, *options.shapes]:
-        save(options.folder, plan.plan(project, shape, **asked, judging=judging, building=building))
-
-
-def _report(options: argparse.Namespace, tree: Mapping[str, Any]) -> None:
-    report, text = compare(options.project, options.batch, options.folder)
-    print(text)
-    member = tree["train"]["members"][options.member]
-    asked = {"hours": options.hours, "rate": options.rate, "seed": options.seed, "member": member}
-    seen = f"{member['side_pixels']} pixels" if member["side_pixels"] else f"a probe of {member['backbone']}"
-    name = f"{options.batch}, {seen}"
-    write_json(options.write, lambda whole: whole | {name: report | asked}, in_order=True)
-
-
-def compare(project: Path, batch: str, folder: Path) -> tuple[dict[str, Any], str]:
-    """Score what is fitted: the mean over seeds of each arm, and what it gains on the raw one; and a table.
-
-    A noise whose raw arm is not fitted is scored without a gain.
-    """
-    facts = json.loads((folder / FACTS).read_text("utf-8"))
-    images = Store(project).read(Images, batch).set_index("image_id")
-    classes = sorted(images["diagnosis"].unique())
-    scores = {
-        (condition, arm): _score(folder, condition, arm, images, classes)
-        for condition in facts
-        for arm in facts[condition]
-        if _fitted(folder, condition, arm)
-    }
-    report: dict[str, Any] = {}
+def gain(options: argparse.Namespace, tree: Mapping[str, Any]) -> Found:
+    """Hold every arm against `raw`: under the profile's recipe, and under the best on its own validation."""
+    own = profile_try(tree)
+    tries = [own, *(one for one in TRIES if one != own and one.name in options.tries)]
+    choices = {f"the profile's, {own.name}": [own]} | ({"the best on validation": tries} if len(tries) > 1 else {})
+    run = Run(terms_of(options, tree), members_of(options, tree), options.arms, tries, arms_of)
+    noises = cells_of(options)
+    fit_all(run, [cell for some in noises.values() for cell in some], workers=options.workers)
+    scale = Scale.of(run.terms.project)
+    found: dict[str, Any] = {}
     rows = []
-    for (condition, arm), (of_arm, by_seed) in scores.items():
-        entry = {**facts[condition][arm], "by_seed": by_seed, **{name: _shown(of_arm[name]) for name in SHOWN}}
-        lifts = dict.fromkeys(SHOWN, "")
-        if arm != BASE and (condition, BASE) in scores:
-            of_raw, _ = scores[condition, BASE]
-            entry["gain"] = {name: _shown(of_arm[name] - of_raw[name]) for name in SHOWN}
-            lifts = {
-                name: f"{value:+.3f} ({low:+.3f} to {high:+.3f})" for name, (value, low, high) in entry["gain"].items()
-            }
-        if condition != PUBLISHED and CEILING in scores:
-            ceiling, _ = scores[CEILING]
-            entry["behind_ceiling"] = {name: _shown(ceiling[name] - of_arm[name]) for name in SHOWN}
-        report.setdefault(condition, {})[arm] = entry
-        figures = [text for name in SHOWN[:2] for text in (f"{of_arm[name].value:.3f}", lifts[name])]
-        rows.append([condition, arm, entry["train"], entry["wrong_in_train"], *figures])
-    heads = ["noise", "arm", "train", "wrong in train", "balanced accuracy", "gain on raw", "accuracy", "gain on raw"]
-    return {"conditions": report}, markdown(heads, rows)
+    for noise, some in noises.items():
+        facts = report.mean_facts(run, some)
+        found[noise] = {"decisions": facts.get("decisions", 0), "sets": {arm: facts[arm] for arm in run.arms}}
+        for (who, members), (recipe, chosen) in product(scored(run).items(), choices.items()):
+            predicted = {arm: predict(run, some, arm, members, chosen) for arm in run.arms}
+            figures = {arm: scale.over_seeds(one.by_seed) for arm, one in predicted.items()}
+            taken = {arm: {"taken": one.taken} for arm, one in predicted.items()}
+            compared = {arm: taken[arm] | compare(arm, figures) for arm in run.arms}
+            found[noise].setdefault(who, {})[recipe] = compared
+            for arm, of in figures.items():
+                absolute = [f"{of[name].value:.3f}" for name in SHOWN]
+                lifts = [signed(of[name] - figures[BASE][name]) if arm != BASE else "" for name in SHOWN]
+                counts = [facts[arm]["train"], facts[arm]["wrong"]]
+                rows.append([noise, who, recipe, arm, *counts, *absolute, *lifts])
+    heads = ["noise", "member", "recipe", "arm", "train", "wrong", *SHOWN, *(f"{name} over {BASE}" for name in SHOWN)]
+    return {"hours": options.hours, "conditions": found}, markdown(heads, rows)
 
 
-def _score(
-    folder: Path, condition: str, arm: str, images: pd.DataFrame, classes: list[str]
-) -> tuple[dict[str, Estimate], list[dict[str, float]]]:
-    """Average an arm's figures over its seeds, and give each seed's."""
-    selection = pd.read_parquet(folder / SETS / f"{condition}_{arm}.parquet")
-    test = selection[selection["split"] == "test"]
-    actual = pd.Index(classes).get_indexer(pd.Index(images.loc[test["image_id"], "diagnosis"]))
-    _, group = np.unique(test["group_id"].to_numpy(dtype=str), return_inverse=True)
-    draws = draw_groups(group.max() + 1, RESAMPLES, np.random.default_rng(0))
-    of_seeds = []
-    for file in _fitted(folder, condition, arm):
-        figures = partial(headline, np.load(file).astype(np.float64), actual, bins=15)
-        of_seeds.append(estimate(figures, group, draws))
-    by_seed = [{name: round(of_seed[name].value, 4) for name in SHOWN} for of_seed in of_seeds]
-    return {name: mean([of_seed[name] for of_seed in of_seeds]) for name in SHOWN}, by_seed
+def compare(arm: str, figures: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+    """Write an arm's figures, what it gains on raw and on the control, and the share of the way to right labels."""
+    own = figures[arm]
+    entry: dict[str, Any] = {name: shown(figure) for name, figure in own.items()}
+    for other in {BASE, CONTROL} & (figures.keys() - {arm}):
+        entry[f"over {other}"] = {name: shown(own[name] - figures[other][name]) for name in SHOWN}
+    if {BASE, CEILING} <= figures.keys() - {arm}:
+        whole = {name: figures[CEILING][name] - figures[BASE][name] for name in SHOWN}
+        entry["share of the way"] = {name: shown(share(own[name] - figures[BASE][name], whole[name])) for name in SHOWN}
+    return entry
 
 
-def _fitted(folder: Path, condition: str, arm: str) -> list[Path]:
-    return sorted(folder.glob(f"{condition}_{arm}_[0-9]*.npy"))
+def leak(options: argparse.Namespace, tree: Mapping[str, Any]) -> Found:
+    """Hold image-level splits against lesion-level ones on the same test images."""
+    arms = (leakage.BY_IMAGE, leakage.BY_LESION)
+    run = Run(terms_of(options, tree), members_of(options, tree), arms, [profile_try(tree)], leakage.sets_of)
+    some = cells(options, PUBLISHED, 0.0)
+    fit_all(run, some, workers=options.workers)
+    scale = Scale.of(run.terms.project)
+    found: dict[str, Any] = {"sets": report.mean_facts(run, some)}
+    rows = []
+    for who, members in scored(run).items():
+        figures = {arm: scale.over_seeds(predict(run, some, arm, members, run.tries).by_seed) for arm in arms}
+        cost = {name: figures[leakage.BY_IMAGE][name] - figures[leakage.BY_LESION][name] for name in SHOWN}
+        found[who] = {arm: {name: shown(of[name]) for name in SHOWN} for arm, of in figures.items()}
+        found[who]["too much"] = {name: shown(cost[name]) for name in SHOWN}
+        rows += [
+            [who, name, *(with_interval(figures[arm][name]) for arm in arms), signed(cost[name])] for name in SHOWN
+        ]
+    return found, markdown(["member", "figure", *arms, "image level reports too much"], rows)
 
 
-def _shown(figure: Estimate) -> list[float]:
-    return [round(number, 4) for number in (figure.value, *figure.interval(CONFIDENCE))]
+def shortcut(options: argparse.Namespace, tree: Mapping[str, Any]) -> Found:
+    """Hold shortcut probes against the prior and the members, on labels as published and the same folds."""
+    run = Run(terms_of(options, tree), members_of(options, tree), (CEILING,), [profile_try(tree)], arms_of)
+    some = cells(options, PUBLISHED, 0.0)
+    fit_all(run, some, workers=options.workers)
+    project = run.terms.project
+    scale = Scale.of(project)
+    seen = shortcuts.features(project, options.batches)
+    by_seed = [shortcuts.predict(project, seen, folds=options.folds, seed=seed) for seed in options.seeds]
+    figures = {name: scale.over_seeds([of[name] for of in by_seed]) for name in by_seed[0]}
+    for who, members in scored(run).items():
+        figures[who] = scale.over_seeds(predict(run, some, CEILING, members, run.tries).by_seed)
+    found = {name: {figure: shown(of[figure]) for figure in SHOWN} for name, of in figures.items()}
+    rows = [[name, *(with_interval(of[figure]) for figure in SHOWN)] for name, of in figures.items()]
+    return {"probes": found}, markdown(["probe", *SHOWN], rows)
+
+
+PARTS = {"gain": gain, "leakage": leak, "shortcuts": shortcut}
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = parser("bench.gain", __doc__, "--write", required=["--project", "--batch", "--profile"])
-    add = made.add_argument
-    add("step", choices=("plan", "report"))
-    add("folder", type=Path, help="of the training sets, and of what is fitted")
-    add("--shapes", nargs="+", choices=SHAPES, default=list(PLANTED), help="of the noise")
-    add("--rate", type=float, default=0.2, help="share of wrong labels (default: 0.2)")
-    add("--seed", type=int, default=21, help="of the planting (default: 21)")
-    add("--hours", type=float, default=8.0, help="that the steward works (default: a day)")
-    add("--member", default="lite0", help="report: of train.members, that was trained (default: lite0)")
+    made = made_parser("bench.gain", __doc__, arms=ARMS)
+    made.add_argument("part", choices=PARTS)
+    names = [one.name for one in TRIES]
+    made.add_argument(
+        "--tries", nargs="*", default=names, metavar="RECIPE", help=f"gain: of {names}, beside the profile's"
+    )
     return made
 
 

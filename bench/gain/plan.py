@@ -1,22 +1,30 @@
 """Training sets with planted errors: one for each arm, as the pipeline's own stages build them.
 
-Errors are planted in train and validation, as a scrape has them; the test set keeps the labels that are taken for the
-truth. The steward of the arm `curated` is played: he works down the queue for some hours, at the pace that the queue
-expects, and knows the truth.
+Groups, which `dedup` has verified, are dealt to K outer folds, and each fold is the test set once. Of the rest a share
+is validation, by the same hash as in the DAG. Errors are planted in train and validation, as a scrape has them; the
+test set keeps the labels that are taken for the truth. The steward of the arm `curated` is played: he works down the
+queue for some hours, at the pace that the queue expects, and knows the truth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+from threadpoolctl import threadpool_limits
 
-from bench.gain.fitting import Planned
-from bench.label_noise.collection import read_collection
+from bench.cache import code_digest, key_of, replacing
+from bench.label_noise.collection import Collection
 from bench.label_noise.planting import plant
+from pipeline.core.grouping import unit_split
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
 from pipeline.ledger.decisions import KEEP, RELABEL
@@ -27,115 +35,225 @@ from pipeline.stages.label_noise.params import LabelNoiseParams
 from pipeline.stages.label_noise.reading import read_labelled
 from pipeline.stages.label_noise.stage import find_label_errors
 from pipeline.stages.rebalance.arms import build_arm, join_facts, select, with_sureness
-from pipeline.stages.rebalance.params import RebalanceParams
+from pipeline.stages.rebalance.params import Balance, RebalanceParams
 
-PUBLISHED = "as published"
-ARMS = ("raw", "clean", "curated", "random_removal")
-PUBLISHED_ARMS = ("raw", "curated", "random_removal")  # without decisions, `curated` is `clean`
+PUBLISHED = ""  # the shape of no noise
+CEILING = "right labels"  # copies removed, no label wrong
+JUDGES = ("pipeline.stages.label_noise",)
+VALIDATION_SHARE = 0.15  # of the groups outside the test fold
+
+Built = tuple[pd.DataFrame, NDArray[np.float32]]  # the table Selection, and its vector `target`
+Builder = Callable[[Balance], Built]
+
+
+class Cell(NamedTuple):
+    """One planting and one test fold.
+
+    shape: of the noise, a key of `planting.SHAPES`, or `PUBLISHED`.
+    rate: share of the lesions that are mislabelled.
+    seed: of the folds, the planting and the training.
+    fold: number of the test fold.
+    """
+
+    shape: str
+    rate: float
+    seed: int
+    fold: int
+
+    @property
+    def condition(self) -> str:
+        """Name of the noise."""
+        return f"{self.shape}, {self.rate:.0%}" if self.shape else "labels as published"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all cells share: where the images are, and how sets are built.
+
+    root, batches: the project, and what is read of it.
+    judging: params of `label_noise`.
+    building: params of `rebalance`.
+    hours: of the steward's work.
+    folds: outer ones.
+    cache: folder of judgements and of what is fitted.
+    """
+
+    root: Path
+    batches: tuple[str, ...]
+    judging: LabelNoiseParams
+    building: RebalanceParams
+    hours: float
+    folds: int
+    cache: Path
+
+    @property
+    def project(self) -> Project:
+        """Read once a process."""
+        one = self.judging
+        classes = one.classes if isinstance(one.classes, str) else tuple(one.classes)
+        return read_project(self.root, self.batches, tuple(one.encoders), tuple(one.context), classes)
 
 
 @dataclass(frozen=True)
 class Project:
-    """What is read once of a project.
+    """What is read of a project.
 
-    images, groups: the tables, of one batch.
-    labelled: all images in scope as `label_noise` sees them, labels as published.
+    images, groups: the tables, of images in scope.
+    labelled: the images as `label_noise` sees them, labels as published.
+    digest: of all that is read.
     """
 
     store: Store
-    batch: str
     images: pd.DataFrame
     groups: pd.DataFrame
     labelled: Dataset
+    digest: str
+
+    @cached_property
+    def group_ids(self) -> NDArray[np.str_]:
+        """Group of each image, (n,)."""
+        return self.groups["group_id"].to_numpy(dtype=str)
 
 
-def read_project(root: Path, batch: str, params: LabelNoiseParams) -> Project:
-    """Read a batch that is ingested, embedded and deduplicated.
+@cache
+def read_project(
+    root: Path,
+    batches: tuple[str, ...],
+    encoders: tuple[str, ...],
+    context: tuple[str, ...],
+    classes: str | tuple[str, ...],
+) -> Project:
+    """Read batches that are ingested, embedded and deduplicated.
 
     Raises:
         UserError: a stage has not run.
 
     """
     store = Store(root)
-    images = store.read(Images, batch).sort_values("image_id")
-    groups, classes = store.read(Groups), diagnoses_in_scope(images["diagnosis"], params.classes)
+    images = store.read(Images, batches).sort_values("image_id")
+    groups, in_scope = store.read(Groups), diagnoses_in_scope(images["diagnosis"], classes)
     labelled = read_labelled(
-        store,
-        images,
-        [batch],
-        encoders=params.encoders,
-        groups=groups,
-        classes=classes,
-        context=params.context,
+        store, images, batches, encoders=encoders, groups=groups, classes=in_scope, context=context
     )
-    return Project(store, batch, images, groups, labelled)
+    images, groups = (
+        table.set_index("image_id").loc[pd.Index(labelled.image_id, name="image_id")].reset_index()
+        for table in (images, groups)
+    )
+    digest = hashlib.sha256(images.to_csv().encode() + groups.to_csv().encode())
+    for view in labelled.views:
+        digest.update(view.tobytes())
+    return Project(store, images, groups, labelled, digest.hexdigest())
 
 
-def plan(
-    project: Project,
-    shape: str | None,
-    *,
-    rate: float,
-    seed: int,
-    hours: float,
-    judging: LabelNoiseParams,
-    building: RebalanceParams,
-) -> Iterator[Planned]:
-    """Plant, judge, let the steward work, and build every arm.
+def split_of(project: Project, *, folds: int, seed: int, fold: int) -> NDArray[np.str_]:
+    """Say where each image lies while a fold is the test set: (n,). Every diagnosis is spread over the folds."""
+    labelled = project.labelled
+    dealt = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    _, test = list(dealt.split(labelled.given, labelled.given, labelled.group))[fold]
+    split = hashed(project.group_ids, salt=f"{seed} {fold}")
+    split[test] = "test"
+    return split
 
-    Args:
-        project: the images.
-        shape: of the noise; None: labels as published, and no steward.
-        rate: share of the lesions, of any split, that are drawn; those of the test set stay right.
-        seed: of the planting.
-        hours: of the steward's work.
-        judging: params of `label_noise`.
-        building: params of `rebalance`.
+
+def hashed(units: Sequence[str] | NDArray[np.str_], *, salt: str) -> NDArray[np.str_]:
+    """Hash units to train and validation: (n,)."""
+    named = [unit_split(str(unit), salt=salt, validation_share=VALIDATION_SHARE, test_share=0.0) for unit in units]
+    return np.array(named, dtype="<U10")
+
+
+def arms_of(terms: Terms, cell: Cell, arms: Sequence[str]) -> tuple[Mapping[str, Builder], Mapping[str, Any]]:
+    """Plant, judge, let the steward work, and build arms.
+
+    Returns:
+        by arm, what makes its training set under a policy for rare classes; facts of the cell: by arm the images of
+        train and the wrong labels among them, the steward's decisions.
 
     """
-    truth, condition = project.labelled, PUBLISHED if shape is None else f"{shape}, {rate:.0%}"
-    noisy = truth if shape is None else _mislabel(project, shape, rate=rate, seed=seed, encoders=judging.encoders)
-    found = find_label_errors(noisy, judging)
-    decisions = _decide(truth, noisy, found.queue, minutes=0.0 if shape is None else 60 * hours)
-    given = pd.Series(noisy.names(noisy.given), index=noisy.image_id)
-    images = project.images.assign(diagnosis=project.images["image_id"].map(given).fillna(project.images["diagnosis"]))
-    facts = join_facts(images, project.groups, project.groups, with_sureness(found.scores, found.posterior), decisions)
-    posterior = pd.DataFrame(found.posterior, index=found.scores["image_id"], columns=truth.classes)
+    project = terms.project
+    split = split_of(project, folds=terms.folds, seed=cell.seed, fold=cell.fold)
+    kept = np.where(project.labelled.removed, "", split)
+    builders: dict[str, Builder] = {CEILING: published(project, kept)}
+    facts: dict[str, Any] = {CEILING: {"train": int((kept == "train").sum()), "wrong": 0, "shared_out": 0}}
+    if set(arms) == {CEILING}:
+        return builders, facts
+    truth = replace(project.labelled, split=split, reference=kept == "train")
+    noisy = mislabel(truth, cell)
+    images = project.images.assign(diagnosis=noisy.names(noisy.given))
+    groups = project.groups.assign(split=split)
+    scores, posterior, queue = judge(noisy, terms.judging, project.digest, terms.cache)
+    decisions = decide(truth, noisy, queue, minutes=60 * terms.hours if cell.shape else 0.0)
+    known = join_facts(images, groups, groups, with_sureness(scores, posterior), decisions)
+    by_image = pd.DataFrame(posterior, index=scores["image_id"], columns=truth.classes)
     right = pd.Series(truth.names(truth.given), index=truth.image_id)
-    for arm in PUBLISHED_ARMS if shape is None else ARMS:
+    for arm in [name for name in arms if name != CEILING]:
         judged = build_arm(
-            facts,
+            known,
             arm,
-            arms=building.arms,
-            policy=building.label_policy,
+            arms=terms.building.arms,
+            policy=terms.building.label_policy,
             diagnoses=truth.classes,
-            rng=np.random.default_rng(building.seed),
+            rng=np.random.default_rng(cell.seed),
         )
-        selection, target = select(judged, building.balance, posterior=posterior, diagnoses=truth.classes)
-        train = selection[selection["split"] == "train"]
-        wrong = int((train["diagnosis"] != train["image_id"].map(right)).sum())
-        counts = {"train": len(train), "wrong_in_train": wrong, "decisions": len(decisions)}
-        yield Planned(condition, arm, selection, target, counts)
+        builders[arm] = partial(select, judged, posterior=by_image, diagnoses=truth.classes)
+        train = judged[(judged["split"] == "train") & (judged["reason"] == "")]
+        wrong = train["diagnosis"].to_numpy() != right[train["image_id"]].to_numpy()
+        facts[arm] = {"train": len(train), "wrong": int(wrong.sum()), "shared_out": int(train["soft"].sum())}
+    return builders, facts | {"decisions": len(decisions)}
 
 
-def _mislabel(project: Project, shape: str, *, rate: float, seed: int, encoders: Sequence[str]) -> Dataset:
-    """Plant errors in train and validation; a removed copy carries the label of its lesion."""
-    collection = read_collection(project.store.root, project.batch, encoders)
-    planted = plant(collection, shape, rate=rate, per="lesion", seed=seed)
-    truth = project.labelled
-    kept = pd.Series(np.arange(len(collection.labelled.image_id)), index=collection.labelled.image_id)
-    # Every copy lies in the lesion of a kept image.
-    by_lesion = pd.Series(truth.image_id).map(kept).groupby(truth.lesion).transform("first")
-    known = by_lesion.notna().to_numpy() & (truth.split != "test")
-    source = by_lesion.fillna(0).to_numpy(dtype=int)
+def published(project: Project, split: NDArray[np.str_]) -> Builder:
+    """Build a training set from labels as published; `split` is "" for an image that is left out, (n,)."""
+    labelled = project.labelled
+    names = labelled.names(labelled.given)
+    rows = project.groups.assign(split=split, given=names, diagnosis=names, reason="", soft=False, factor=1.0)
+    rows = rows.assign(error_probability=np.nan)[split != ""]
+    none = pd.DataFrame(columns=labelled.classes, dtype=float)
+    return partial(select, rows, posterior=none, diagnoses=labelled.classes)
+
+
+def mislabel(truth: Dataset, cell: Cell) -> Dataset:
+    """Plant errors in train and validation; the images of a lesion, verified copies among them, share a label."""
+    if not cell.shape:
+        return truth
+    planted = plant(Collection("", truth, []), cell.shape, rate=cell.rate, per="lesion", seed=cell.seed)
+    open_ = truth.split != "test"
     return replace(
         truth,
-        given=np.where(known, planted.given[source], truth.given),
-        evidence=np.where(known, planted.evidence[source], truth.evidence),
+        given=np.where(open_, planted.given, truth.given),
+        evidence=np.where(open_, planted.evidence, truth.evidence),
     )
 
 
-def _decide(truth: Dataset, noisy: Dataset, queue: pd.DataFrame, *, minutes: float) -> pd.DataFrame:
+def judge(
+    noisy: Dataset, params: LabelNoiseParams, digest: str, folder: Path
+) -> tuple[pd.DataFrame, NDArray[np.float64], pd.DataFrame]:
+    """Find label errors, or read what was found: LabelScores, the posterior (n, classes), and SuspectQueue.
+
+    Args:
+        noisy: labels with errors.
+        params: of the stage.
+        digest: of all else that the stage reads.
+        folder: of what was found.
+
+    """
+    labels = [array.tobytes() for array in (noisy.given, noisy.evidence, noisy.split)]
+    name = key_of([digest, labels, params.model_dump_json(), code_digest(JUDGES)])
+    path = folder / f"judged {name}.parquet"
+    queue = path.with_suffix(".queue.parquet")
+    if not path.exists():
+        with threadpool_limits(limits=1):  # as the stage does
+            found = find_label_errors(noisy, params)
+        columns = pd.DataFrame(found.posterior, columns=noisy.classes).add_prefix("posterior ")
+        with replacing(queue) as file:
+            found.queue.to_parquet(file)
+        with replacing(path) as file:
+            pd.concat([found.scores.reset_index(drop=True), columns], axis=1).to_parquet(file)
+    scores = pd.read_parquet(path)
+    posterior = scores.filter(regex="^posterior ").to_numpy(dtype=np.float64)
+    return scores, posterior, pd.read_parquet(queue)
+
+
+def decide(truth: Dataset, noisy: Dataset, queue: pd.DataFrame, *, minutes: float) -> pd.DataFrame:
     """Let a steward who knows the truth work down the queue: rows of Decisions, one an image that he comes to."""
     seen = queue.loc[queue["minutes_so_far"] <= minutes, "image_id"]
     position = pd.Index(noisy.image_id).get_indexer(pd.Index(seen))

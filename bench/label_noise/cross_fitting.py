@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bench.command import parser, status_of
+from bench.label_noise.out_of_fold import Labels, Shown, collect, fit_fold, show
 from pipeline.core.folds import assign_folds
 from pipeline.core.params import Device
 from pipeline.core.store import Store
-from pipeline.models.folds import Labels, Shown, collect, fit_fold, show
-from pipeline.models.params import Member
+from pipeline.models.params import FineTuned, Head, Probe, read_member
 from pipeline.models.trainable import weights_file
 from pipeline.profiles import read_either
 from pipeline.stages.ingest.tables import Images, open_pixels
@@ -41,7 +41,7 @@ class Fitting(NamedTuple):
     seed: of the folds and of everything random.
     """
 
-    members: dict[str, Member]
+    members: dict[str, FineTuned | Head]
     device: Device
     folds: int = FOLDS
     seed: int = SEED
@@ -69,7 +69,7 @@ class Planned(NamedTuple):
     given: dict[str, NDArray[np.int64]]
 
     def labels(self, cell: str) -> Labels:
-        """Give the labels of a cell as `models.folds` takes them."""
+        """Give the labels of a cell as `out_of_fold` takes them."""
         everything = np.ones(len(self.group), bool)
         return Labels(self.given[cell], self.classes, self.group, everything, self.weight)
 
@@ -116,8 +116,8 @@ def read_params(profile: Path) -> Fitting:
 
     """
     tree = read_either(profile)
-    recipes = {name: Member.model_validate(tree["train"]["members"][name]) for name in tree["members"]}
-    members = {name: recipe for name, recipe in recipes.items() if recipe.trainable != "probe"}
+    recipes = {name: read_member(tree["train"]["members"][name]) for name in tree["members"]}
+    members = {name: recipe for name, recipe in recipes.items() if not isinstance(recipe, Probe)}
     return Fitting(members, tree["runtime"]["device"])
 
 
@@ -160,7 +160,6 @@ def _train(job: Job) -> None:
         weights=weights,
         scratch=scratch,
     )
-    (scratch / f"fold-{job.fold}.pt").unlink(missing_ok=True)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -122,13 +122,13 @@ def _first(neighbours: Neighbours, given: Given, mask: NDArray[np.bool_], *, sam
 
 
 def rank(
-    labelled: Dataset, neighbours: Neighbours, params: LabelNoiseParams, *, ungrouped: bool
+    labelled: Dataset, neighbours: Neighbours, predictions: Predictions, params: LabelNoiseParams, *, ungrouped: bool
 ) -> dict[str, NDArray[np.float32]]:
-    """Let every method rank the images, ours also with folds that ignore lesions if asked."""
+    """Let every method rank the images, ours (whose predictions are at hand) also with folds that ignore lesions."""
     alone, given = ignoring_lesions(labelled), labelled.given
     plain = plain_pred_probs(labelled, params)
     scores = {
-        OURS: ours(labelled, cross_val_predict(labelled, params), params),
+        OURS: ours(labelled, predictions, params),
         DATALAB: datalab(given, plain_pred_probs(alone, params) if grouped(labelled) else plain),
         **cleanlab_scores(given, plain),
         "FiftyOne mistakenness": mistakenness(given, plain),

@@ -25,6 +25,7 @@ from bench.label_noise.methods import DATALAB, OURS, UNGROUPED, rank
 from bench.label_noise.planting import plant
 from bench.measures import Ranking
 from pipeline.stages.evaluate.bootstrap import draw_groups
+from pipeline.stages.label_noise.cross_validation import cross_val_predict
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
 BEST = "cleanlab, best score of the cell"
@@ -32,7 +33,7 @@ SHOWN = (OURS, BEST, DATALAB, "training loss", "FiftyOne mistakenness", "SelfCle
 REPORTED = (21, 22, 23)  # seeds; methods and params were chosen on 0 and 1, and 11 to 13 were looked at once
 DRAWS = 1000  # of the bootstrap
 GROUPING_SHOWN_AT = 0.1  # the rate at which ours is run without groups too: twice the time
-METHOD = ("cross_validation", "dataset", "knn", "logistic_regression", "noise_model", "scores")
+METHOD = ("cross_validation", "dataset", "error_count", "knn", "logistic_regression", "noise_model", "scores")
 CODE = [
     *(f"pipeline.stages.label_noise.{name}" for name in METHOD),
     *(f"bench.label_noise.{name}" for name in ("planting", "methods", "plain")),
@@ -113,7 +114,9 @@ def _run_cell(collection: Collection, cell: Cell, params: LabelNoiseParams, *, p
         planted = plant(collection, cell.shape, rate=cell.rate, per=cell.per, seed=cell.seed)
         with threadpool_limits(limits=1):  # as the stage does
             labelled = replace(collection.labelled, given=planted.given, evidence=planted.evidence)
-            scores = rank(labelled, collection.neighbours, params, ungrouped=cell.rate == GROUPING_SHOWN_AT)
+            predictions = cross_val_predict(labelled, params)
+            ungrouped = cell.rate == GROUPING_SHOWN_AT
+            scores = rank(labelled, collection.neighbours, predictions, params, ungrouped=ungrouped)
         with replacing(path) as file:
             np.savez(file, wrong=planted.wrong, **scores)  # type: ignore[arg-type]
     with np.load(path) as arrays:

@@ -26,7 +26,9 @@ from bench.label_noise.methods import OURS, rank
 from bench.label_noise.planting import Planted, plant
 from bench.label_noise.run import CODE
 from bench.measures import Ranking
+from pipeline.stages.label_noise.cross_validation import cross_val_predict
 from pipeline.stages.label_noise.dataset import Dataset
+from pipeline.stages.label_noise.error_count import error_interval
 from pipeline.stages.label_noise.params import LabelNoiseParams
 
 CLEAN = "no error"
@@ -50,11 +52,13 @@ class Outcome:
 
     wrong: planted errors.
     expected: errors, by our probabilities.
+    bounds: of the interval round them.
     precision: average precision of each method; none where nothing is planted.
     """
 
     wrong: int
     expected: float
+    bounds: tuple[float, float]
     precision: dict[str, float]
 
 
@@ -106,20 +110,19 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Average over seeds, and hold ours against the best score of each competitor.
 
     Returns:
-        errors and expected, by seed; average precision of each method; the best competitor, our lead on it and the
-        two-sided p of the paired t-test. Without errors: the share of labels expected wrong.
+        errors, expected and the interval's bounds, by seed; average precision of each method; the best competitor,
+        our lead on it and the two-sided p of the paired t-test.
 
     """
     errors, expected = [one.wrong for one in outcomes], [round(one.expected, 2) for one in outcomes]
+    counted = {"errors": errors, "expected": expected, "bounds": [np.round(one.bounds, 1).tolist() for one in outcomes]}
     if not outcomes[0].precision:
-        return {"errors": errors, "expected": expected}
+        return counted
     by_method = {name: np.array([one.precision[name] for one in outcomes]) for name in outcomes[0].precision}
     best = max((name for name in by_method if name != OURS), key=lambda name: by_method[name].mean())
     lead = by_method[OURS] - by_method[best]
     p = float(ttest_rel(by_method[OURS], by_method[best]).pvalue) if len(lead) > 1 and lead.std() > 0 else 1.0
-    return {
-        "errors": errors,
-        "expected": expected,
+    return counted | {
         "average_precision": {name: round(float(values.mean()), 4) for name, values in by_method.items()},
         "best_competitor": best,
         "lead": round(float(lead.mean()), 4),
@@ -143,20 +146,29 @@ def within_bounds(cell: dict[str, Any]) -> tuple[int, int]:
     return sum(BOUNDS[0] <= ratio <= BOUNDS[1] for ratio in ratios), len(ratios)
 
 
+def held(cell: dict[str, Any]) -> int:
+    """Count the runs whose interval holds the number of errors."""
+    return sum(low <= by <= high for (low, high), by in zip(cell["bounds"], cell["errors"], strict=True))
+
+
 def table(cells: dict[str, dict[str, Any]]) -> str:
     """Lay out average precision by cell, our lead on the best competitor, and how many errors are expected."""
     rows = []
     for name, cell in cells.items():
         if "lead" not in cell:
-            rows.append([name, "", "", "", "", f"{np.sum(cell['expected']):.1f} errors expected of none in all seeds"])
+            rows.append(
+                [name, "", "", "", "", f"{np.sum(cell['expected']):.1f} errors expected of none in all seeds", ""]
+            )
             continue
         found, count = within_bounds(cell)
         ratios = [of / by for of, by in zip(cell["expected"], cell["errors"], strict=True)]
         precision, best = cell["average_precision"], cell["best_competitor"]
         spread = f"{min(ratios):.2f} to {max(ratios):.2f}" + (f" ({found} of {count} within)" if count else "")
         lead = f"{cell['lead']:+.3f} ± {cell['lead_standard_error'] or 0:.3f}"
-        rows.append([name, f"{precision[OURS]:.3f}", f"{precision[best]:.3f}", best, lead, spread])
-    return markdown(["cell", "ours", "best competitor", "which", "lead ± s.e.", "expected by planted"], rows)
+        kept = f"{held(cell)} of {len(ratios)}"
+        rows.append([name, f"{precision[OURS]:.3f}", f"{precision[best]:.3f}", best, lead, spread, kept])
+    heads = ["cell", "ours", "best competitor", "which", "lead ± s.e.", "expected by planted", "interval holds"]
+    return markdown(heads, rows)
 
 
 def outcome(collection: Collection, cell: Cell, params: LabelNoiseParams, *, cache: Path) -> Outcome:
@@ -164,22 +176,23 @@ def outcome(collection: Collection, cell: Cell, params: LabelNoiseParams, *, cac
     given = [collection.name, collection.digest, params.folds, params.neighbours, params.method, code_digest(CODE)]
     path = cache / f"sizes {key_of([*given, *astuple(cell)])}.npz"
     if not path.exists():
-        wrong, scores = _rank(collection, cell, params)
+        wrong, bounds, scores = _rank(collection, cell, params)
         with replacing(path) as file:
-            np.savez(file, wrong=wrong, **scores)  # type: ignore[arg-type]
+            np.savez(file, wrong=wrong, bounds=bounds, **scores)  # type: ignore[arg-type]
     with np.load(path) as arrays:
         wrong = arrays["wrong"]
         precision = {
             name: Ranking(arrays[name], wrong).average_precision()
             for name in arrays.files
-            if name != "wrong" and wrong.any()
+            if name not in {"wrong", "bounds"} and wrong.any()
         }
-        return Outcome(int(wrong.sum()), float(arrays[OURS].sum()), precision)
+        low, high = arrays["bounds"].tolist()
+        return Outcome(int(wrong.sum()), float(arrays[OURS].sum()), (low, high), precision)
 
 
 def _rank(
     collection: Collection, cell: Cell, params: LabelNoiseParams
-) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float32]]]:
+) -> tuple[NDArray[np.bool_], tuple[float, float], dict[str, NDArray[np.float32]]]:
     few = draw(collection.labelled, cell.size, np.random.default_rng([cell.seed, cell.size, 7]))
     drawn = Collection(collection.name, few, collection.encoders)
     planted = Planted(few.given, np.zeros(len(few.given), bool), few.evidence)
@@ -187,4 +200,7 @@ def _rank(
         planted = plant(drawn, cell.shape, rate=cell.rate, per="lesion", seed=cell.seed)
     labelled = replace(few, given=planted.given, evidence=planted.evidence)
     with threadpool_limits(limits=1):  # as the stage does
-        return planted.wrong, rank(labelled, drawn.neighbours, params, ungrouped=False)
+        predictions = cross_val_predict(labelled, params)
+        scores = rank(labelled, drawn.neighbours, predictions, params, ungrouped=False)
+    bounds = error_interval(labelled, predictions, scores[OURS].astype(np.float64))
+    return planted.wrong, bounds or (0.0, float(len(few.given))), scores
