@@ -222,7 +222,8 @@ def changed(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[str]:
             )
             yield f"{image} in {b['split']} {how}"
         elif not b["reason"]:
-            yield f"{image} counts as {b['factor']:g} of an image in {b['split']}, was {a['factor']:g}"
+            counts = "in full" if b["factor"] == 1 else f"as {b['factor']:.2g} of an image"
+            yield f"{image} in {b['split']} counts {counts} as {b['diagnosis']}, was {a['factor']:.2g}"
 
 
 def without_effect(curated: Curated, decisions: Sequence[Decision]) -> list[bool]:

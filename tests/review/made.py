@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,8 +25,15 @@ COUNT = 12
 PAIRS = [("demo:00", "demo:01", "copy"), ("demo:02", "demo:05", "same_lesion")]
 
 
-def project(root: Path, content: bytes = EMPTY) -> Store:
-    """Draw the pictures, write the tables of all stages before `replay`, and run it and `rebalance`."""
+def project(root: Path, content: bytes = EMPTY, **changes: Any) -> Store:
+    """Draw the pictures, write the tables of all stages before `replay`, and run it and `rebalance`.
+
+    Args:
+        root: an empty folder.
+        content: of the ledger.
+        changes: `a__b=1` sets `a.b` in the demo's params.
+
+    """
     contents = {f"{i:02d}": (png if i == 3 else jpeg)(lesion(i, width=64, height=48)) for i in range(COUNT)}
     diagnoses: list[str | None] = ["melanoma" if i % 4 == 0 else "nevus" for i in range(COUNT)]
     store = ingest(root, contents, diagnosis=diagnoses)
@@ -39,7 +47,7 @@ def project(root: Path, content: bytes = EMPTY) -> Store:
     vectors = np.random.default_rng(0).normal(0, 1, (COUNT, 8))
     store.write(Embeddings, encoders, instance="clip/demo", vectors={"vector": vectors})
     write_queues(store, judged)
-    params.write(root)
+    params.write(root, **changes)
     ledger(root, content)
     apply_decisions(store)
     return store

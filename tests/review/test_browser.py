@@ -24,6 +24,7 @@ from pipeline.review.queues import AUDIT
 from pipeline.review.sharing import Shares
 from pipeline.review.shown import open_tables
 from pipeline.stages.rebalance.tables import Exclusions, Selection
+from tests import params
 from tests.project import Project
 from tests.review.made import apply_decisions
 from tests.review.made import project as drawn_project
@@ -85,10 +86,15 @@ class Steward:
 
 
 def curated(store: Store) -> dict[str, tuple[str, str, bool]]:
-    """Read split, diagnosis and whether the label is shared out, of every image of the curated arm."""
+    """Read split, diagnosis and what it weighs beside the first, of every image of the curated arm.
+
+    Classes are not balanced here, so that one image's decision moves no other's weight but by the mean.
+    """
     rows = store.read(Selection, "curated")
-    shared = (store.vectors(Selection, "target", "curated").max(axis=1) < 1).tolist()
-    return dict(zip(rows["image_id"], zip(rows["split"], rows["diagnosis"], shared, strict=True), strict=True))
+    in_train = rows["split"] == "train"
+    beside = rows["weight"] / rows["weight"].where(in_train).max()
+    weights = beside.where(in_train, 1.0).round(3)
+    return dict(zip(rows["image_id"], zip(rows["split"], rows["diagnosis"], weights, strict=True), strict=True))
 
 
 def decide_cases(steward: Steward, root: Path) -> None:
@@ -96,7 +102,7 @@ def decide_cases(steward: Steward, root: Path) -> None:
     steward.wait_for_case("demo:03")
     assert "0 of 11 decided" in steward.page.inner_text(PANEL)
     said = steward.press("k")
-    assert said == "keep: demo:03 in train counts as nevus", said  # no longer shared out
+    assert re.fullmatch(r"keep: demo:03 in train counts in full as nevus, was 0\.\d+", said), said  # in doubt no longer
     assert [one.verdict for one in file.read(root / PATH).decisions] == ["keep"], "at once, not at the end"
 
     steward.wait_for_case("demo:06")
@@ -136,7 +142,7 @@ def decide_many(steward: Steward) -> None:
 
 
 def test_what_is_decided_on_the_screen_is_in_the_ledger_exactly(tmp_path: Path, chromium: Any) -> None:
-    store = drawn_project(tmp_path)
+    store = drawn_project(tmp_path, rebalance__balance__policy="none")
     before = curated(store)
     with Opened(tmp_path, "--queue", "labels", "--steward", "Dr. A") as session:
         steward = Steward(chromium, session.url)
@@ -166,13 +172,14 @@ def test_what_is_decided_on_the_screen_is_in_the_ledger_exactly(tmp_path: Path, 
     apply_decisions(store)
     after = curated(store)
     other = {image: after.get(image) for image in before.keys() | after.keys() if before.get(image) != after.get(image)}
-    kept = {"demo:03", "demo:04", "demo:07"}  # in train, in doubt: their labels are not shared out any more
-    assert other.keys() == kept | {"demo:06", "demo:08", "demo:11"}
-    assert {other[image] for image in kept} == {("train", "nevus", False), ("train", "melanoma", False)}
-    assert (other["demo:06"], other["demo:08"], other["demo:11"]) == (
+    kept = {"demo:03", "demo:04", "demo:07"}  # in train, in doubt no longer: they weigh as much as any
+    assert other.keys() == kept | {"demo:06", "demo:08", "demo:09", "demo:11"}
+    assert {other[image] for image in kept} == {("train", "nevus", 1.0), ("train", "melanoma", 1.0)}
+    assert (other["demo:06"], other["demo:08"], other["demo:09"], other["demo:11"]) == (
         None,
-        ("validation", "nevus", False),
-        ("validation", "melanoma", False),
+        ("validation", "nevus", 1.0),
+        ("train", "nevus", params.section("rebalance.label_policy")["downweight_to"]),
+        ("validation", "melanoma", 1.0),
     )
 
 
