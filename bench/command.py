@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bench.parts import ALL, CHOICES, REPORT
 from pipeline.core.errors import UserError
 from pipeline.params import instances, stage_params
 
@@ -19,6 +20,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--dermnet": {"type": Path, "metavar": "FOLDER", "help": "class-named folders of clinical images, zipped or not"},
     "--project": {"type": Path, "default": ROOT, "help": "that is ingested, embedded and deduplicated (default: this)"},
     "--batch": {"help": "of the project, such as ham10000"},
+    "--lesions": {
+        "choices": [ALL, CHOICES, REPORT],
+        "default": ALL,
+        "help": "of the batch: an image a lesion of those that are chosen on, or reported (default: all images)",
+    },
     "--profile": {"type": Path, "default": ROOT / "profiles/ham10000.yaml", "help": "our params (default: ham10000)"},
     "--weights": {"type": Path, "help": "of the encoder, as `python -m pipeline fetch weights` brings them"},
     "--cache": {"type": Path, "default": ROOT / "bench/.cache", "help": "finished work (default: bench/.cache)"},

@@ -13,7 +13,6 @@ with what it proves rightly. So these pairs are listed and counted in the result
 from __future__ import annotations
 
 import csv
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from bench.cache import code_digest, key_of
 from bench.duplicates import collection, ours
 from bench.duplicates.collection import File, prepare
 from bench.duplicates.profile import Profile
+from bench.parts import part_of
 from pipeline.core.errors import UserError
 from pipeline.core.grouping import components
 from pipeline.stages.ingest.rows import Entry
@@ -35,8 +35,6 @@ from pipeline.stages.ingest.sources import ham10000
 from pipeline.stages.ingest.sources.files import RawReader
 
 MAX_BYTES = 200_000_000
-TUNING_SHARE = 1 / 3
-PARTS = ("tuning", "report")
 UNSAID = "unsaid"  # licence and attribution: nothing here leaves the machine
 SAME, DIFFERENT = ("same", "copy", "same_lesion", "neighbours", "unsure"), ("different",)
 COLUMNS = ("a", "b", "relation", "evidence", "correlation", "inliers")
@@ -93,12 +91,6 @@ def read_images(source: str, folder: Path, *, part: str, count: int, seed: int) 
     with RawReader(folder, max_bytes=MAX_BYTES) as reader:
         chosen = tqdm([entries[i] for i in order], desc=f"read {source}", disable=None)
         return [File(entry.source_id, reader.read(entry.locator)) for entry in chosen]
-
-
-def part_of(source_id: str) -> str:
-    """Say what an image is for, by a hash of its name."""
-    drawn = int.from_bytes(hashlib.sha256(source_id.encode()).digest()[:8]) / 2**64
-    return PARTS[int(drawn >= TUNING_SHARE)]
 
 
 def read_verdicts(paths: Iterable[Path]) -> dict[frozenset[str], str]:

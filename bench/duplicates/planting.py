@@ -22,6 +22,7 @@ from bench.duplicates.collection import Collection, File
 from bench.duplicates.kinds import ALL, SELFCLEAN_ARTE, TUNING, plant, takes_other
 from bench.duplicates.kinds.canvas import jpeg, to_longer_side
 from bench.duplicates.originals import Drawn
+from bench.parts import CHOICES, REPORT
 from pipeline.core.engine import map_shards
 from pipeline.core.errors import UserError
 from pipeline.core.shards import decode
@@ -52,7 +53,7 @@ class Design(NamedTuple):
 
 
 class Mode(NamedTuple):
-    """What a run is for: its kinds, and which of the sources' images it may see, one of `originals.PARTS`."""
+    """What a run is for: its kinds, and which of the sources' images it may see, one of `bench.parts`."""
 
     kinds: tuple[str, ...]
     images: str
@@ -70,7 +71,7 @@ DESIGNS = {
     "arte5": Design((SELFCLEAN_ARTE,), 0.05),
     "arte10": Design((SELFCLEAN_ARTE,), 0.10),
 }
-MODES = {"tuning": Mode(TUNING, "tuning"), "all": Mode(ALL, "report")}
+MODES = {"tuning": Mode(TUNING, CHOICES), "all": Mode(ALL, REPORT)}
 
 
 class Copy(NamedTuple):

@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from bench.cache import code_digest, key_of, replacing
 from bench.label_noise.collection import Collection
 from bench.label_noise.planting import plant
+from bench.parts import take_part
 from pipeline.core.grouping import unit_split
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
@@ -70,7 +71,7 @@ class Cell(NamedTuple):
 class Terms:
     """What all cells share: where the images are, and how sets are built.
 
-    root, batches: the project, and what is read of it.
+    root, batches, lesions: the project, and what is read of it; the part of the batches, of `bench.parts`.
     judging: params of `label_noise`.
     building: params of `rebalance`.
     hours: of the steward's work.
@@ -80,6 +81,7 @@ class Terms:
 
     root: Path
     batches: tuple[str, ...]
+    lesions: str
     judging: LabelNoiseParams
     building: RebalanceParams
     hours: float
@@ -91,7 +93,9 @@ class Terms:
         """Read once a process."""
         one = self.judging
         classes = one.classes if isinstance(one.classes, str) else tuple(one.classes)
-        return read_project(self.root, self.batches, tuple(one.encoders), tuple(one.context), classes)
+        return read_project(
+            self.root, self.batches, self.lesions, tuple(one.encoders), tuple(one.context), classes=classes
+        )
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,10 @@ class Project:
 def read_project(
     root: Path,
     batches: tuple[str, ...],
+    lesions: str,
     encoders: tuple[str, ...],
     context: tuple[str, ...],
+    *,
     classes: str | tuple[str, ...],
 ) -> Project:
     """Read batches that are ingested, embedded and deduplicated.
@@ -130,7 +136,7 @@ def read_project(
 
     """
     store = Store(root)
-    images = store.read(Images, batches).sort_values("image_id")
+    images = take_part(store.read(Images, batches), lesions).sort_values("image_id")
     groups, in_scope = store.read(Groups), diagnoses_in_scope(images["diagnosis"], classes)
     labelled = read_labelled(
         store, images, batches, encoders=encoders, groups=groups, classes=in_scope, context=context

@@ -12,6 +12,7 @@ from bench.gain.fitting import Run, Try
 from bench.gain.plan import PUBLISHED, Cell, Terms
 from bench.gain.report import ENSEMBLE
 from bench.label_noise.planting import SHAPES
+from bench.parts import named
 from pipeline.profiles import read_either
 from pipeline.stages.label_noise.params import LabelNoiseParams
 from pipeline.stages.rebalance.params import RebalanceParams
@@ -20,7 +21,7 @@ from pipeline.stages.train.params import TrainParams
 
 def made_parser(module: str, doc: str | None, *, arms: list[str]) -> argparse.ArgumentParser:
     """Make the parser of a bench."""
-    made = parser(module, doc, "--project", "--profile", "--cache", "--workers", "--write")
+    made = parser(module, doc, "--project", "--lesions", "--profile", "--cache", "--workers", "--write")
     made.set_defaults(cache=OPTIONS["--cache"]["default"] / "gain")
     add = made.add_argument
     add("--batches", nargs="+", required=True, help="of the project")
@@ -51,7 +52,9 @@ def terms_of(options: argparse.Namespace, tree: Mapping[str, Any]) -> Terms:
     judging = section(tree, "label_noise", LabelNoiseParams)
     building = section(tree, "rebalance", RebalanceParams)
     batches = tuple(options.batches)
-    return Terms(options.project, batches, judging, building, options.hours, options.folds, options.cache)
+    return Terms(
+        options.project, batches, options.lesions, judging, building, options.hours, options.folds, options.cache
+    )
 
 
 def members_of(options: argparse.Namespace, tree: Mapping[str, Any]) -> dict[str, TrainParams]:
@@ -85,7 +88,7 @@ def profile_try(tree: Mapping[str, Any]) -> Try:
 
 def write(options: argparse.Namespace, part: str, found: dict[str, Any]) -> None:
     """Write a part's section; conditions that this run did not ask for stay, if all else is the same."""
-    name = f"{part}, {' '.join(options.batches)}"
+    name = f"{part}, {named(options.batches, options.lesions)}"
     entry = {"folds": options.folds, "seeds": options.seeds, **found}
 
     def join(whole: dict[str, Any]) -> dict[str, Any]:

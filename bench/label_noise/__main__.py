@@ -52,7 +52,17 @@ def join_cells(before: Any, report: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = parser("bench.label_noise", __doc__, "--project", "--batch", "--profile", "--weights", "--cache", "--write")
+    made = parser(
+        "bench.label_noise",
+        __doc__,
+        "--project",
+        "--batch",
+        "--lesions",
+        "--profile",
+        "--weights",
+        "--cache",
+        "--write",
+    )
     made.set_defaults(cache=OPTIONS["--cache"]["default"] / "label_noise")
     add = made.add_argument
     add("part", choices=PARTS)

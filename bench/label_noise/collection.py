@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.label_noise.methods import Neighbours, find_neighbours
+from bench.parts import ALL, named, take_part
 from pipeline.core.store import Store
 from pipeline.stages.dedup.tables import Groups
 from pipeline.stages.embed.tables import read_embeddings, read_layers
@@ -24,7 +25,7 @@ from pipeline.stages.label_noise.reading import read_labelled
 class Collection:
     """Images of one batch, all of them for classifiers to learn from.
 
-    name: of the batch.
+    name: of the batch, and of its part.
     labelled: the images as the stage sees them, their labels true.
     encoders: ids, of the main encoder and of all layers.
     """
@@ -51,10 +52,16 @@ class Collection:
         return self.labelled.given
 
 
-def read_collection(project: Path, batch: str, encoders: Sequence[str]) -> Collection:
+def read_collection(project: Path, batch: str, encoders: Sequence[str], lesions: str = ALL) -> Collection:
     """Read a batch that a project has ingested, embedded and deduplicated.
 
     Removed copies are left out: a copy whose label was not flipped would give a planted error away.
+
+    Args:
+        project: its folder.
+        batch: its name.
+        encoders: the main one first.
+        lesions: part of the batch, of `bench.parts`.
 
     Raises:
         UserError: a stage has not run.
@@ -64,7 +71,7 @@ def read_collection(project: Path, batch: str, encoders: Sequence[str]) -> Colle
     groups = store.read(Groups)
     kept = groups.loc[groups["duplicate_of"].isna(), "image_id"]
     images = store.read(Images, [batch])
-    images = images[images["image_id"].isin(kept)]
+    images = take_part(images[images["image_id"].isin(kept)], lesions)
     everything, classes = groups.assign(split="train"), sorted(images["diagnosis"].unique())
     labelled = read_labelled(
         store, images, [batch], encoders=encoders, groups=everything, classes=classes, context=CONTEXT
@@ -72,4 +79,4 @@ def read_collection(project: Path, batch: str, encoders: Sequence[str]) -> Colle
     tables = [read_layers(store, encoder, [batch])[0] for encoder in encoders]
     layers = [name for table in tables if len(table) for name in table["layers"].iloc[0]]
     embeddings, _ = read_embeddings(store, encoders[0], [batch])
-    return Collection(batch, labelled, [*embeddings["encoder"].unique(), *layers])
+    return Collection(named([batch], lesions), labelled, [*embeddings["encoder"].unique(), *layers])

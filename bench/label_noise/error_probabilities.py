@@ -30,7 +30,8 @@ RUNS = 50  # of the audit
 def reliability(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
     """Bin error probabilities of each shape and rate, pooled over seeds; draw the plot beside the JSON."""
     report = {}
-    for name, outcomes in run_all(read_collection(options.project, options.batch, params.encoders), options, params):
+    collection = read_collection(options.project, options.batch, params.encoders, options.lesions)
+    for name, outcomes in run_all(collection, options, params):
         probability = np.concatenate([outcome.scores[OURS] for outcome in outcomes]).astype(np.float64)
         report[name] = bin_up(probability, np.concatenate([outcome.wrong for outcome in outcomes]))
     if options.plot:
@@ -38,13 +39,16 @@ def reliability(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[
     rows = [
         [name, f"{one['calibration_error']:.3f}", f"{one['expected_by_planted']:.2f}"] for name, one in report.items()
     ]
-    return {options.batch: report}, markdown(["noise", "calibration error", "errors expected by errors planted"], rows)
+    return {collection.name: report}, markdown(
+        ["noise", "calibration error", "errors expected by errors planted"], rows
+    )
 
 
 def counting(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
     """Audit each shape and rate of noise in many seeded runs; return figures by collection, and a table."""
     report = {}
-    for name, outcomes in run_all(read_collection(options.project, options.batch, params.encoders), options, params):
+    collection = read_collection(options.project, options.batch, params.encoders, options.lesions)
+    for name, outcomes in run_all(collection, options, params):
         audits = []
         for seed in range(RUNS):
             planted = outcomes[seed % len(outcomes)]
@@ -63,7 +67,7 @@ def counting(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dic
         [name, one["covered"], one["binomial_covered"], f"{one['width_by_binomial']:.2f}"]
         for name, one in report.items()
     ]
-    return {options.batch: report}, markdown(["noise", "covered, of 50", "plain binomial", "width beside it"], rows)
+    return {collection.name: report}, markdown(["noise", "covered, of 50", "plain binomial", "width beside it"], rows)
 
 
 def bin_up(probability: NDArray[np.float64], wrong: NDArray[np.bool_]) -> dict[str, Any]:

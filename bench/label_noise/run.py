@@ -67,7 +67,7 @@ class Outcome:
 
 def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
     """Run all cells; return figures by collection, and a table."""
-    collection = read_collection(options.project, options.batch, params.encoders)
+    collection = read_collection(options.project, options.batch, params.encoders, options.lesions)
     lesion = collection.labelled.lesion
     cells = {
         name: summarise(outcomes, lesion, draws=DRAWS, seed=0)
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
         "seeds": options.seeds,
         "cells": cells,
     }
-    return {options.batch: report}, table(cells)
+    return {collection.name: report}, table(cells)
 
 
 def run_all(

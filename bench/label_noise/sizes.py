@@ -64,7 +64,7 @@ class Outcome:
 
 def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str, Any], str]:
     """Run all cells; return figures by collection, and a table."""
-    collection = read_collection(options.project, options.batch, params.encoders)
+    collection = read_collection(options.project, options.batch, params.encoders, options.lesions)
     kinds = [*product(options.shapes, [rate for rate in options.rates if rate > 0])]
     kinds += [(CLEAN, 0.0)] if 0.0 in options.rates else []
     cells = {}
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     for name, p in corrected.items():
         cells[name]["p_holm"] = round(p, 4)
     report = {"lesions": len(collection.truth), "encoders": collection.encoders, "seeds": options.seeds, "cells": cells}
-    return {options.batch: report}, table(cells)
+    return {collection.name: report}, table(cells)
 
 
 def draw(labelled: Dataset, size: int, rng: np.random.Generator) -> Dataset:

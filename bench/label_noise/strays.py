@@ -26,6 +26,7 @@ from bench.command import markdown, section
 from bench.duplicates.kinds.canvas import jpeg
 from bench.label_noise.stray_images import KINDS, blurred
 from bench.measures import Ranking
+from bench.parts import named, take_part
 from pipeline.core.errors import UserError
 from pipeline.core.shards import Pixels
 from pipeline.core.store import Store
@@ -96,7 +97,8 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     names = list(dict.fromkeys(name for of in figures.values() for name in of))
     rows = [[key, *[of.get(name, "") for name in names]] for key, of in figures.items()]
     report = {
-        options.batch: figures | {"images": len(skin), "half": options.half, "left_out": sorted(options.leave_out)}
+        named([options.batch], options.lesions): figures
+        | {"images": len(skin), "half": options.half, "left_out": sorted(options.leave_out)}
     }
     return report, markdown(["strays", *names], rows)
 
@@ -207,6 +209,7 @@ def _read_skin(options: argparse.Namespace, encoder: str) -> tuple[str, list[str
     if unknown:
         raise UserError(f"--leave-out {unknown[0]}: {options.batch} holds no such image")
     images = images[~images["image_id"].isin(options.leave_out)]
+    images = take_part(images, options.lesions)
     images = images[~images["lesion_id"].fillna(images["image_id"]).duplicated()]
     place, size = (images.groupby("diagnosis")["image_id"].transform(how) for how in ("rank", "size"))
     keep = {"both": place > 0, "first": place <= size // 2, "second": place > size // 2}[options.half]
@@ -235,7 +238,7 @@ def _drawn(options: argparse.Namespace, ids: Sequence[str]) -> dict[str, Vectors
 
     given = [embed.encoder, embed.precision, DRAWN, code_digest(["bench.label_noise.stray_images"])]
     drawn: dict[str, Vectors] = _kept(options, given, draw_all)
-    return drawn | {BLUR: _kept(options, [*given, options.batch, options.half], spoil)}
+    return drawn | {BLUR: _kept(options, [*given, options.batch, options.half, options.lesions], spoil)}
 
 
 def _embed(options: argparse.Namespace) -> EmbedParams:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from bench.command import parser, status_of
 from bench.duplicates.collection import File
-from bench.duplicates.originals import PARTS, read_images
+from bench.duplicates.originals import read_images
+from bench.parts import CHOICES, REPORT
 from bench.search.drawn import FEATURES, STATISTICS, fit, save
 from pipeline.stages.dedup.features.keypoints import detect_keypoints
 from pipeline.stages.dedup.features.preprocess import preprocess
@@ -39,7 +40,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def measure(source: Path, embeddings: Path) -> None:
     """Write what is measured of each kind."""
-    images = [image for part in PARTS for image in read_images("ham10000", source, part=part, count=10**6, seed=0)]
+    images = [
+        image for part in (CHOICES, REPORT) for image in read_images("ham10000", source, part=part, count=10**6, seed=0)
+    ]
     rows = {
         "hashes": coefficients(images),
         "vectors": vectors(embeddings),

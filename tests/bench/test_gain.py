@@ -17,6 +17,7 @@ from bench.gain.__main__ import compare, main
 from bench.gain.fitting import Run, Try, fit_all, read
 from bench.gain.plan import CEILING, Cell, Terms, arms_of, split_of
 from bench.gain.report import Scale, over_seeds, predict
+from bench.parts import ALL
 from bench.rebalance import main as rebalance_main
 from pipeline.params import stage_params
 from pipeline.profiles import read_either
@@ -45,7 +46,9 @@ def terms(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Terms:
         tree["rebalance"]["arms"][arm]["label_policy"] = "soft"
     building = cast("RebalanceParams", stage_params(tree, "rebalance", "raw"))
     judging = params(batches=["demo"], folds=3)
-    return Terms(root, ("demo",), judging, building, hours=0.1, folds=FOLDS, cache=tmp_path_factory.mktemp("cache"))
+    return Terms(
+        root, ("demo",), ALL, judging, building, hours=0.1, folds=FOLDS, cache=tmp_path_factory.mktemp("cache")
+    )
 
 
 def probe(**changes: Any) -> TrainParams:
