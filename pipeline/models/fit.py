@@ -236,11 +236,11 @@ def _learn(run: _Run, train: Examples, *, epoch: int, seed: int) -> float:
     drawn = draw_rows(train.draws, generator)
     batches = drawn.tensor_split(math.ceil(len(drawn) / recipe.batch_size))
     run.network.train()
-    total = 0.0
+    total = torch.zeros((), dtype=torch.float64, device=run.device)  # read once an epoch: a GPU need not wait for us
     for i, rows in enumerate(within(batches, len(batches))):
         run.schedule.step(epoch + (i + 0.5) / len(batches))  # in the middle: neither the first nor the last is at 0
         total += _step(run, train, rows, generator) * len(rows)
-    return total / len(drawn)
+    return float(total) / len(drawn)
 
 
 def draw_rows(draws: Tensor, generator: torch.Generator) -> Tensor:
@@ -289,7 +289,7 @@ def mixup(
     return mixed, counts / weight.clamp(min=torch.finfo(weight.dtype).tiny)[:, None], weight
 
 
-def _step(run: _Run, train: Examples, rows: Tensor, generator: torch.Generator) -> float:
+def _step(run: _Run, train: Examples, rows: Tensor, generator: torch.Generator) -> Tensor:
     recipe = run.recipe
     inputs = train.inputs(rows, generator)
     target, weight = train.target[rows].to(run.device), train.weight[rows].to(run.device)
@@ -306,4 +306,4 @@ def _step(run: _Run, train: Examples, rows: Tensor, generator: torch.Generator) 
     run.steps += 1
     if run.average is not None:
         run.average.update(run.network, step=run.steps)
-    return float(loss.detach())
+    return loss.detach()

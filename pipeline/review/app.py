@@ -32,6 +32,7 @@ from pipeline.review.effects import replay_ledger
 from pipeline.review.queues import LABELS, QUEUES, SHARED, Case, read_queue
 from pipeline.review.samples import Samples, read_samples
 from pipeline.review.served import VARIABLE
+from pipeline.review.server import Server, listening
 from pipeline.review.sharing import Shares, share_out
 from pipeline.review.shown import Tables, open_tables
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
@@ -90,15 +91,14 @@ def run(root: Path, options: Namespace) -> int:
     print(describe_waiting(root))
     folder = desk_folder(root, steward)
     start_database(root, folder)
-    with step("import FiftyOne"):
-        from pipeline.review import session  # noqa: PLC0415 - takes seconds, and needs its settings
-
-    server = None
-    if not options.save:
-        (folder / SESSION).unlink(missing_ok=True)  # a browser's old tab may ask before the new one is written
-        port = options.port or next(port for port in range(FIRST_PORT, 1 << 16) if port not in session.listening())
-        server = session.start(address=options.address, port=port)  # and comes up while the cases are prepared
-    try:
+    with ExitStack() as opened:
+        server = None
+        if not options.save:
+            (folder / SESSION).unlink(missing_ok=True)  # a browser's old tab may ask before the new one is written
+            port = options.port or next(port for port in range(FIRST_PORT, 1 << 16) if port not in listening())
+            server = opened.enter_context(Server(folder, address=options.address, port=port))
+        with step("import FiftyOne"):
+            from pipeline.review import session  # noqa: PLC0415 - takes seconds, and needs its settings
         samples = read_all(tables, whole=options.queue == BROWSING)
         shares = Shares(second=options.second_share, control=options.control_share)
         cases = list_cases(tables, options.queue, steward, samples, shares)
@@ -109,8 +109,6 @@ def run(root: Path, options: Namespace) -> int:
         desk.save()
         if server is not None:
             session.hold(desk, session.prepare(desk, samples), server, browser=not options.no_browser)
-    finally:
-        session.end_server()
     if not options.save and (still := spool.record_all(root, root / spool.DESKS, patience_s=session.PATIENCE_S)):
         print(f"{still} decisions wait until dvc has read {PATH}: the next `review` or `decide` records them")
     problems = session.save(desk, samples, bulk=options.bulk)

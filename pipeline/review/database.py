@@ -48,10 +48,22 @@ def mongod(folder: Path) -> Iterator[str]:
         process.wait()
 
 
+def fiftyone_folder() -> Path:
+    """Find where FiftyOne is installed, without importing it: that takes seconds and wants the database first.
+
+    Raises:
+        UserError: it is not.
+
+    """
+    spec = importlib.util.find_spec("fiftyone")
+    if spec is None or not spec.origin:
+        raise UserError("FiftyOne is not installed: run `make .venv/installed`")
+    return Path(spec.origin).parent
+
+
 def _binary() -> Path:
-    spec = importlib.util.find_spec("fiftyone")  # found, not imported: that takes seconds and wants the database first
-    path = Path(spec.origin).parent / "db/bin/mongod" if spec and spec.origin else None
-    if path is None or not path.exists():
+    path = fiftyone_folder() / "db/bin/mongod"
+    if not path.exists():
         raise UserError("FiftyOne's MongoDB is not installed: run `make .venv/installed`")
     return path
 

@@ -6,7 +6,6 @@ they move over.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,19 @@ import fiftyone as fo
 import fiftyone.brain as fob
 import pandas as pd
 from fiftyone import ViewField
-from fiftyone.core.service import ServerService
-from fiftyone.core.session.client import _ping
 from fiftyone.core.session.session import _server_services as servers
 
-from pipeline.core.errors import UserError
 from pipeline.core.progress import step, track
 from pipeline.ledger.decisions import BROWSING
 from pipeline.ledger.replay import Subject
 from pipeline.review.queues import QUEUES
 from pipeline.review.samples import PROVENANCE, Samples, export
+from pipeline.review.server import Server
 from pipeline.review.tags import Tag
 
 BUILDING = "building-"  # before a dataset's name, while it is built
 ELSEWHERE = "tags of images that are not here"  # in a dataset's info, by image_id
 PANEL = "steward"
-START_S = 600.0  # for the App's server; FiftyOne says a minute, which a busy machine may need for its imports alone
 FIELDS = (
     "image_id",
     "place",
@@ -134,43 +130,13 @@ def show_decisions(dataset: Dataset, said: Mapping[Subject, str]) -> None:
     dataset.set_values("decision", [said.get(subject) for subject in subjects])
 
 
-class Server(ServerService):  # type: ignore[misc]
-    """The App's server, whose start does not wait until it listens: seconds, in which the dataset is prepared."""
-
-    def _wait_for_child_port(self, port: int) -> int:
-        return port
-
-    def wait_until_answering(self) -> None:
-        """Wait until it answers.
-
-        Raises:
-            UserError: it ends, or does not answer within `START_S`.
-
-        """
-        deadline = time.monotonic() + START_S
-        while self.child.poll() is None and time.monotonic() < deadline:
-            try:
-                _ping(f"http://{self.address}:{self.port}/fiftyone")
-            except OSError:  # what `requests` raises is one
-                time.sleep(0.1)
-            else:
-                return
-        raise UserError(
-            f"FiftyOne's server did not answer on port {self.port} in {START_S:.0f} s: try again on a less busy machine"
-        )
-
-
-def start_server(*, address: str, port: int) -> Server:
-    """Start the App's server: before the client, which sleeps for ten seconds after a first ping that fails."""
-    server = servers[port] = Server(port, address=address, do_not_track=True)
-    return server
-
-
 def launch(dataset: Dataset, server: Server, *, plane: bool) -> Any:  # noqa: ANN401 - a fo.Session
     """Open the App on a dataset, with the pictures beside the panel, or the plane of embeddings; return the session.
 
+    The client must not begin before the server answers: it sleeps for ten seconds after a first ping that fails.
+
     Raises:
-        UserError: the server does not answer within `START_S`.
+        UserError: the server does not answer.
 
     """
     pictures = fo.Panel(type="Samples", pinned=True)
@@ -179,6 +145,7 @@ def launch(dataset: Dataset, server: Server, *, plane: bool) -> Any:  # noqa: AN
     spaces = fo.Space(children=halves, orientation="horizontal", sizes=[0.6, 0.4])
     with step("start the App"):
         server.wait_until_answering()
+        servers[server.port] = server
         return fo.launch_app(dataset, address=server.address, port=server.port, remote=True, spaces=spaces)
 
 

@@ -86,7 +86,8 @@ class Desk:
         self.cases = {case.place: case for case in cases}
         self.tables = tables
         self.samples: dict[int, str] = {}  # the App's names of its samples, by place
-        self.panels: list[str] = []  # the App's names of the panels that are open
+        self.panels: list[str] = []  # the App's names of the panels beside an open sample
+        self.shown: int | None = None  # the place that they show, which the App's picture follows
         self._mutex = threading.RLock()
         self._ledger: tuple[bytes, list[Decision]] = (b"", [])
         self._replayed: Replayed | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import shutil
@@ -11,14 +10,10 @@ import sys
 import webbrowser
 from dataclasses import replace
 
-import psutil
-
-from pipeline.core.errors import UserError
 from pipeline.ledger.decisions import BROWSING, PATH, Decision
 from pipeline.review import spool
 from pipeline.review.dataset import (
     Dataset,
-    Server,
     delete_if_old,
     launch,
     open_dataset,
@@ -26,13 +21,13 @@ from pipeline.review.dataset import (
     read_tags,
     remove_tags,
     show_decisions,
-    start_server,
 )
 from pipeline.review.decide import now
 from pipeline.review.desk import SHEETS, Desk
 from pipeline.review.effects import complete
 from pipeline.review.queues import OFF_TOPIC, OPEN
 from pipeline.review.samples import Samples, of_cases
+from pipeline.review.server import Server
 from pipeline.review.tags import decide, in_bulk
 
 PATIENCE_S = 120.0  # for DVC, when the session ends
@@ -52,18 +47,6 @@ def prepare(desk: Desk, samples: Samples) -> Dataset:
     dataset = open_dataset(shown, desk.folder / "pictures" / desk.queue, desk.queue)
     show_decisions(dataset, desk.words(desk.queue))
     return dataset
-
-
-def start(*, address: str, port: int) -> Server:
-    """Start the App's server; it is ready some seconds later.
-
-    Raises:
-        UserError: something listens on the port; FiftyOne would take it for its own server and share its session.
-
-    """
-    if port in listening():
-        raise UserError(f"port {port} is taken by another program: choose another with --port")
-    return start_server(address=address, port=port)
 
 
 def hold(desk: Desk, dataset: Dataset, server: Server, *, browser: bool) -> None:
@@ -88,22 +71,8 @@ def hold(desk: Desk, dataset: Dataset, server: Server, *, browser: bool) -> None
         session.wait(-1)
     except KeyboardInterrupt:
         print()
-    end_server()
+    server.end()
     session.close()
-
-
-def end_server() -> None:
-    """Kill the App's server: nothing may be tagged from now on, and politely asked it would wait for browser tabs."""
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.name() != "mongod":
-                process.kill()
-
-
-def listening() -> set[int]:
-    """List the ports that programs on this machine listen on."""
-    connections = psutil.net_connections("tcp")
-    return {c.laddr[1] for c in connections if c.status == psutil.CONN_LISTEN and c.laddr}
 
 
 def save(desk: Desk, samples: Samples, *, bulk: bool) -> list[str]:

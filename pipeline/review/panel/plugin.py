@@ -13,10 +13,10 @@ from fiftyone import ViewField
 from fiftyone.operators import types
 
 from pipeline.review.desk import Desk, as_json
-from pipeline.review.keys import Press
+from pipeline.review.keys import LATE, Press
 from pipeline.review.served import open_ahead, served_desk
 
-MOST_PANELS = 4  # that are told of a decision: of the grid and of the sample, in two tabs
+MOST_PANELS = 2  # beside an open sample, that are told of a decision: in two tabs
 Context = Any  # FiftyOne carries no types
 
 
@@ -31,13 +31,15 @@ class PressKey(foo.Operator):  # type: ignore[misc]
     def execute(self, ctx: Context) -> dict[str, object]:
         """Decide the open case, or the selected ones, and open the next."""
         desk, given = served_desk(), ctx.params
+        places = _places(desk, ctx)
+        if ctx.current_sample and desk.shown not in places:
+            return as_json(LATE)
         press = Press(
             action=str(given.get("action") or ""),
             to=str(given.get("to") or ""),
             reason=str(given.get("reason") or ""),
             checked=bool(given.get("checked")),
         )
-        places = _places(desk, ctx)
         answer = desk.press(places, press)
         if answer.recorded and ctx.current_sample:  # nobody looks at the grid: the next case need not wait for it
             desk.soon(_mark, desk, ctx.dataset, places)
@@ -48,11 +50,10 @@ class PressKey(foo.Operator):  # type: ignore[misc]
                 ctx.ops.reload_samples()
         elif answer.place is not None and answer.place not in places:
             ctx.ops.open_sample(id=_ids(desk, ctx)[answer.place])
+            _show(desk, ctx, answer.place)  # or the panel would wait until the App, done with the sample, asks for it
             answer = replace(answer, image=desk.cases[answer.place].image_id)
         elif answer.recorded:
-            text = _text(desk, ctx)
-            for panel in desk.panels:
-                ctx.ops.patch_panel_state({"text": text}, panel)
+            _show(desk, ctx, places[0])
         return as_json(answer)
 
 
@@ -69,7 +70,8 @@ class StewardPanel(foo.Panel):  # type: ignore[misc]
     def on_load(self, ctx: Context) -> None:
         """Show the case that is open."""
         desk = served_desk()
-        desk.panels = [*(panel for panel in desk.panels if panel != ctx.panel_id), ctx.panel_id][-MOST_PANELS:]
+        if ctx.current_sample:
+            desk.panels = [*(panel for panel in desk.panels if panel != ctx.panel_id), ctx.panel_id][-MOST_PANELS:]
         self.on_change_current_sample(ctx)
 
     def on_change_current_sample(self, ctx: Context) -> None:
@@ -97,18 +99,29 @@ def register(plugin: Context) -> None:
 def _text(desk: Desk, ctx: Context) -> str:
     if ctx.dataset.name != desk.queue:
         return f"The desk of {desk.steward} has the queue **{desk.queue}**: open the dataset of that name."
-    said = [desk.progress()]
     places = _places(desk, ctx)
-    pair = any(case.other for case in desk.cases.values())
     if ctx.current_sample and places:
-        said.append(desk.describe(places[0]))
-        pair = bool(desk.cases[places[0]].other)
-        if (path := desk.picture(places[0])) is not None:
-            said.insert(2, f"![](/media?filepath={path.as_uri().removeprefix('file://')})")
-        desk.look_ahead(places[0])
-    else:
-        said.append(f"{len(places)} selected: a key decides them all; open one to see what is known of it")
-    return "\n\n".join([*said, "---", desk.tables.keys(pair=pair)])
+        return _text_of(desk, places[0])
+    pair = any(case.other for case in desk.cases.values())
+    selected = f"{len(places)} selected: a key decides them all; open one to see what is known of it"
+    return "\n\n".join([desk.progress(), selected, "---", desk.tables.keys(pair=pair)])
+
+
+def _text_of(desk: Desk, place: int) -> str:
+    """Say what the panel says of a case, which from now on is the one that keys are for."""
+    said = [desk.progress(), desk.describe(place)]
+    if (path := desk.picture(place)) is not None:
+        said.append(f"![](/media?filepath={path.as_uri().removeprefix('file://')})")
+    desk.shown = place
+    desk.look_ahead(place)
+    return "\n\n".join([*said, "---", desk.tables.keys(pair=bool(desk.cases[place].other))])
+
+
+def _show(desk: Desk, ctx: Context, place: int) -> None:
+    """Show a case in the panels beside the open sample."""
+    text = _text_of(desk, place)
+    for panel in desk.panels:
+        ctx.ops.patch_panel_state({"text": text}, panel)
 
 
 def _places(desk: Desk, ctx: Context) -> list[int]:
