@@ -87,8 +87,6 @@ def run(root: Path, options: Namespace) -> int:
     steward = ask_steward(root, options.steward)
     if still := spool.record_all(root, root / spool.DESKS):
         print(f"{still} decisions wait until dvc has read {PATH}")
-    tables = open_tables(root)
-    print(describe_waiting(root))
     folder = desk_folder(root, steward)
     start_database(root, folder)
     with ExitStack() as opened:
@@ -97,6 +95,8 @@ def run(root: Path, options: Namespace) -> int:
             (folder / SESSION).unlink(missing_ok=True)  # a browser's old tab may ask before the new one is written
             port = options.port or next(port for port in range(FIRST_PORT, 1 << 16) if port not in listening())
             server = opened.enter_context(Server(folder, address=options.address, port=port))
+        tables = open_tables(root)
+        print(describe_waiting(root))
         with step("import FiftyOne"):
             from pipeline.review import session  # noqa: PLC0415 - takes seconds, and needs its settings
         samples = read_all(tables, whole=options.queue == BROWSING)
