@@ -22,6 +22,7 @@ import numpy as np
 from bench.command import markdown, parser, status_of, write_json
 
 PANEL = "#modal [data-cy=panel-content-steward]"
+NAME = f"{PANEL} h3 + p span"  # of the image
 PATIENCE_MS = 120_000
 AT = re.compile(r"the App is at (\S+)")
 # The App says when a picture is on its canvas; the script of the panel says when an answer came.
@@ -32,33 +33,33 @@ document.addEventListener("canvas-loaded", () => window.__pictures.push(performa
 PRESS = """
 key => new Promise((resolve, reject) => {
   let start = performance.now();
-  const panel = () => document.querySelector("PANEL");
-  const before = panel().querySelector("code").textContent, pictures = window.__pictures.length;
+  const name = () => (document.querySelector("NAME") || {}).textContent;
+  const before = name(), pictures = window.__pictures.length;
   const said = {}, type = key => document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
   window.__steward_ms = 0;
   type(key);
   (function look() {
-    const now = performance.now(), shown = panel() && panel().querySelector("code");
+    const now = performance.now(), shown = name();
     if (document.querySelector("#steward-question")) { // on test: why
       window.__steward_ms = 0;
       start = now;
       type("1");
     }
     if (window.__steward_ms && !said.answer) said.answer = window.__steward_ms;
-    if (shown && shown.textContent !== before && !said.panel) said.panel = now - start;
+    if (shown && shown !== before && !said.panel) said.panel = now - start;
     if (window.__pictures.length > pictures && !said.picture) said.picture = window.__pictures[pictures] - start;
     if (said.answer && said.panel && said.picture) resolve(said);
     else if (now - start > 20000) reject(new Error("no next case: " + JSON.stringify(said)));
     else setTimeout(look, 5);
   })();
 })
-""".replace("PANEL", PANEL)
+""".replace("NAME", NAME)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, print a table, and write a section of the JSON if asked."""
     made = parser("bench.desk", __doc__, "--project", "--write")
-    made.add_argument("--queue", default="labels", help="labels or audit (default: labels)")
+    made.add_argument("--queue", default="audit", help="labels or audit (default: audit)")
     made.add_argument("--keys", type=int, default=30, help="cases that are decided (default: 30)")
     options = made.parse_args(arguments)
     return status_of(lambda: _run(options))
@@ -80,7 +81,7 @@ def _run(options: argparse.Namespace) -> None:
                 page.set_default_timeout(PATIENCE_MS)
                 page.add_init_script(LISTEN)
                 page.goto(url)
-                page.locator(f"{PANEL} code").first.wait_for()
+                page.locator(NAME).first.wait_for()
                 page.wait_for_function("window.__pictures.length > 0")
                 found[how] = {"address_s": round(address, 1), "first_case_s": round(time.monotonic() - started, 1)}
                 page.wait_for_timeout(2000)

@@ -86,12 +86,12 @@ class Desk:
         self.cases = {case.place: case for case in cases}
         self.tables = tables
         self.samples: dict[int, str] = {}  # the App's names of its samples, by place
-        self.panels: list[str] = []  # the App's names of the panels beside an open sample
-        self.shown: int | None = None  # the place that they show, which the App's picture follows
+        self.panels: list[str] = []  # the App's names of the panels that are open
         self._mutex = threading.RLock()
         self._ledger: tuple[bytes, list[Decision]] = (b"", [])
         self._replayed: Replayed | None = None
         self._prepared: Prepared | None = None
+        self._audit = ""  # how the random audit stands
         self._looking_ahead = threading.Lock()  # two panels ask for the same
 
     @property
@@ -354,9 +354,13 @@ class Desk:
         said = self.tables.progress(self.queue, list(self.cases.values()), self.done())
         waiting = len(spool.waiting(self.spool))
         if self.queue == AUDIT:
-            store = self.tables.store
-            said += "\n\n" + "; ".join(sentences(read_audit(store, read_answers(store, self.tables.tree))))
+            said += "\n\n" + (self._audit or self._count_audit())  # counted anew in a moment, for it takes .1 s
         return said + (f" · **{waiting} wait until dvc has read the ledger**" if waiting else "")
+
+    def _count_audit(self) -> str:
+        store = self.tables.store
+        self._audit = "; ".join(sentences(read_audit(store, read_answers(store, self.tables.tree))))
+        return self._audit
 
     def picture(self, place: int) -> Path | None:
         """Return the file that shows what is beside a case's image."""
@@ -375,6 +379,8 @@ class Desk:
 
     def _look_ahead(self, place: int) -> None:
         subject = self.cases[place].subject
+        if self.queue == AUDIT:
+            self._count_audit()
         with self._looking_ahead:
             known = self.decisions()
             if self._prepared is None or (self._prepared.subject, self._prepared.decisions) != (subject, known):

@@ -59,7 +59,6 @@ class Answer:
     personal: the reason looks as if it told of somebody; it is taken as it is when it is said once more.
     place: of the case to show next; None: this one.
     image: the image_id that the panel names once that case is shown.
-    late: the App still shows another case than the panel: the key is sent again.
     """
 
     message: str
@@ -71,10 +70,6 @@ class Answer:
     personal: bool = False
     place: int | None = None
     image: str = ""
-    late: bool = False
-
-
-LATE = Answer("picture and panel show two cases: this key was not taken; open the case anew", problem=True, late=True)
 
 
 def needs_reason(verdict: str, to: str, *, suggested: str, split: str) -> bool:

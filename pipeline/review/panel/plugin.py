@@ -13,10 +13,11 @@ from fiftyone import ViewField
 from fiftyone.operators import types
 
 from pipeline.review.desk import Desk, as_json
-from pipeline.review.keys import LATE, Press
+from pipeline.review.keys import Press
 from pipeline.review.served import open_ahead, served_desk
 
-MOST_PANELS = 2  # beside an open sample, that are told of a decision: in two tabs
+BESIDE = "steward"  # the panel beside every sample, by the name that dist/index.umd.js gives it
+MOST_PANELS = 4  # that are told of a decision: of the grid and of the sample, in two tabs
 Context = Any  # FiftyOne carries no types
 
 
@@ -31,15 +32,13 @@ class PressKey(foo.Operator):  # type: ignore[misc]
     def execute(self, ctx: Context) -> dict[str, object]:
         """Decide the open case, or the selected ones, and open the next."""
         desk, given = served_desk(), ctx.params
-        places = _places(desk, ctx)
-        if ctx.current_sample and desk.shown not in places:
-            return as_json(LATE)
         press = Press(
             action=str(given.get("action") or ""),
             to=str(given.get("to") or ""),
             reason=str(given.get("reason") or ""),
             checked=bool(given.get("checked")),
         )
+        places = _places(desk, ctx)
         answer = desk.press(places, press)
         if answer.recorded and ctx.current_sample:  # nobody looks at the grid: the next case need not wait for it
             desk.soon(_mark, desk, ctx.dataset, places)
@@ -50,10 +49,11 @@ class PressKey(foo.Operator):  # type: ignore[misc]
                 ctx.ops.reload_samples()
         elif answer.place is not None and answer.place not in places:
             ctx.ops.open_sample(id=_ids(desk, ctx)[answer.place])
-            _show(desk, ctx, answer.place)  # or the panel would wait until the App, done with the sample, asks for it
             answer = replace(answer, image=desk.cases[answer.place].image_id)
         elif answer.recorded:
-            _show(desk, ctx, places[0])
+            text = _text(desk, ctx)
+            for panel in desk.panels:
+                ctx.ops.patch_panel_state({"text": text}, panel)
         return as_json(answer)
 
 
@@ -70,13 +70,20 @@ class StewardPanel(foo.Panel):  # type: ignore[misc]
     def on_load(self, ctx: Context) -> None:
         """Show the case that is open."""
         desk = served_desk()
-        if ctx.current_sample:
-            desk.panels = [*(panel for panel in desk.panels if panel != ctx.panel_id), ctx.panel_id][-MOST_PANELS:]
+        desk.panels = [*(panel for panel in desk.panels if panel != ctx.panel_id), ctx.panel_id][-MOST_PANELS:]
         self.on_change_current_sample(ctx)
 
+    def on_unload(self, ctx: Context) -> None:
+        """Forget a panel that is closed."""
+        desk = served_desk()
+        desk.panels = [panel for panel in desk.panels if panel != ctx.panel_id]
+
     def on_change_current_sample(self, ctx: Context) -> None:
-        """Show the case that was opened."""
-        ctx.panel.state.text = _text(served_desk(), ctx)
+        """Show the case that was opened; not beside the grid behind it too, which costs the browser as much."""
+        desk = served_desk()
+        if ctx.current_sample and BESIDE in desk.panels and ctx.panel_id != BESIDE:
+            return
+        ctx.panel.state.text = _text(desk, ctx)
 
     def on_change_selected(self, ctx: Context) -> None:
         """Say how many are selected."""
@@ -99,29 +106,18 @@ def register(plugin: Context) -> None:
 def _text(desk: Desk, ctx: Context) -> str:
     if ctx.dataset.name != desk.queue:
         return f"The desk of {desk.steward} has the queue **{desk.queue}**: open the dataset of that name."
+    said = [desk.progress()]
     places = _places(desk, ctx)
-    if ctx.current_sample and places:
-        return _text_of(desk, places[0])
     pair = any(case.other for case in desk.cases.values())
-    selected = f"{len(places)} selected: a key decides them all; open one to see what is known of it"
-    return "\n\n".join([desk.progress(), selected, "---", desk.tables.keys(pair=pair)])
-
-
-def _text_of(desk: Desk, place: int) -> str:
-    """Say what the panel says of a case, which from now on is the one that keys are for."""
-    said = [desk.progress(), desk.describe(place)]
-    if (path := desk.picture(place)) is not None:
-        said.append(f"![](/media?filepath={path.as_uri().removeprefix('file://')})")
-    desk.shown = place
-    desk.look_ahead(place)
-    return "\n\n".join([*said, "---", desk.tables.keys(pair=bool(desk.cases[place].other))])
-
-
-def _show(desk: Desk, ctx: Context, place: int) -> None:
-    """Show a case in the panels beside the open sample."""
-    text = _text_of(desk, place)
-    for panel in desk.panels:
-        ctx.ops.patch_panel_state({"text": text}, panel)
+    if ctx.current_sample and places:
+        said.append(desk.describe(places[0]))
+        pair = bool(desk.cases[places[0]].other)
+        if (path := desk.picture(places[0])) is not None:
+            said.insert(2, f"![](/media?filepath={path.as_uri().removeprefix('file://')})")
+        desk.look_ahead(places[0])
+    else:
+        said.append(f"{len(places)} selected: a key decides them all; open one to see what is known of it")
+    return "\n\n".join([*said, "---", desk.tables.keys(pair=pair)])
 
 
 def _places(desk: Desk, ctx: Context) -> list[int]:

@@ -7,7 +7,6 @@
     k: "keep", a: "accept", t: "relabel", d: "drop", u: "not_sure", n: "not_a_duplicate", o: "same_lesion",
     w: "withdraw", i: "note", g: "next", b: "previous"
   };
-  var LATEST_MS = 5000; // for the App to show what the panel shows
   var busy = false, note = "", opened = false, hiding = 0;
 
   function element(tag, style, text) {
@@ -35,10 +34,8 @@
   function press(params) {
     if (busy) { say("too fast: this key was not taken", "#8a6d00"); return; }
     busy = true;
-    send(params, performance.now());
-  }
-  function send(params, started) {
     if (note && !params.reason && params.action !== "next" && params.action !== "previous") params.reason = note;
+    var started = performance.now();
     window.__foo__.executeOperator(OPERATOR, params, { callback: function (done) {
       window.__steward_ms = performance.now() - started;
       var answer = done && done.result;
@@ -47,12 +44,11 @@
         say("press it again, what is recorded already is not recorded twice: " + ((done && done.errorMessage) || (done && done.error) || "the server did not answer"), "#a11");
         return;
       }
-      if (answer.late && performance.now() < started + LATEST_MS) { setTimeout(send, 30, params, started); return; }
       if (answer.ask) { busy = false; ask(params, answer); return; }
       if (answer.recorded) { note = ""; window.__steward_count = (window.__steward_count || 0) + answer.recorded; }
       say(answer.message, answer.problem ? "#a11" : answer.waits ? "#8a6d00" : "#1b6e2e");
       // The next key is for the next case: it is taken once the panel shows that one.
-      var until = performance.now() + (answer.image ? LATEST_MS : 0);
+      var until = performance.now() + (answer.image ? 5000 : 0);
       (function wait() {
         var panel = document.querySelector("#modal [data-cy=panel-content-steward]");
         if (performance.now() >= until || (panel && panel.textContent.indexOf(answer.image) >= 0)) {
