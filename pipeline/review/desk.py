@@ -246,12 +246,15 @@ class Desk:
         said = f"{len(made)} decisions, {len(already)} said before"
         if len(told) == 1:
             said = told[0]
+        following = None if made and made[-1].verdict == WITHDRAW else self._next(places[-1], done)
+        if following is None:
+            self._audit = ""  # the panel stays on this case: it is not looked at a second time
         waits = "" if in_ledger else " · waits, on disk, until dvc has read the ledger"
         return Answer(
             said + waits,
             recorded=len(made),
             waits=not in_ledger,
-            place=None if made and made[-1].verdict == WITHDRAW else self._next(places[-1], done),
+            place=following,
         )
 
     def _foretell(self, decision: Decision, known: Sequence[Decision]) -> tuple[Decision, str]:

@@ -225,6 +225,19 @@ def test_each_queue_says_how_far_it_has_come(tmp_path: Path, queue: str, said: s
     assert said in desk(tmp_path, queue).progress()
 
 
+def test_the_audit_is_counted_while_the_steward_looks_and_at_once_on_the_last_case(tmp_path: Path) -> None:
+    project(tmp_path)
+    made = desk(tmp_path, AUDIT)
+    first, *others = made.cases
+    assert "0 of 11 images of the sample were looked at" in made.progress()
+    made.press([first], Press("keep", reason="plain to see"))
+    made._look_ahead(others[0])  # what a timer does
+    assert "1 of 11 images of the sample were looked at" in made.progress()
+    for place in others:
+        made.press([place], Press("keep", reason="plain to see"))
+    assert "11 of 11 images of the sample were looked at" in made.progress()
+
+
 @pytest.mark.parametrize("name", ["Dr. A", " dr.  a "])
 def test_a_desk_is_the_same_however_the_name_is_written(tmp_path: Path, name: str) -> None:
     assert desk_folder(tmp_path, name) == desk_folder(tmp_path, "DR. A")
