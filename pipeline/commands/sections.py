@@ -138,7 +138,7 @@ def _planted(planted: Mapping[str, Any]) -> Iterator[Section]:
         notes = [
             f"{suspects} (precision {labels['precision']} of {labels['suspects']}); {_ranking(labels)}",
             f"{stray}; the product leaves out {strays.get('excluded', 'none')}",
-            f"left out, or in front of a person's queue: {handled}",
+            f"left out, of little weight, or in front of a person's queue: {handled}",
             f"{broken['sound_rejected']} sound files were rejected",
         ]
         yield Section(f"Planted defects in {batch}", ["planted", "count", "found"], others, notes)

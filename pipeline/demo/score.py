@@ -17,6 +17,7 @@ from pipeline.core.grouping import components
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
 
 QUEUE_PREFIX = 1.2  # as many first places of a queue as were planted, times this, are what a person is thought to see
+LITTLE = 0.5  # of what a train image of its label usually weighs
 
 
 class Truths(NamedTuple):
@@ -50,7 +51,7 @@ def truths(scores: Sequence[Mapping[str, Any]]) -> Truths | None:
     return Truths(
         f"{rejected} of {broken} planted, and {total('broken', 'sound_rejected')} sound ones",
         f"{total('copies', 'found')} of {copies} planted, and {total('copies', 'wrong_pairs')} pairs of unlike lesions",
-        f"of {labels} wrong ones {total('labels', 'handled')} are left out or first in the queue",
+        f"of {labels} wrong ones {total('labels', 'handled')} are out, weigh little or are queued first",
         f"of {strays} planted {total('off_topic', 'handled')} are left out or first in the queue",
     )
 
@@ -135,7 +136,8 @@ def score_labels(truth: pd.DataFrame, facts: Facts) -> dict[str, Any]:
 
     An image is wrong if it lies in another folder than what it shows, be it planted as such or as a copy across
     folders. Images off topic have no right label and count separately. `handled` are the wrong ones that are left
-    out of the curated arm, or that a person sees who looks at little more of the queue than is wrong.
+    out of the curated arm or weigh half as much as others there at most, or that a person sees who looks at little more
+    of the queue than is wrong.
     """
     known = truth.merge(facts.scores, on="image_id")
     lesions = known[known["true_label"] != ""]
@@ -186,10 +188,15 @@ def score_broken(truth: pd.DataFrame, rejects: pd.DataFrame) -> dict[str, Any]:
 
 
 def _handled(planted: pd.Series[str], facts: Facts, queue: pd.DataFrame) -> int:
-    """Count the planted images that the curated arm leaves out or that stand in front of the queue."""
+    """Count the planted images that the curated arm leaves out or weighs little, or that the queue begins with."""
     seen = set(queue.loc[queue["place"] <= ceil(QUEUE_PREFIX * len(planted)), "image_id"])
     if HEADLINE_ARM in facts.exclusions:
         seen |= set(facts.exclusions[HEADLINE_ARM]["image_id"])
+    if HEADLINE_ARM in facts.selections:
+        selected = facts.selections[HEADLINE_ARM]
+        train = selected[selected["split"] == "train"]
+        usual = train.groupby("diagnosis")["weight"].transform("median")
+        seen |= set(train.loc[train["weight"] <= LITTLE * usual, "image_id"])
     return int(planted.isin(seen).sum())
 
 

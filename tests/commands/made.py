@@ -62,6 +62,7 @@ def facts(**changes: Any) -> Facts:
     edges[["a", "b"]] = "demo:" + edges[["a", "b"]]
     kept = groups["duplicate_of"].isna() & (groups["image_id"] != "demo:Nevus/8.jpg")
     selection = groups.loc[kept, ["image_id", "split", "group_id"]]
+    selection = selection.assign(diagnosis=pd.Series(given, groups.index)[kept], weight=1.0)
     exclusions = groups.loc[~kept, ["image_id"]].assign(reason=["duplicate", "duplicate", "off_topic"])
     made = Facts(
         raw_rows={"demo": 9},

@@ -94,7 +94,7 @@ def test_the_last_words_say_what_was_found_beside_the_truth() -> None:
     assert lines[0] == "demo: 9 files, 8 images, profile demo"
     assert re.search(r"^  1 files rejected +1 of 1 planted, and 0 sound ones$", lines[2])
     assert re.search(r"^  2 copies of another image +2 of 3 planted, and 0 pairs of unlike lesions$", lines[3])
-    assert re.search(r"^  2 labels in doubt +of 2 wrong ones 1 are left out or first in the queue$", lines[4])
+    assert re.search(r"^  2 labels in doubt +of 2 wrong ones 1 are out, weigh little or are queued first$", lines[4])
     assert re.search(r"^  1 images that may show no skin +of 1 planted 1 are", lines[5])
     assert re.search(r"^  5 images are kept +left out: 2 duplicate, 1 off topic$", lines[6])
 

@@ -55,6 +55,17 @@ def test_a_wrong_label_far_down_the_queue_is_not_handled() -> None:
     assert score_labels(truth(), facts(suspect_queue=queue.assign(place=[4, 3])))["handled"] == 1
 
 
+def test_a_wrong_label_that_weighs_half_as_much_as_others_is_handled() -> None:
+    queue = pd.DataFrame({"image_id": ["demo:Melanoma/2.jpg", "demo:Melanoma/7.jpg"], "place": [3, 4]})
+    wrong = truth().merge(facts().scores, on="image_id").query("true_label not in ('', given_label)")["image_id"]
+    image = wrong[wrong.isin(facts().selections["curated"]["image_id"])].iloc[0]
+    for weight, split, handled in ((0.5, "train", 1), (0.6, "train", 0), (0.1, "test", 0)):
+        selected = facts().selections["curated"].assign(split="train", diagnosis="melanoma")
+        mine = selected["image_id"] == image
+        selected = selected.assign(weight=selected["weight"].where(~mine, weight), split=split)
+        assert score_labels(truth(), facts(suspect_queue=queue, selections={"curated": selected}))["handled"] == handled
+
+
 def test_the_ranking_of_wrong_labels_is_measured() -> None:
     found = score_labels(truth(), facts())
     assert found["average_precision"] == pytest.approx((1 / 1 + 2 / 3) / 2, abs=0.001)
