@@ -4,7 +4,7 @@ Three ways to train the same network for an epoch, with the same optimiser, layo
 
 - `ours`: `pipeline.models.fit`, images kept in memory as small squares, augmented in whole batches; the one pass that
   decodes them is spread over the recipe's epochs.
-- `synthetic`: the same loop on batches that lie on the device and are never augmented: what the network costs.
+- `synthetic`: the same loop on one batch that lies on the device: what the network costs.
 - `timm`: timm's own data set, loader and augmentation on the same files, and a plain loop, as its users write it.
 """
 
@@ -92,8 +92,9 @@ def measure(recipe: FineTuned, options: argparse.Namespace, scratch: Path) -> di
     actual = np.random.default_rng(0).integers(0, CLASSES, len(images))
     augmentation = AUGMENTATIONS[recipe.augmentation]
 
+    network = build().module.to(device, memory_format=torch.channels_last)
+
     def epoch(inputs: Inputs) -> None:
-        network = build().module.to(device, memory_format=torch.channels_last)
         learnt = _examples(inputs, actual)
         once = recipe.model_copy(update={"epochs": 1, "warmup_epochs": 0})
         checkpoint = scratch / "checkpoint.pt"
@@ -107,14 +108,14 @@ def measure(recipe: FineTuned, options: argparse.Namespace, scratch: Path) -> di
         return ImageSet(stored, recipe.side_pixels, preprocessing, augmentation, device)
 
     kept = decoded()
-    still = kept(torch.arange(len(images)))
+    still = kept(torch.arange(recipe.batch_size), torch.Generator().manual_seed(0))  # cut to the input's side
 
     def ours() -> int:
         epoch(kept)
         return len(images)
 
     def synthetic() -> int:
-        epoch(lambda rows, _: still[rows.to(device)].contiguous(memory_format=torch.channels_last))
+        epoch(lambda rows, _: still[: len(rows)])
         return len(images)
 
     peer = _plain_loop(recipe, pixels, actual, folder=scratch / "files", device=device, network=build().module)
