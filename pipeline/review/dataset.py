@@ -14,6 +14,7 @@ import fiftyone as fo
 import fiftyone.brain as fob
 import pandas as pd
 from fiftyone import ViewField
+from fiftyone.core.session.client import _ping
 from fiftyone.core.session.session import _server_services as servers
 
 from pipeline.core.progress import step, track
@@ -144,7 +145,7 @@ def launch(dataset: Dataset, server: Server, *, plane: bool) -> Any:  # noqa: AN
     halves = [fo.Space(children=[panel], active_child=panel.component_id) for panel in (pictures, beside)]
     spaces = fo.Space(children=halves, orientation="horizontal", sizes=[0.6, 0.4])
     with step("start the App"):
-        server.wait_until_answering()
+        server.wait_until_answering(_ping)
         servers[server.port] = server
         return fo.launch_app(dataset, address=server.address, port=server.port, remote=True, spaces=spaces)
 

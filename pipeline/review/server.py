@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 import time
-import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -54,8 +54,11 @@ class Server:
                 preexec_fn=die_with_parent,
             )
 
-    def wait_until_answering(self) -> None:
+    def wait_until_answering(self, ping: Callable[[str], object]) -> None:
         """Wait until it answers.
+
+        Args:
+            ping: asks an address, and raises OSError where nobody answers.
 
         Raises:
             UserError: it ends, or does not answer within `START_S`.
@@ -64,7 +67,7 @@ class Server:
         deadline = time.monotonic() + START_S
         while self._process.poll() is None and time.monotonic() < deadline:
             try:
-                urllib.request.urlopen(f"http://{self.address}:{self.port}/fiftyone", timeout=5).close()
+                ping(f"http://{self.address}:{self.port}/fiftyone")
             except OSError:
                 time.sleep(0.1)
             else:
