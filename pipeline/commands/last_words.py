@@ -86,9 +86,10 @@ def _changed(results: Mapping[str, Any]) -> Iterator[str]:
     yield f"{INDENT}balanced accuracy of the ensemble on the same {tested['images']:,} test images: {shown}"
     gain = metrics["gain"].get(f"{arm}_over_{BASE_ARM}", {}).get("ensemble", {}).get("balanced_accuracy")
     if gain and gain["low"] is not None and gain["high"] is not None:
-        chance = gain["low"] <= 0 <= gain["high"]
-        said = "which chance alone may explain" if chance else "more than chance explains"
-        seeds = "" if len(results["settings"]["seeds"]) > 1 else ", of one seed"
+        one_seed = len(results["settings"]["seeds"]) == 1
+        seeds, said = (", of one seed", "another may differ") if one_seed else ("", "more than chance explains")
+        if gain["low"] <= 0 <= gain["high"]:
+            said = "which chance alone may explain"
         interval = f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f}, p {gain['p']:.2g})"
         yield f"{INDENT}{arm} over {BASE_ARM}: {interval}{seeds}: {said}"
 

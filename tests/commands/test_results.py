@@ -107,6 +107,7 @@ def test_the_last_words_say_what_curation_changed_and_whether_that_may_be_chance
 
     assert "+0.020 (-0.010 to +0.050, p 0.04), of one seed: which chance alone may explain" in told(-0.01, [0])
     assert "+0.020 (+0.010 to +0.050, p 0.04): more than chance explains" in told(0.01, [0, 1])
+    assert "+0.020 (+0.010 to +0.050, p 0.04), of one seed: another may differ" in told(0.01, [0])
     assert "curated over raw" not in last_words(a_run(metrics=METRICS | {"gain": {}}))
 
 
