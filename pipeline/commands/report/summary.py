@@ -95,13 +95,12 @@ def waiting(run: Run) -> list[Line]:
     return lines or [Line("0", "cases: nothing waits for a person", "decisions")]
 
 
-def changes(metrics: Mapping[str, Any], *, confidence: float, seeds: int) -> list[Change]:
+def changes(metrics: Mapping[str, Any], *, confidence: float) -> list[Change]:
     """Say what each arm gains over the raw one, the product first.
 
     Args:
         metrics: what `evaluate` measured.
         confidence: of the intervals.
-        seeds: how many times each member was trained.
 
     """
     made = []
@@ -111,24 +110,18 @@ def changes(metrics: Mapping[str, Any], *, confidence: float, seeds: int) -> lis
             continue
         before, after = (metrics["ensemble"][a]["test"][GAIN]["value"] for a in (BASE_ARM, arm))
         value, low, high, p = (figure[name] for name in ("value", "low", "high", "p"))
-        words = verdict(value, low, high, p, confidence=confidence, seeds=seeds)
+        words = verdict(value, low, high, p, confidence=confidence)
         made.append(Change(arm, value, low, high, p, before, after, words))
     return sorted(made, key=lambda change: change.arm != metrics["headline_arm"])
 
 
-def verdict(value: float, low: float, high: float, p: float, *, confidence: float, seeds: int) -> str:
-    """Say whether a difference may be chance: by its interval, which may hold zero, and its p.
-
-    The interval is of the test images. What another training would give only several seeds tell.
-    """
+def verdict(value: float, low: float, high: float, p: float, *, confidence: float) -> str:
+    """Say whether a difference may be chance: by its interval, which may hold zero, and its p."""
     if low <= 0 <= high:
         return "This may be chance: the interval holds zero."
     if p > 1 - confidence:
         return "This may be chance: the interval all but holds zero."
-    which = "better" if value > 0 else "worse"
-    if seeds == 1:
-        return f"The choice of test images hardly explains it: {which}; but it is of one seed, and another may differ."
-    return f"Chance alone hardly explains it: {which} on this test set."
+    return f"The choice of test images hardly explains it: {'better' if value > 0 else 'worse'}."
 
 
 def look_next(run: Run) -> Iterator[Line]:

@@ -77,9 +77,7 @@ def describe(run: Run, review: Mapping[str, Any], album: Album) -> dict[str, Any
             "provenance": provenance.describe(run.store.root, run.tree, run.results),
             "found": summary.found(run),
             "waiting": summary.waiting(run),
-            "changes": summary.changes(
-                run.metrics, confidence=run.tree["evaluate"]["confidence"], seeds=len(run.tree["seeds"])
-            ),
+            "changes": summary.changes(run.metrics, confidence=run.tree["evaluate"]["confidence"]),
             "next": list(summary.look_next(run)),
             "confidence": run.tree["evaluate"]["confidence"],
             "one_seed": len(run.tree["seeds"]) == 1,
