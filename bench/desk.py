@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.command import markdown, parser, status_of, write_json
+from pipeline.core.errors import UserError
 
 PANEL = "#modal [data-cy=panel-content-steward]"
 NAME = f"{PANEL} h3 + p span"  # of the image
@@ -66,14 +69,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None or find_spec("playwright") is None:
+        raise UserError("no browser: it needs `apt-get install chromium` and `uv pip install playwright`")
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - not in the lock
 
     found: dict[str, Any] = {}
     with sync_playwright() as playwright:
         for how in ("cold", "warm"):  # the first builds the queue's dataset
-            browser = playwright.chromium.launch(
-                executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-            )
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
             started = time.monotonic()
             with session(options.project, options.queue) as url:
                 address = time.monotonic() - started
@@ -113,6 +117,8 @@ def session(project: Path, queue: str) -> Iterator[str]:
             if at := AT.search(line):
                 yield at[1]
                 break
+        else:
+            raise UserError(f"the App did not open in {project}: try `python -m pipeline {' '.join(words)}` there")
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate()
