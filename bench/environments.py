@@ -15,7 +15,6 @@ PEERS = {  # what is installed for each
     "imagededup": ("imagededup==0.3.3.post2",),
     "cleanvision": ("cleanvision==0.3.7",),
     "selfclean": ("selfclean==0.0.39",),
-    "isic-challenge-scoring": ("isic-challenge-scoring==5.6.0", "pandas<3"),  # which took away what it calls
 }
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from bench.command import markdown, parser, status_of, write_json
-from bench.environments import PEERS, UnavailableError, interpreter
+from bench.environments import UnavailableError, interpreter
 from pipeline.core.errors import UserError
 from pipeline.core.store import Store
 from pipeline.core.taxonomy import diagnoses_in_scope
@@ -34,6 +34,7 @@ from pipeline.stages.rebalance.tables import Selection
 from pipeline.stages.train.tables import Predictions
 
 PEER = "isic-challenge-scoring"
+REQUIREMENTS = (f"{PEER}==5.6.0", "pandas<3")  # 3 took away what it calls
 SAME = {"auc": "auroc", "ap": "average_precision"}  # its name of a class's figure, and ours
 
 
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     try:
-        python = interpreter(PEER, PEERS[PEER])
+        python = interpreter(PEER, REQUIREMENTS)
     except UnavailableError as error:
         raise UserError(f"{PEER} {error}") from error
     found: dict[str, dict[str, Any]] = {}
