@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench import browser
 from bench.command import markdown, parser, status_of, write_json
 from pipeline.core.errors import UserError
 
@@ -69,19 +68,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None or find_spec("playwright") is None:
-        raise UserError("no browser: it needs `apt-get install chromium` and `uv pip install playwright`")
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - not in the lock
-
+    if browser.binary() is None:
+        raise UserError(browser.LACKING)
     found: dict[str, Any] = {}
-    with sync_playwright() as playwright:
-        for how in ("cold", "warm"):  # the first builds the queue's dataset
-            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+    for how in ("cold", "warm"):  # the first builds the queue's dataset
+        with browser.launched() as opened:
             started = time.monotonic()
             with session(options.project, options.queue) as url:
                 address = time.monotonic() - started
-                page = browser.new_page(viewport={"width": 1500, "height": 900})
+                page = opened.new_page(viewport={"width": 1500, "height": 900})
                 page.set_default_timeout(PATIENCE_MS)
                 page.add_init_script(LISTEN)
                 page.goto(url)
@@ -90,7 +85,6 @@ def _run(options: argparse.Namespace) -> None:
                 found[how] = {"address_s": round(address, 1), "first_case_s": round(time.monotonic() - started, 1)}
                 page.wait_for_timeout(2000)
                 waits = [press(page) for _ in range(options.keys)] if how == "warm" else []
-            browser.close()
     kinds = ("answer", "panel", "picture")
     found["keys"] = {kind: spread([wait[kind] for wait in waits]) for kind in kinds}
     rows = [[how, f"{found[how]['address_s']} s", f"{found[how]['first_case_s']} s"] for how in ("cold", "warm")]

@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from bench.command import markdown, parser, section, status_of, write_json
-from bench.turns import draw_images, images_per_second, machine, report
+from bench.command import parser, section, status_of, write_json
+from bench.turns import LOADERS, first_images, images_per_second, machine, report, table
 from pipeline.core.shards import Pixels
 from pipeline.models.devices import prepare
 from pipeline.profiles import read_either
@@ -29,7 +29,6 @@ from pipeline.stages.embed.layers import look
 from pipeline.stages.embed.params import EmbedParams
 
 OURS, SYNTHETIC, PEER = "ours", "synthetic", "plain loop"
-MOST_WORKERS = 8
 
 
 class Files:
@@ -61,11 +60,10 @@ def _run(options: argparse.Namespace) -> None:
     size = options.batch_size or params.batch_size
     device = prepare("auto", threads=os.cpu_count())
     spec = Spec.of(params.model_copy(update={"device": device.type}), options.weights)
-    _, pixels = draw_images(options.project, options.batch, options.images)
+    pixels = first_images(options.project, options.batch, options.images)
     encoder = load(spec)
-    workers = min(os.cpu_count() or 1, MOST_WORKERS)
     loader: DataLoader[torch.Tensor] = DataLoader(
-        Files(pixels, encoder.transform), batch_size=size, num_workers=workers
+        Files(pixels, encoder.transform), batch_size=size, num_workers=LOADERS
     )
     with torch.inference_mode():
         lying = [batch.to(encoder.device, encoder.dtype) for batch in loader]
@@ -87,9 +85,7 @@ def _run(options: argparse.Namespace) -> None:
         return len(pixels)
 
     found = report(images_per_second({OURS: ours, SYNTHETIC: synthetic, PEER: plain}, turns=options.turns), OURS)
-    rows = [[params.encoder.model, *(f"{value:.1f}" for value in found["images_per_second"].values())]]
-    rows[0] += [str(value) for value in found["ours"].values()]
-    print(markdown(["images a second", OURS, SYNTHETIC, PEER, f"by {SYNTHETIC}", f"by {PEER}"], rows))
+    print(table({params.encoder.model: found}))
     terms = {"device": machine(), "batch_size": size, "side": params.encoder.side_pixels, "precision": spec.precision}
     entry: dict[str, Any] = {params.encoder.model: terms | found}
     write_json(options.write, lambda whole: whole | {"embed": whole.get("embed", {}) | entry}, in_order=True)

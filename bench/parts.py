@@ -5,10 +5,11 @@ So no figure is of a lesion that anything was chosen on, whoever draws the parts
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
 import pandas as pd
+
+from pipeline.core.grouping import hashed_share
 
 CHOICES_SHARE = 1 / 3
 CHOICES, REPORT = "choices", "report"
@@ -17,8 +18,7 @@ ALL = "all"  # every image, of both parts
 
 def part_of(name: str) -> str:
     """Say what a lesion or an image is for, by a hash of its name."""
-    drawn = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
-    return CHOICES if drawn < CHOICES_SHARE else REPORT
+    return CHOICES if hashed_share(name) < CHOICES_SHARE else REPORT
 
 
 def named(batches: Iterable[str], lesions: str) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -27,8 +26,8 @@ from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.command import markdown, parser, section, status_of, write_json
-from bench.turns import draw_images, images_per_second, machine, report
+from bench.command import parser, section, status_of, write_json
+from bench.turns import LOADERS, Way, first_images, images_per_second, machine, report, table
 from pipeline.core.shards import Pixels
 from pipeline.models import members
 from pipeline.models.batches import AUGMENTATIONS, ImageSet, load_images, stored_side
@@ -43,7 +42,6 @@ OURS, SYNTHETIC, PEER = "ours", "synthetic", "timm"
 CLASSES = 7
 MEMBER = "lite0"  # whose recipe all have
 SOME = 2  # validation images: scoring is no part of what is measured
-MOST_WORKERS = 8
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -70,11 +68,7 @@ def _run(options: argparse.Namespace) -> None:
             changes = {"backbone": backbone, "side_pixels": options.side, "batch_size": options.batch_size}
             recipe = of_profile.model_copy(update={**changes, "precision": options.precision})
             found[backbone] = measure(recipe, options, Path(scratch) / backbone)
-    rows = [
-        [name, *(f"{of['images_per_second'][way]:.0f}" for way in (OURS, SYNTHETIC, PEER)), *of["ours"].values()]
-        for name, of in found.items()
-    ]
-    print(markdown(["images a second", OURS, SYNTHETIC, PEER, f"by {SYNTHETIC}", f"by {PEER}"], rows))
+    print(table(found))
     names = ("images", "side", "batch_size", "precision")
     terms = {name: getattr(options, name) for name in names} | {"device": machine(), "epochs": of_profile.epochs}
     write_json(options.write, lambda whole: whole | {"train": terms | {"backbones": found}}, in_order=True)
@@ -87,9 +81,9 @@ def measure(recipe: FineTuned, options: argparse.Namespace, scratch: Path) -> di
         members.build, recipe.backbone, classes=CLASSES, side_pixels=recipe.side_pixels, weights=None, seed=0
     )
     preprocessing = build().preprocessing
-    images, pixels = draw_images(options.project, options.batch, options.images)
+    pixels = first_images(options.project, options.batch, options.images)
     scratch.mkdir()
-    actual = np.random.default_rng(0).integers(0, CLASSES, len(images))
+    actual = np.random.default_rng(0).integers(0, CLASSES, len(pixels))
     augmentation = AUGMENTATIONS[recipe.augmentation]
 
     network = build().module.to(device, memory_format=torch.channels_last)
@@ -112,11 +106,11 @@ def measure(recipe: FineTuned, options: argparse.Namespace, scratch: Path) -> di
 
     def ours() -> int:
         epoch(kept)
-        return len(images)
+        return len(pixels)
 
     def synthetic() -> int:
         epoch(lambda rows, _: still[: len(rows)])
-        return len(images)
+        return len(pixels)
 
     peer = _plain_loop(recipe, pixels, actual, folder=scratch / "files", device=device, network=build().module)
     found = images_per_second({OURS: ours, SYNTHETIC: synthetic, PEER: peer}, turns=options.turns)
@@ -138,9 +132,8 @@ def _plain_loop(
     folder: Path,
     device: torch.device,
     network: nn.Module,
-) -> Any:  # noqa: ANN401 - a way of `bench.turns`
+) -> Way:
     """Lay files out in folders of classes, and return an epoch of timm's loader and a plain loop on them."""
-    shutil.rmtree(folder, ignore_errors=True)
     for position, of_class in enumerate(actual.tolist()):
         path = folder / str(of_class) / f"{position:05d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +150,7 @@ def _plain_loop(
         ratio=(1 / bounds.max_aspect, bounds.max_aspect),
         vflip=0.5,
         color_jitter=bounds.brightness,
-        num_workers=min(torch.get_num_threads(), MOST_WORKERS),
+        num_workers=LOADERS,
         device=device,
     )
     network.to(device, memory_format=torch.channels_last).train()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from bench import browser
 from pipeline.core import progress
-from tests import browser
 from tests.project import Project, create
 
 gc.disable()  # torch and its like come as a million objects, none of them garbage; until `pytest_collection_finish`

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests import browser
+from bench import browser
 from tests.project import ROOT
 
 FOLDER = ROOT / "docs/pictures"

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
     """Rank with and without the members; return figures by collection, and a table."""
     if options.fitted is None:
         raise UserError("fine-tuned needs --fitted FOLDER, which `python -m bench.label_noise.cross_fitting` fills")
-    collection = read_collection(options.project, options.batch, params.encoders)
+    collection = read_collection(options.project, options.batch, params.encoders, options.lesions)
     fitted = read_params(options.profile)
     outcomes: dict[str, list[Outcome]] = {}
     seeds = set()
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace, params: LabelNoiseParams) -> tuple[dict[str
         "seeds": sorted(seeds),
         "cells": cells,
     }
-    return {options.batch: report}, _table(cells)
+    return {collection.name: report}, _table(cells)
 
 
 def _rank(
@@ -120,7 +120,7 @@ def _cell(name: str) -> Cell:
 
 def main(arguments: Sequence[str]) -> int:
     """Plan what the arguments say; return the exit status."""
-    made = parser("bench.label_noise.fine_tuned", __doc__, "folder", required=["--project", "--batch"])
+    made = parser("bench.label_noise.fine_tuned", __doc__, "folder", "--lesions", required=["--project", "--batch"])
     add = made.add_argument
     add("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES), help="of the noise (default: all)")
     add("--rates", nargs="+", type=float, default=[0.1], help="shares of wrong labels")
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str]) -> int:
 
     def run_plan() -> None:
         encoders = read_tree(options.project / "params.yaml")["encoders"]
-        plan(read_collection(options.project, options.batch, encoders), cells, options.folder)
+        plan(read_collection(options.project, options.batch, encoders, options.lesions), cells, options.folder)
 
     return status_of(run_plan)
 

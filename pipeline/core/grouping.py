@@ -74,10 +74,14 @@ def assign_splits(
     return [SPLITS[rank[group]] for group in groups]
 
 
+def hashed_share(text: str) -> float:
+    """Hash a text to a number in [0, 1), uniform over texts and the same for ever."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+
+
 def unit_split(unit: str, *, salt: str, validation_share: float, test_share: float) -> str:
     """Hash one unit to a split: uniform over names, the same for ever."""
-    digest = hashlib.sha256(f"{salt}:{unit}".encode()).digest()
-    position = int.from_bytes(digest[:8], "big") / 2**64
+    position = hashed_share(f"{salt}:{unit}")
     if position < test_share:
         return "test"
     return "validation" if position < test_share + validation_share else "train"

@@ -17,6 +17,7 @@ from pipeline.core.grouping import components
 from pipeline.stages.rebalance.tables import HEADLINE_ARM
 
 QUEUE_PREFIX = 1.2  # as many first places of a queue as were planted, times this, are what a person is thought to see
+HANDLED = "are out, weigh little or are queued first"  # what `_handled` counts
 LITTLE = 0.5  # of what a train image of its label usually weighs
 
 
@@ -51,8 +52,8 @@ def truths(scores: Sequence[Mapping[str, Any]]) -> Truths | None:
     return Truths(
         f"{rejected} of {broken} planted, and {total('broken', 'sound_rejected')} sound ones",
         f"{total('copies', 'found')} of {copies} planted, and {total('copies', 'wrong_pairs')} pairs of unlike lesions",
-        f"of {labels} wrong ones {total('labels', 'handled')} are out, weigh little or are queued first",
-        f"of {strays} planted {total('off_topic', 'handled')} are left out or first in the queue",
+        f"of {labels} wrong ones {total('labels', 'handled')} {HANDLED}",
+        f"of {strays} planted {total('off_topic', 'handled')} {HANDLED}",
     )
 
 

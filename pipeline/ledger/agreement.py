@@ -8,7 +8,6 @@ says on them counts here and is never applied.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
+from pipeline.core.grouping import hashed_share
 from pipeline.ledger.decisions import BROWSING, CONTROL, DISPUTES, WITHDRAW, Decision
 
 RESAMPLES = 1000
@@ -125,8 +125,7 @@ def control_words(decisions: Sequence[Decision], person: str) -> dict[Subject, D
 
 def draw(subject: Subject, *salt: object) -> float:
     """Hash a case to a number in [0, 1), uniform over cases and the same for ever; another salt is another draw."""
-    digest = hashlib.sha256(repr((salt, subject)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+    return hashed_share(repr((salt, subject)))
 
 
 def _independent(decisions: Sequence[Decision]) -> dict[Subject, dict[str, Meaning]]:

@@ -93,7 +93,8 @@ def run(root: Path, options: Namespace) -> int:
         server = None
         if not options.save:
             (folder / SESSION).unlink(missing_ok=True)  # a browser's old tab may ask before the new one is written
-            port = options.port or next(port for port in range(FIRST_PORT, 1 << 16) if port not in listening())
+            taken = listening()
+            port = options.port or next(port for port in range(FIRST_PORT, 1 << 16) if port not in taken)
             server = opened.enter_context(Server(folder, address=options.address, port=port))
         tables = open_tables(root)
         print(describe_waiting(root))

@@ -74,7 +74,7 @@ class Server:
                 return
         raise UserError(f"FiftyOne's server does not answer on port {self.port}: {self._log} says why")
 
-    def end(self) -> None:
+    def stop(self) -> None:  # so FiftyOne calls it when its session is closed
         """Kill it: nothing may be tagged from now on, and politely asked it would wait for browser tabs."""
         with contextlib.suppress(psutil.NoSuchProcess):
             for process in [*self._process.children(recursive=True), self._process]:
@@ -82,17 +82,13 @@ class Server:
                     process.kill()
         self._process.wait()
 
-    def stop(self) -> None:
-        """End it, by the name that FiftyOne has for it."""
-        self.end()
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.end()
+        self.stop()
 
 
 def listening() -> set[int]:

@@ -71,7 +71,7 @@ def hold(desk: Desk, dataset: Dataset, server: Server, *, browser: bool) -> None
         session.wait(-1)
     except KeyboardInterrupt:
         print()
-    server.end()
+    server.stop()
     session.close()
 
 

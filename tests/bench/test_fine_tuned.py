@@ -13,6 +13,7 @@ from bench.label_noise.cross_fitting import main, read_fitted, read_params, read
 from bench.label_noise.methods import OURS
 from bench.label_noise.planting import plant
 from bench.label_noise.run import Cell
+from bench.parts import ALL
 from pipeline.profiles import read_either
 from tests.project import HEAD, ROOT
 from tests.stages.label_noise.made import project
@@ -64,7 +65,9 @@ def test_a_member_that_knows_the_truth_raises_the_figure(root: Path) -> None:
     judging = params(batches=["demo"], folds=3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fine_tuned, "read_fitted", lambda *_: iter([(NAME, (truth,))]))
-        given = argparse.Namespace(project=root, batch="demo", profile=root / "params.yaml", fitted=root / "fitted")
+        given = argparse.Namespace(
+            lesions=ALL, project=root, batch="demo", profile=root / "params.yaml", fitted=root / "fitted"
+        )
         found, text = fine_tuned.run(given, judging)
     methods = found["demo"]["cells"]["uniform, 20%"]["methods"]
     figures = {name: of_method["average_precision"] for name, of_method in methods.items()}

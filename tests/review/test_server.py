@@ -46,7 +46,7 @@ def test_it_is_up_until_the_block_ends_and_then_nothing_of_it_is_left(tmp_path: 
         [child] = [one for one in psutil.Process().children() if str(opened.port) in one.cmdline()]
     assert not child.is_running()
     assert opened.port not in server.listening()
-    opened.end()  # FiftyOne's session ends it once more
+    opened.stop()  # FiftyOne's session ends it once more
 
 
 def test_one_that_dies_says_where_its_words_are(tmp_path: Path, fiftyone: Path) -> None:
